@@ -1,0 +1,275 @@
+//! The range of each tensor over a set of samples.
+//!
+//! The samples go through the float graph; what counts is each value's smallest and largest element. Results are
+//! cached in the user's cache folder under a hash of everything they depend on.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+use ndarray::{ArrayD, Axis};
+use ndarray_npy::{NpzReader, ReadNpyExt, ViewElement};
+
+use crate::error::Error;
+use crate::graph::{Graph, ValueId};
+use crate::interp;
+use crate::ops::Op;
+use crate::tensor::Tensor;
+
+/// Smallest and largest element of a tensor over all samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Smallest.
+    pub min: f32,
+    /// Largest.
+    pub max: f32,
+}
+
+impl Range {
+    const EMPTY: Range = Range { min: f32::INFINITY, max: f32::NEG_INFINITY };
+
+    fn join(self, other: Range) -> Range {
+        Range { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+
+    /// The range of a tensor's elements; `None` if one of them is not finite.
+    ///
+    /// A plain loop, for the reason that the `reference` module gives.
+    pub fn of(elements: &[f32]) -> Option<Range> {
+        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
+        let mut i = 0;
+        while i < elements.len() {
+            let x = elements[i];
+            // NaN and infinities: their difference with themselves is not 0.
+            if x - x != 0.0 {
+                return None;
+            }
+            if x < min {
+                min = x;
+            }
+            if x > max {
+                max = x;
+            }
+            i += 1;
+        }
+        Some(Range { min, max })
+    }
+}
+
+/// The range of each float value of a graph.
+pub type Ranges = BTreeMap<ValueId, Range>;
+
+/// Samples for each input of a graph: as many for each.
+pub struct Samples {
+    /// For each input, in the graph's order: one tensor for each sample.
+    inputs: Vec<Vec<Tensor>>,
+}
+
+impl Samples {
+    /// Reads `.npz` (arrays named as the inputs; a single array may have any name) or `.npy` (one input).
+    ///
+    /// The first axis of each array counts the samples; the rest has the input's shape, or its elements.
+    pub fn read(path: &Path, graph: &Graph<Op>) -> Result<Self, Error> {
+        let file = File::open(path).map_err(Error::io)?;
+        let arrays = if path.extension().is_some_and(|extension| extension == "npy") {
+            let unreadable = |error| Error::calibration(format!("not a readable .npy file: {error}"));
+            vec![(String::new(), ArrayD::<f32>::read_npy(file).map_err(unreadable)?)]
+        } else {
+            read_npz(file)?
+        };
+        let mut inputs = Vec::new();
+        for id in &graph.inputs {
+            let value = graph.value(*id);
+            let named = arrays.iter().find(|(name, _)| *name == value.name);
+            let only = || arrays.first().filter(|_| arrays.len() == 1 && graph.inputs.len() == 1);
+            let Some((_, array)) = named.or_else(only) else {
+                let names: Vec<_> = arrays.iter().map(|(name, _)| format!("`{name}`")).collect();
+                return Err(Error::calibration(format!(
+                    "no array for the input `{}`, only {}",
+                    value.name,
+                    names.join(", ")
+                )));
+            };
+            inputs.push(split(array, &value.name, &value.ty.shape)?);
+        }
+        let counts: Vec<usize> = inputs.iter().map(Vec::len).collect();
+        match counts.first() {
+            Some(0) | None => Err(Error::calibration("there are no samples")),
+            Some(first) if counts.iter().any(|count| count != first) => {
+                Err(Error::calibration(format!("the inputs have {counts:?} samples, not as many each")))
+            }
+            Some(_) => Ok(Self { inputs }),
+        }
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.inputs.first().map_or(0, Vec::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn sample(&self, index: usize) -> Vec<Tensor> {
+        self.inputs.iter().map(|samples| samples[index].clone()).collect()
+    }
+}
+
+fn read_npz(file: File) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+    let mut npz =
+        NpzReader::new(file).map_err(|error| Error::calibration(format!("not a readable .npz file: {error}")))?;
+    let names = npz.names().map_err(|error| Error::calibration(format!("not a readable .npz file: {error}")))?;
+    let mut arrays = Vec::new();
+    for name in names {
+        let array = read_array(&mut npz, &name)?;
+        arrays.push((name.trim_end_matches(".npy").to_string(), array));
+    }
+    Ok(arrays)
+}
+
+/// An array of floats, or of bytes that stand for floats as they are.
+fn read_array<R: Read + Seek>(npz: &mut NpzReader<R>, name: &str) -> Result<ArrayD<f32>, Error> {
+    fn typed<R: Read + Seek, T: ndarray_npy::ReadableElement + ViewElement + Copy>(
+        npz: &mut NpzReader<R>,
+        name: &str,
+        to_f32: impl Fn(T) -> f32,
+    ) -> Result<ArrayD<f32>, ndarray_npy::ReadNpzError> {
+        npz.by_name::<ndarray::OwnedRepr<T>, ndarray::IxDyn>(name).map(|array: ArrayD<T>| array.mapv(to_f32))
+    }
+    typed::<R, f32>(npz, name, |value| value)
+        .or_else(|_| typed::<R, f64>(npz, name, |value| value as f32))
+        .or_else(|_| typed::<R, u8>(npz, name, f32::from))
+        .or_else(|_| typed::<R, i8>(npz, name, f32::from))
+        .map_err(|error| Error::calibration(format!("the array `{name}` does not hold float32: {error}")))
+}
+
+/// An array as samples of the given shape.
+fn split(array: &ArrayD<f32>, name: &str, shape: &[usize]) -> Result<Vec<Tensor>, Error> {
+    let count: usize = shape.iter().product();
+    let rest: usize = array.shape().iter().skip(1).product();
+    if array.ndim() == 0 || rest != count {
+        return Err(Error::calibration(format!(
+            "the samples for `{name}` have the shape {:?}; expected [samples, {}]",
+            array.shape(),
+            shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let samples: Option<Vec<Tensor>> =
+        array.axis_iter(Axis(0)).map(|sample| Tensor::new(shape, sample.iter().copied().collect())).collect();
+    let samples = samples.ok_or_else(|| Error::bug("a sample has another size than its array says"))?;
+    let broken = samples.iter().position(|sample| sample.f32s().is_none_or(|x| Range::of(x).is_none()));
+    match broken {
+        None => Ok(samples),
+        Some(index) => Err(Error::calibration(format!("sample {index} for `{name}` holds NaN or infinity"))),
+    }
+}
+
+/// Runs all samples through the graph, on all processors.
+pub fn calibrate(graph: &Graph<Op>, samples: &Samples) -> Result<Ranges, Error> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(samples.len());
+    // Minimum and maximum do not depend on the order, so the division of work does not show in the result.
+    let parts = std::thread::scope(|scope| {
+        let spawn = |worker: usize| scope.spawn(move || calibrate_part(graph, samples, worker, workers));
+        let handles: Vec<_> = (0..workers).map(spawn).collect();
+        let join = |handle: std::thread::ScopedJoinHandle<'_, Result<Ranges, Error>>| {
+            handle.join().unwrap_or_else(|_| Err(Error::bug("a calibration thread panicked")))
+        };
+        handles.into_iter().map(join).collect::<Result<Vec<_>, _>>()
+    })?;
+    let mut ranges = Ranges::new();
+    for (id, range) in parts.into_iter().flatten() {
+        let joined = ranges.get(&id).copied().unwrap_or(Range::EMPTY).join(range);
+        ranges.insert(id, joined);
+    }
+    Ok(ranges)
+}
+
+fn calibrate_part(graph: &Graph<Op>, samples: &Samples, first: usize, step: usize) -> Result<Ranges, Error> {
+    let mut ranges = Ranges::new();
+    let mut index = first;
+    while index < samples.len() {
+        let mut broken = None;
+        interp::run_float(graph, &samples.sample(index), |id, tensor| {
+            let Some(elements) = tensor.f32s() else { return };
+            match Range::of(elements) {
+                Some(range) => {
+                    let joined = ranges.get(&id).copied().unwrap_or(Range::EMPTY).join(range);
+                    ranges.insert(id, joined);
+                }
+                None => broken = broken.or(Some(id)),
+            }
+        })?;
+        if let Some(id) = broken {
+            let name = &graph.value(id).name;
+            return Err(Error::calibration(format!("sample {index} makes `{name}` NaN or infinite")));
+        }
+        index += step;
+    }
+    Ok(ranges)
+}
+
+/// A hash of everything that ranges depend on: the files' bytes and the compiler's version.
+///
+/// Two runs of the standard library's hasher give 128 bits. It may change with the Rust release; then the samples
+/// are run again.
+pub fn content_hash(parts: &[&[u8]]) -> String {
+    let run = |seed: u8| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u8(seed);
+        hasher.write(env!("CARGO_PKG_VERSION").as_bytes());
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        hasher.finish()
+    };
+    format!("{:016x}{:016x}", run(1), run(2))
+}
+
+/// The cached ranges under `key`, if they are there and fit the graph.
+pub fn load(key: &str, graph: &Graph<Op>) -> Option<Ranges> {
+    let text = fs::read_to_string(cache_folder()?.join(format!("{key}.ranges"))).ok()?;
+    let ids: BTreeMap<usize, ValueId> = graph.ids().map(|id| (id.index(), id)).collect();
+    let entry = |line: &str| {
+        let mut words = line.split(' ');
+        let id = *ids.get(&words.next()?.parse().ok()?)?;
+        let mut bits = || Some(f32::from_bits(u32::from_str_radix(words.next()?, 16).ok()?));
+        Some((id, Range { min: bits()?, max: bits()? }))
+    };
+    text.lines().map(entry).collect()
+}
+
+/// Stores ranges under `key`. A cache that cannot be written is no error: the next build calibrates again.
+pub fn store(key: &str, ranges: &Ranges) {
+    let Some(folder) = cache_folder() else { return };
+    let line = |(id, range): (&ValueId, &Range)| {
+        format!("{} {:08x} {:08x}\n", id.index(), range.min.to_bits(), range.max.to_bits())
+    };
+    let text: String = ranges.iter().map(line).collect();
+    // Written aside and renamed, so that a build beside this one never reads half a file.
+    let temporary = folder.join(format!("{key}.{}", std::process::id()));
+    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&temporary, text));
+    if written.and_then(|()| fs::rename(&temporary, folder.join(format!("{key}.ranges")))).is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+}
+
+/// `MCUOPT_CACHE_DIR`, or the folder `mcuopt` where the user's system keeps caches.
+fn cache_folder() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(folder) = variable("MCUOPT_CACHE_DIR") {
+        return Some(folder);
+    }
+    let base = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")))
+    };
+    base.map(|base| base.join("mcuopt"))
+}

@@ -1,0 +1,220 @@
+//! How a kernel call is written down in the emitted code.
+
+use proc_macro2::{Literal as Token, TokenStream};
+use quote::quote;
+
+/// A call of a function of mcuopt-rt: `function(constants…, operands…, output)`.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The function's name in mcuopt-rt.
+    pub function: &'static str,
+    /// What stands before the operands.
+    pub constants: Vec<Constant>,
+    /// How the operands are passed.
+    pub operands: Operands,
+}
+
+/// How a kernel takes its operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operands {
+    /// One argument each.
+    Separate,
+    /// One argument: an array of slices.
+    Array,
+}
+
+/// A constant argument of a [`Call`].
+#[derive(Clone, Debug)]
+pub enum Constant {
+    /// A parameter struct: becomes `const <LAYER><suffix>: <ty> = <value>;`.
+    Params {
+        /// Appended to the layer's name, with its own leading underscore; empty for the main parameters.
+        suffix: &'static str,
+        /// The struct's type.
+        ty: TokenStream,
+        /// A constant expression.
+        value: TokenStream,
+    },
+    /// An array: becomes `static <LAYER><suffix>: … = …(b"…");`.
+    Array {
+        /// Appended to the layer's name, with its own leading underscore.
+        suffix: &'static str,
+        /// The elements.
+        data: Data,
+    },
+    /// A small value, written into the call.
+    Value(TokenStream),
+}
+
+/// Elements of a constant array.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Data {
+    I8(Vec<i8>),
+    U16(Vec<u16>),
+    I32(Vec<i32>),
+    F32(Vec<f32>),
+}
+
+impl Data {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::I8(data) => data.len(),
+            Data::U16(data) => data.len(),
+            Data::I32(data) => data.len(),
+            Data::F32(data) => data.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements' bytes, little-endian.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Data::I8(data) => data.iter().map(|&value| value as u8).collect(),
+            Data::U16(data) => data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Data::I32(data) => data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Data::F32(data) => data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    /// The element type and the function of mcuopt-rt that makes an aligned array of it from bytes.
+    pub fn decoder(&self) -> (TokenStream, TokenStream) {
+        match self {
+            Data::I8(_) => (quote!(i8), quote!(i8s)),
+            Data::U16(_) => (quote!(u16), quote!(u16s)),
+            Data::I32(_) => (quote!(i32), quote!(i32s)),
+            Data::F32(_) => (quote!(f32), quote!(f32s)),
+        }
+    }
+}
+
+impl Call {
+    /// A call without arguments so far.
+    pub fn new(function: &'static str) -> Self {
+        Self { function, constants: Vec::new(), operands: Operands::Separate }
+    }
+
+    /// Adds the main parameter struct.
+    pub fn params(self, params: &impl Literal) -> Self {
+        self.named("", params)
+    }
+
+    /// Adds a further parameter struct.
+    pub fn named(mut self, suffix: &'static str, params: &impl Literal) -> Self {
+        self.constants.push(Constant::Params { suffix, ty: params.ty(), value: params.literal() });
+        self
+    }
+
+    /// Adds an array.
+    pub fn array(mut self, suffix: &'static str, data: Data) -> Self {
+        self.constants.push(Constant::Array { suffix, data });
+        self
+    }
+
+    /// Adds a small value.
+    pub fn value(mut self, value: impl Literal) -> Self {
+        self.constants.push(Constant::Value(value.literal()));
+        self
+    }
+
+    /// Passes the operands as one array.
+    pub fn operands_in_array(mut self) -> Self {
+        self.operands = Operands::Array;
+        self
+    }
+
+    /// Bytes of flash that the call's arrays take.
+    pub fn weight_bytes(&self) -> usize {
+        self.constants
+            .iter()
+            .map(|constant| match constant {
+                Constant::Array { data, .. } => data.bytes().len(),
+                Constant::Params { .. } | Constant::Value(_) => 0,
+            })
+            .sum()
+    }
+}
+
+/// A value that can be written as a constant expression.
+pub trait Literal {
+    /// Its type.
+    fn ty(&self) -> TokenStream;
+    /// An expression that evaluates to it.
+    fn literal(&self) -> TokenStream;
+}
+
+macro_rules! number_literals {
+    ($($ty:ident $token:ident),*) => {$(
+        impl Literal for $ty {
+            fn ty(&self) -> TokenStream { quote!($ty) }
+            fn literal(&self) -> TokenStream {
+                let token = Token::$token(*self);
+                quote!(#token)
+            }
+        }
+    )*};
+}
+number_literals!(usize usize_unsuffixed, isize isize_unsuffixed, i32 i32_unsuffixed, u32 u32_unsuffixed,
+    i8 i8_unsuffixed);
+
+impl Literal for bool {
+    fn ty(&self) -> TokenStream {
+        quote!(bool)
+    }
+
+    fn literal(&self) -> TokenStream {
+        if *self { quote!(true) } else { quote!(false) }
+    }
+}
+
+impl Literal for f32 {
+    fn ty(&self) -> TokenStream {
+        quote!(f32)
+    }
+
+    /// Rust prints the shortest decimal that reads back as the same float, so no bit is lost.
+    fn literal(&self) -> TokenStream {
+        if self.is_nan() {
+            quote!(f32::NAN)
+        } else if *self == f32::INFINITY {
+            quote!(f32::INFINITY)
+        } else if *self == f32::NEG_INFINITY {
+            quote!(f32::NEG_INFINITY)
+        } else {
+            let token = Token::f32_unsuffixed(*self);
+            quote!(#token)
+        }
+    }
+}
+
+impl<T: Literal, const N: usize> Literal for [T; N] {
+    fn ty(&self) -> TokenStream {
+        let element = self.first().map(Literal::ty);
+        let length = Token::usize_unsuffixed(N);
+        quote!([#element; #length])
+    }
+
+    fn literal(&self) -> TokenStream {
+        let elements = self.iter().map(Literal::literal);
+        quote!([#(#elements),*])
+    }
+}
+
+/// Implements [`Literal`] for parameter structs of mcuopt-rt: name and all fields.
+macro_rules! struct_literals {
+    ($($name:ident { $($field:ident),* $(,)? })*) => {$(
+        impl $crate::call::Literal for ::mcuopt_rt::v0::$name {
+            fn ty(&self) -> ::proc_macro2::TokenStream { ::quote::quote!(rt::$name) }
+            fn literal(&self) -> ::proc_macro2::TokenStream {
+                $(let $field = $crate::call::Literal::literal(&self.$field);)*
+                ::quote::quote!(rt::$name { $($field: #$field),* })
+            }
+        }
+    )*};
+}
+pub(crate) use struct_literals;

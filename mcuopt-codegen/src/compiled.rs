@@ -1,0 +1,141 @@
+//! The result of a compilation.
+
+use std::path::PathBuf;
+
+use proc_macro2::TokenStream;
+
+use crate::emit::{self, Program};
+use crate::error::Error;
+use crate::graph::{Graph, ValueId};
+use crate::interp;
+use crate::ops::{Layer, Op};
+use crate::options::{Input, Options};
+use crate::plan::Plan;
+use crate::simplify::Applied;
+use crate::tensor::Tensor;
+
+/// A compiled model: every stage's result, and the code.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The simplified float graph, with the quantization of each tensor.
+    pub graph: Graph<Op>,
+    /// The layers of the firmware.
+    pub lowered: Graph<Layer>,
+    /// Where their tensors lie.
+    pub plan: Plan,
+    /// The rewriting rules that were applied, in order.
+    pub simplified: Vec<Applied>,
+    /// What the user should know, a sentence each.
+    pub notes: Vec<String>,
+    /// Name of the generated type.
+    pub type_name: String,
+    /// Files with the model's external data, relative to the model's folder.
+    pub side_files: Vec<PathBuf>,
+    /// The options, those of the TOML file included.
+    pub options: Options,
+}
+
+impl Compiled {
+    /// The generated code as tokens, the type under the given visibility.
+    pub fn tokens(&self, visibility: &TokenStream) -> TokenStream {
+        let file = self.options.model.file_name().unwrap_or_default().to_string_lossy();
+        emit::emit(
+            &Program {
+                file: &file,
+                type_name: &self.type_name,
+                graph: &self.lowered,
+                plan: &self.plan,
+                inputs: self.graph.inputs.iter().map(|id| self.graph.value(*id)).collect(),
+                outputs: self.graph.outputs.iter().map(|id| self.graph.value(*id)).collect(),
+                optimize: self.options.optimize,
+                input: self.options.input,
+            },
+            visibility,
+        )
+    }
+
+    /// The generated code as formatted text, the type public.
+    pub fn source(&self) -> Result<String, Error> {
+        let file = syn::parse2(self.tokens(&quote::quote!(pub)));
+        let file = file.map_err(|error| Error::bug(format!("the generated code does not parse: {error}")))?;
+        Ok(prettyplease::unparse(&file))
+    }
+
+    /// Runs the layers on the host through mcuopt-rt, as the firmware does.
+    ///
+    /// `inputs` are what the firmware takes: int8 where [`input_quantization`](Self::input_quantization) is given,
+    /// else float, in the file's layout.
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        self.in_declared_shape(interp::run_lowered(&self.lowered, inputs, |_, _| {})?)
+    }
+
+    /// Runs the float graph by the reference evaluation.
+    pub fn run_float(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        interp::run_float(&self.graph, inputs, |_, _| {})
+    }
+
+    fn in_declared_shape(&self, outputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
+        let shapes = self.graph.outputs.iter().map(|id| &self.graph.value(*id).ty.shape);
+        let reshaped = outputs.iter().zip(shapes).map(|(tensor, shape)| tensor.reshaped(shape));
+        reshaped.collect::<Option<_>>().ok_or_else(|| Error::bug("an output has another size than declared"))
+    }
+
+    /// Scale and zero point of input `index`, if the firmware takes it in int8.
+    pub fn input_quantization(&self, index: usize) -> Option<(f32, i32)> {
+        emit::quantization(&self.lowered, *self.lowered.inputs.get(index)?)
+    }
+
+    /// Scale and zero point of output `index`, if the firmware gives it in int8.
+    pub fn output_quantization(&self, index: usize) -> Option<(f32, i32)> {
+        emit::quantization(&self.lowered, *self.lowered.outputs.get(index)?)
+    }
+
+    /// Bytes of weights, biases, multipliers and tables.
+    pub fn weight_bytes(&self) -> usize {
+        let in_layer = |node: &crate::graph::Node<Layer>| self.layer_weight_bytes(node);
+        let mut operands: Vec<ValueId> = self.lowered.nodes.iter().flat_map(|node| node.inputs.clone()).collect();
+        operands.sort_unstable();
+        operands.dedup();
+        let constants = operands.iter().map(|id| self.lowered.value(*id)).filter(|value| value.constant.is_some());
+        self.lowered.nodes.iter().map(in_layer).sum::<usize>() + constants.map(|value| value.ty.bytes()).sum::<usize>()
+    }
+
+    fn layer_weight_bytes(&self, node: &crate::graph::Node<Layer>) -> usize {
+        node.op.kernel.call(self.lowered.value(node.outputs[0]).ty.dtype).weight_bytes()
+    }
+
+    /// Fails if a limit of the options is exceeded, naming what costs most.
+    pub(crate) fn check_budget(&self) -> Result<(), Error> {
+        let names = emit::layer_names(&self.lowered);
+        let largest = |cost: &dyn Fn(&crate::graph::Node<Layer>) -> usize| {
+            let mut costs: Vec<(usize, &String)> = self.lowered.nodes.iter().map(cost).zip(&names).collect();
+            costs.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
+            let shown = costs.iter().take(3).map(|(cost, name)| format!("`{name}` {cost}"));
+            shown.collect::<Vec<_>>().join(", ")
+        };
+        if let Some(limit) = self.options.max_ram.filter(|limit| self.plan.arena_bytes > *limit) {
+            let live = |node: &crate::graph::Node<Layer>| {
+                let foreign = |id: &ValueId| self.options.input == Input::Borrowed && self.lowered.inputs.contains(id);
+                let values = node.inputs.iter().chain(&node.outputs).filter(|id| !foreign(id));
+                values
+                    .map(|id| self.lowered.value(*id))
+                    .filter(|value| value.constant.is_none())
+                    .map(|v| v.ty.bytes())
+                    .sum()
+            };
+            return Err(Error::budget(format!(
+                "the model needs {} bytes of RAM, max_ram is {limit}; input and output of the largest layers: {}",
+                self.plan.arena_bytes,
+                largest(&live)
+            )));
+        }
+        let weights = self.weight_bytes();
+        if let Some(limit) = self.options.max_flash.filter(|limit| weights > *limit) {
+            return Err(Error::budget(format!(
+                "the weights take {weights} bytes of flash, max_flash is {limit}; the largest layers: {}",
+                largest(&|node| self.layer_weight_bytes(node))
+            )));
+        }
+        Ok(())
+    }
+}

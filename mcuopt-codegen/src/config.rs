@@ -1,0 +1,108 @@
+//! The door for build scripts.
+
+use std::path::PathBuf;
+
+use crate::compiled::Compiled;
+use crate::error::{Error, Errors};
+use crate::options::{Input, Optimize, Options, Precision};
+
+/// Compiles a model from a build script; the options are those of the macro, by the same names.
+///
+/// Paths are relative to the package that is being built. For code that is not a build script, [`compile`]
+/// (Self::compile) gives the result as a value.
+#[derive(Clone, Debug)]
+pub struct Config {
+    options: Options,
+}
+
+impl Config {
+    /// The model to compile.
+    pub fn new(model: impl Into<PathBuf>) -> Self {
+        let root = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+        Self { options: Options { root, model: model.into(), ..Options::default() } }
+    }
+
+    /// The generated type's name; without it, the file's stem in UpperCamelCase.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.options.name = Some(name.into());
+        self
+    }
+
+    /// Samples: `.npz` or `.npy`; without it, `<model>.calib.npz` beside the model, if it exists.
+    pub fn calibration(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.calibration = Some(path.into());
+        self
+    }
+
+    /// The arithmetic.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.options.precision = precision;
+        self
+    }
+
+    /// Speed or flash.
+    pub fn optimize(mut self, optimize: Optimize) -> Self {
+        self.options.optimize = optimize;
+        self
+    }
+
+    /// Where the input lies.
+    pub fn input(mut self, input: Input) -> Self {
+        self.options.input = input;
+        self
+    }
+
+    /// Fails above so many bytes of RAM.
+    pub fn max_ram(mut self, bytes: usize) -> Self {
+        self.options.max_ram = Some(bytes);
+        self
+    }
+
+    /// Fails above so many bytes of weights.
+    pub fn max_flash(mut self, bytes: usize) -> Self {
+        self.options.max_flash = Some(bytes);
+        self
+    }
+
+    /// A TOML file with options; without it, `<model>.mcuopt.toml` beside the model, if it exists.
+    pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.config = Some(path.into());
+        self
+    }
+
+    /// Compiles, without writing anything but the calibration cache.
+    pub fn compile(&self) -> Result<Compiled, Errors> {
+        crate::compile(&self.options)
+    }
+
+    /// For build scripts: compiles, writes `$OUT_DIR/<model's stem>.rs`, and tells Cargo which files it depends on.
+    ///
+    /// An error is shown by Cargo, and the script ends with status 1.
+    pub fn emit(&self) {
+        println!("cargo::rerun-if-changed=build.rs");
+        for path in crate::tracked_files(&self.options) {
+            println!("cargo::rerun-if-changed={}", self.options.root.join(path).display());
+        }
+        match self.write() {
+            Ok(notes) => notes.iter().for_each(|note| println!("cargo::warning={note}")),
+            Err(errors) => {
+                errors.iter().for_each(|error| println!("cargo::error={error}"));
+                std::process::exit(1);
+            }
+        }
+    }
+
+    fn write(&self) -> Result<Vec<String>, Errors> {
+        let folder = std::env::var_os("OUT_DIR").map(PathBuf::from);
+        let folder = folder.ok_or_else(|| Error::options("`emit` is for build scripts: OUT_DIR is not set"))?;
+        let compiled = self.compile()?;
+        let model_folder = self.options.model.parent().unwrap_or(std::path::Path::new(""));
+        for path in &compiled.side_files {
+            println!("cargo::rerun-if-changed={}", self.options.root.join(model_folder).join(path).display());
+        }
+        let stem = self.options.model.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let path = folder.join(format!("{stem}.rs"));
+        std::fs::write(&path, compiled.source()?).map_err(|error| Error::io(error).in_file(format!("{stem}.rs")))?;
+        Ok(compiled.notes)
+    }
+}

@@ -1,0 +1,311 @@
+//! The type that the user sees: constants and methods.
+
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{format_ident, quote};
+
+use super::layers::Layers;
+use super::{Program, element, ident, names, number, quantization, shape};
+use crate::call::Literal as _;
+use crate::graph::{Value, ValueId};
+use crate::options::Input;
+use crate::tensor::DType;
+
+/// An input or output of the model.
+struct Port {
+    /// The name of the method's argument: `input`, or the file's where there are several.
+    name: Ident,
+    /// Prefix of its constants: `INPUT`, or `INPUT_` and the file's where there are several.
+    constant: String,
+    id: ValueId,
+    element: TokenStream,
+    length: Literal,
+    quantization: Option<(f32, i32)>,
+}
+
+/// The name by which the methods call an input.
+pub(super) fn input_name(program: &Program<'_>, id: ValueId) -> Ident {
+    let position = program.graph.inputs.iter().position(|input| *input == id).unwrap_or_default();
+    port_name("input", position, &program.inputs)
+}
+
+fn port_name(kind: &str, position: usize, values: &[&Value]) -> Ident {
+    if values.len() == 1 {
+        return ident(kind);
+    }
+    let own = names::snake_case(&values[position].name);
+    let clash = values.iter().filter(|value| names::snake_case(&value.name) == own).count() > 1;
+    match own.is_empty() || clash {
+        true => format_ident!("{kind}_{position}"),
+        false => format_ident!("{kind}_{own}"),
+    }
+}
+
+fn ports(program: &Program<'_>, kind: &str, ids: &[ValueId], values: &[&Value]) -> Vec<Port> {
+    let port = |(position, &id): (usize, &ValueId)| {
+        let name = port_name(kind, position, values);
+        let ty = &program.graph.value(id).ty;
+        Port {
+            constant: name.to_string().to_ascii_uppercase(),
+            name,
+            id,
+            element: element(ty.dtype),
+            length: number(ty.len()),
+            quantization: quantization(program.graph, id),
+        }
+    };
+    ids.iter().enumerate().map(port).collect()
+}
+
+pub(super) fn emit(program: &Program<'_>, layers: &Layers) -> TokenStream {
+    let name = ident(program.type_name);
+    let inputs = ports(program, "input", &program.graph.inputs, &program.inputs);
+    let outputs = ports(program, "output", &program.graph.outputs, &program.outputs);
+    let documentation = documentation(program, layers);
+    let arena = number(program.plan.arena_bytes);
+    let constants = constants(program, layers, &inputs, &outputs);
+    let methods = match program.input {
+        Input::Arena => arena_methods(layers, &inputs, &outputs),
+        Input::Borrowed => borrowed_methods(layers, &inputs, &outputs),
+    };
+    let model = (program.input == Input::Arena).then(|| {
+        quote! {
+            impl rt::Model for #name {
+                const RAM_BYTES: usize = Self::RAM_BYTES;
+                const WEIGHT_BYTES: usize = Self::WEIGHT_BYTES;
+                const MACS: u64 = Self::MACS;
+                const LAYERS: &'static [rt::Layer] = &Self::LAYERS;
+
+                fn run_with(&mut self, observer: &mut impl rt::Observer) {
+                    Self::run_with(self, observer);
+                }
+            }
+        }
+    });
+    quote! {
+        #(#[doc = #documentation])*
+        pub struct #name {
+            arena: rt::Arena<#arena>,
+        }
+
+        impl #name {
+            #constants
+
+            /// The model with its memory zeroed; usable in a `static`.
+            pub const fn new() -> Self {
+                Self { arena: rt::Arena::new() }
+            }
+
+            #methods
+        }
+
+        impl Default for #name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        #model
+    }
+}
+
+/// The type's documentation, a line each.
+fn documentation(program: &Program<'_>, layers: &Layers) -> Vec<String> {
+    let ty = |value: &&Value| format!("{:?}", value.ty.shape);
+    let list = |values: &[&Value]| values.iter().map(ty).collect::<Vec<_>>().join(", ");
+    let integers = program.graph.nodes.iter().any(|node| program.graph.value(node.outputs[0]).ty.dtype == DType::I8);
+    vec![
+        format!(" The network `{}`: {} → {}.", program.file, list(&program.inputs), list(&program.outputs)),
+        String::new(),
+        format!(
+            " {} layers in {}, {} multiply-accumulates; {} bytes of RAM, {} bytes of weights in flash.",
+            program.graph.nodes.len(),
+            if integers { "int8" } else { "float32" },
+            layers.macs,
+            program.plan.arena_bytes,
+            layers.weight_bytes
+        ),
+    ]
+}
+
+/// The associated constants.
+fn constants(program: &Program<'_>, layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
+    let weights = number(layers.weight_bytes);
+    let macs = Literal::u64_unsuffixed(layers.macs);
+    let count = number(layers.table.len());
+    let table = &layers.table;
+    let values = program.inputs.iter().chain(&program.outputs);
+    let ports = inputs.iter().chain(outputs).zip(values).map(|(port, value)| {
+        let (shape_ty, shape) = shape(value);
+        let shape_name = format_ident!("{}_SHAPE", port.constant);
+        let text = format!(" Shape of `{}`, in the file's own layout.", value.name);
+        let quantization = port.quantization.map(|(scale, zero_point)| {
+            let name = format_ident!("{}_QUANTIZATION", port.constant);
+            let text = format!(" How the integers of `{}` stand for reals: scale · (q − zero point).", value.name);
+            let (scale, zero_point) = (scale.literal(), zero_point.literal());
+            quote! {
+                #[doc = #text]
+                pub const #name: rt::Quantization = rt::Quantization { scale: #scale, zero_point: #zero_point };
+            }
+        });
+        quote! {
+            #[doc = #text]
+            pub const #shape_name: #shape_ty = #shape;
+            #quantization
+        }
+    });
+    quote! {
+        /// All the RAM the model needs, in bytes: inputs, outputs and everything between.
+        pub const RAM_BYTES: usize = core::mem::size_of::<Self>();
+        /// Flash that weights, biases, multipliers and tables take, in bytes.
+        pub const WEIGHT_BYTES: usize = #weights;
+        /// Multiply-accumulates of one inference.
+        pub const MACS: u64 = #macs;
+        #(#ports)*
+        /// The layers, in the order in which they run.
+        pub const LAYERS: [rt::Layer; #count] = [#(#table),*];
+    }
+}
+
+/// `&[T; N]`, or a tuple of them.
+fn output_type(outputs: &[Port]) -> TokenStream {
+    let types: Vec<_> = outputs.iter().map(|Port { element, length, .. }| quote!(&[#element; #length])).collect();
+    one_or_tuple(&types)
+}
+
+fn one_or_tuple(parts: &[TokenStream]) -> TokenStream {
+    match parts {
+        [part] => part.clone(),
+        parts => quote!((#(#parts),*)),
+    }
+}
+
+fn read_outputs(layers: &Layers, outputs: &[Port]) -> TokenStream {
+    let reads: Vec<_> =
+        outputs.iter().map(|port| &layers.slots[&port.id]).map(|slot| quote!(arena.read(slot::#slot))).collect();
+    one_or_tuple(&reads)
+}
+
+fn arena_methods(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
+    let output_type = output_type(outputs);
+    let read_outputs = read_outputs(layers, outputs);
+    let calls = &layers.calls;
+    let names: Vec<_> = inputs.iter().map(|port| &port.name).collect();
+    let elements: Vec<_> = inputs.iter().map(|port| &port.element).collect();
+    let lengths: Vec<_> = inputs.iter().map(|port| &port.length).collect();
+    let slots: Vec<_> = inputs.iter().map(|port| &layers.slots[&port.id]).collect();
+    let input_mut = inputs.iter().map(|port| {
+        let Port { name, element, length, .. } = port;
+        let (method, slot) = (format_ident!("{name}_mut"), &layers.slots[&port.id]);
+        quote! {
+            /// The memory of an input, to be filled before each `run`, which reuses it for other layers.
+            pub fn #method(&mut self) -> &mut [#element; #length] {
+                self.arena.write(slot::#slot)
+            }
+        }
+    });
+    let predict = predict(layers, inputs, outputs);
+    quote! {
+        #(#input_mut)*
+
+        /// Runs the network on the input that lies in its memory. The result stays valid until the next run.
+        pub fn run(&mut self) -> #output_type {
+            self.run_with(&mut ())
+        }
+
+        /// Runs the network and shows each layer's output to the observer.
+        pub fn run_with(&mut self, observer: &mut impl rt::Observer) -> #output_type {
+            let arena = &mut self.arena;
+            #(#calls)*
+            let arena = &self.arena;
+            #read_outputs
+        }
+
+        /// Copies the input into place and runs the network.
+        pub fn infer(&mut self, #(#names: &[#elements; #lengths]),*) -> #output_type {
+            self.infer_with(#(#names,)* &mut ())
+        }
+
+        /// Copies the input into place, runs the network and shows each layer's output to the observer.
+        pub fn infer_with(
+            &mut self,
+            #(#names: &[#elements; #lengths],)*
+            observer: &mut impl rt::Observer
+        ) -> #output_type {
+            #(self.arena.write(slot::#slots).copy_from_slice(#names);)*
+            self.run_with(observer)
+        }
+
+        #predict
+    }
+}
+
+/// `predict` and `predict_into`: floats in, floats out.
+fn predict(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
+    let arguments: Vec<_> = inputs.iter().map(|Port { name, length, .. }| quote!(#name: &[f32; #length])).collect();
+    let names: Vec<_> = inputs.iter().map(|port| &port.name).collect();
+    let fill = inputs.iter().map(|port| {
+        let (name, slot) = (&port.name, &layers.slots[&port.id]);
+        match port.quantization {
+            Some(_) => {
+                let quantization = format_ident!("{}_QUANTIZATION", port.constant);
+                quote!(rt::quantize_f32_s8(&Self::#quantization, #name, self.arena.write(slot::#slot));)
+            }
+            None => quote!(self.arena.write(slot::#slot).copy_from_slice(#name);),
+        }
+    });
+    let output_names: Vec<_> = outputs.iter().map(|port| &port.name).collect();
+    let take = outputs.iter().map(|port| {
+        let (name, slot) = (&port.name, &layers.slots[&port.id]);
+        match port.quantization {
+            Some(_) => {
+                let quantization = format_ident!("{}_QUANTIZATION", port.constant);
+                quote!(rt::dequantize_s8_f32(&Self::#quantization, self.arena.read(slot::#slot), #name);)
+            }
+            None => quote!(#name.copy_from_slice(self.arena.read(slot::#slot));),
+        }
+    });
+    let lengths: Vec<_> = outputs.iter().map(|port| &port.length).collect();
+    let types: Vec<_> = outputs.iter().map(|Port { length, .. }| quote!([f32; #length])).collect();
+    let result_type = one_or_tuple(&types);
+    let results = one_or_tuple(&output_names.iter().map(|name| quote!(#name)).collect::<Vec<_>>());
+    quote! {
+        /// Runs the network on real numbers and returns its result as real numbers.
+        pub fn predict(&mut self, #(#arguments),*) -> #result_type {
+            #(let mut #output_names = [0.0; #lengths];)*
+            self.predict_into(#(#names,)* #(&mut #output_names),*);
+            #results
+        }
+
+        /// Like `predict`, with the result written where the caller has room for it.
+        pub fn predict_into(&mut self, #(#arguments,)* #(#output_names: &mut [f32; #lengths]),*) {
+            #(#fill)*
+            self.run();
+            #(#take)*
+        }
+    }
+}
+
+/// The methods of a model whose inputs stay with the caller. Real numbers would need memory to be quantized into,
+/// so `predict` exists for float32 models only, where it is `infer`.
+fn borrowed_methods(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
+    let output_type = output_type(outputs);
+    let read_outputs = read_outputs(layers, outputs);
+    let calls = &layers.calls;
+    let names: Vec<_> = inputs.iter().map(|port| &port.name).collect();
+    let arguments: Vec<_> =
+        inputs.iter().map(|Port { name, element, length, .. }| quote!(#name: &[#element; #length])).collect();
+    quote! {
+        /// Runs the network on the caller's input. The result stays valid until the next run.
+        pub fn infer(&mut self, #(#arguments),*) -> #output_type {
+            self.infer_with(#(#names,)* &mut ())
+        }
+
+        /// Runs the network and shows each layer's output to the observer.
+        pub fn infer_with(&mut self, #(#arguments,)* observer: &mut impl rt::Observer) -> #output_type {
+            let arena = &mut self.arena;
+            #(#calls)*
+            let arena = &self.arena;
+            #read_outputs
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The layers: their constants and their calls.
+
+use std::collections::BTreeMap;
+
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{format_ident, quote};
+
+use super::{Program, ident, number};
+use crate::call::{Call, Constant, Data, Operands};
+use crate::graph::{Node, Value, ValueId};
+use crate::ops::{Kernel, Layer};
+use crate::options::{Input, Optimize};
+use crate::tensor::Tensor;
+
+/// Layers with fewer of all multiply-accumulates than one in so many share one copy of their kernel when speed and
+/// flash are balanced.
+const MINOR_SHARE: u64 = 25;
+
+/// Everything the emitted code says about layers.
+pub(super) struct Layers {
+    /// Name of the slot of each tensor in the arena.
+    pub(super) slots: BTreeMap<ValueId, Ident>,
+    /// Parameters, weights and other constants.
+    pub(super) constants: TokenStream,
+    /// The calls, in order.
+    pub(super) calls: Vec<TokenStream>,
+    /// The entries of the `LAYERS` table.
+    pub(super) table: Vec<TokenStream>,
+    /// Bytes of all constant arrays.
+    pub(super) weight_bytes: usize,
+    /// Multiply-accumulates of all layers.
+    pub(super) macs: u64,
+}
+
+/// A layer as it will be called: possibly in place, possibly with its operands exchanged.
+struct Chosen {
+    kernel: Kernel,
+    inputs: Vec<ValueId>,
+    in_place: bool,
+}
+
+impl Layers {
+    pub(super) fn new(program: &Program<'_>) -> Self {
+        let graph = program.graph;
+        let names = super::layer_names(graph);
+        let mut layers = Self {
+            slots: slot_names(program, &names),
+            constants: TokenStream::new(),
+            calls: Vec::new(),
+            table: Vec::new(),
+            weight_bytes: 0,
+            macs: graph.nodes.iter().map(|node| node.op.kernel.macs()).sum(),
+        };
+        let operands = layers.constant_operands(program);
+        for (index, node) in graph.nodes.iter().enumerate() {
+            layers.layer(program, index, node, &names[index], &operands);
+        }
+        layers
+    }
+
+    /// Constants that kernels read as operands, each a static of its own.
+    fn constant_operands(&mut self, program: &Program<'_>) -> BTreeMap<ValueId, TokenStream> {
+        let mut operands = BTreeMap::new();
+        for id in program.graph.nodes.iter().flat_map(|node| &node.inputs) {
+            let value = program.graph.value(*id);
+            let Some(data) = value.constant.as_deref().and_then(data_of) else { continue };
+            let name = format_ident!("CONSTANT_{}", operands.len());
+            operands.entry(*id).or_insert_with(|| {
+                self.weight_bytes += data.bytes().len();
+                self.constants.extend(array(&name, &data, &format!(" `{}`.", value.name)));
+                quote!(&#name.0[..])
+            });
+        }
+        operands
+    }
+
+    fn layer(
+        &mut self,
+        program: &Program<'_>,
+        index: usize,
+        node: &Node<Layer>,
+        name: &str,
+        constants: &BTreeMap<ValueId, TokenStream>,
+    ) {
+        let chosen = choose(node, program.plan.in_place[index]);
+        let output = program.graph.value(node.outputs[0]);
+        let call = chosen.kernel.call(output.ty.dtype);
+        let macs = chosen.kernel.macs();
+        let weight_bytes = call.weight_bytes();
+        self.weight_bytes += weight_bytes;
+
+        let documentation = describe(program, index, node, output);
+        let arguments = self.constants_of(&call, name, &documentation);
+        let function = format_ident!("{}{}", call.function, if chosen.in_place { "_in_place" } else { "" });
+        let inlined = match program.optimize {
+            Optimize::Speed => true,
+            Optimize::Size => false,
+            Optimize::Balanced => macs * MINOR_SHARE >= self.macs && macs > 0,
+        };
+        let path = if inlined { quote!(rt::#function) } else { quote!(rt::shared::#function) };
+        self.calls.push(self.statement(program, index, &chosen, node, &call, (&path, &arguments), constants));
+
+        let (operator, kernel) = (node.op.operator, function.to_string());
+        let (macs, weights) = (Literal::u64_unsuffixed(macs), number(weight_bytes));
+        let output_bytes = number(output.ty.bytes());
+        self.table.push(quote! {
+            rt::Layer {
+                name: #name,
+                op: #operator,
+                kernel: #kernel,
+                macs: #macs,
+                weight_bytes: #weights,
+                output_bytes: #output_bytes
+            }
+        });
+    }
+
+    /// Defines a call's constants and returns how they are passed.
+    fn constants_of(&mut self, call: &Call, layer: &str, documentation: &str) -> Vec<TokenStream> {
+        let layer = layer.to_ascii_uppercase();
+        let mut arguments = Vec::new();
+        let mut documentation = Some(documentation);
+        for constant in &call.constants {
+            match constant {
+                Constant::Value(value) => arguments.push(value.clone()),
+                Constant::Params { suffix, ty, value } => {
+                    let name = format_ident!("{layer}{suffix}");
+                    let text = documentation.take().map(|text| quote!(#[doc = #text]));
+                    self.constants.extend(quote!(#text const #name: #ty = #value;));
+                    arguments.push(quote!(&#name));
+                }
+                Constant::Array { suffix, data } => {
+                    let name = format_ident!("{layer}{suffix}");
+                    self.constants.extend(array(&name, data, documentation.take().unwrap_or_default()));
+                    arguments.push(quote!(&#name.0));
+                }
+            }
+        }
+        arguments
+    }
+
+    /// The statements of one layer in `run`.
+    #[allow(clippy::too_many_arguments)]
+    fn statement(
+        &self,
+        program: &Program<'_>,
+        index: usize,
+        chosen: &Chosen,
+        node: &Node<Layer>,
+        call: &Call,
+        (path, arguments): (&TokenStream, &[TokenStream]),
+        constants: &BTreeMap<ValueId, TokenStream>,
+    ) -> TokenStream {
+        let output = &self.slots[&node.outputs[0]];
+        let mut bindings = Vec::new();
+        let mut views = Vec::new();
+        let mut operands = Vec::new();
+        for (position, id) in chosen.inputs.iter().enumerate().skip(usize::from(chosen.in_place)) {
+            if let Some(constant) = constants.get(id) {
+                operands.push(constant.clone());
+            } else if program.input == Input::Borrowed && program.graph.inputs.contains(id) {
+                let name = super::interface::input_name(program, *id);
+                operands.push(if call.operands == Operands::Array { quote!(&#name[..]) } else { quote!(#name) });
+            } else {
+                let name = match chosen.inputs.len() {
+                    1 => ident("x"),
+                    _ => format_ident!("x{}", position),
+                };
+                let slot = &self.slots[id];
+                bindings.push(name.clone());
+                views.push(quote!(slot::#slot.read()));
+                operands.push(if call.operands == Operands::Array { quote!(&#name[..]) } else { quote!(#name) });
+            }
+        }
+        let operands = match call.operands {
+            Operands::Separate => quote!(#(#operands,)*),
+            Operands::Array => quote!(&[#(#operands),*],),
+        };
+        let first = match chosen.in_place {
+            true => quote!(y, #operands),
+            false => quote!(#operands y),
+        };
+        let index = number(index);
+        quote! {
+            let (#(#bindings,)* y,) = arena.views((#(#views,)* slot::#output.write(),));
+            #path(#(#arguments,)* #first);
+            observer.layer(#index, rt::Tensor::from(&y[..]));
+        }
+    }
+}
+
+/// How the plan wants a layer called.
+fn choose(node: &Node<Layer>, in_place: Option<usize>) -> Chosen {
+    let kernel = node.op.kernel.clone();
+    match (in_place, in_place.and_then(|_| kernel.swapped())) {
+        (Some(1), Some(swapped)) => {
+            Chosen { kernel: swapped, inputs: node.inputs.iter().rev().copied().collect(), in_place: true }
+        }
+        (in_place, _) => Chosen { kernel, inputs: node.inputs.clone(), in_place: in_place.is_some() },
+    }
+}
+
+/// Inputs, and one slot for each layer under the layer's name.
+fn slot_names(program: &Program<'_>, names: &[String]) -> BTreeMap<ValueId, Ident> {
+    let mut slots = BTreeMap::new();
+    for id in &program.graph.inputs {
+        let name = super::interface::input_name(program, *id).to_string().to_ascii_uppercase();
+        slots.insert(*id, ident(&name));
+    }
+    for (node, name) in program.graph.nodes.iter().zip(names) {
+        slots.insert(node.outputs[0], ident(&name.to_ascii_uppercase()));
+    }
+    slots
+}
+
+/// A layer in a line.
+fn describe(program: &Program<'_>, index: usize, node: &Node<Layer>, output: &Value) -> String {
+    let inputs: Vec<String> = (node.inputs.iter())
+        .map(|id| program.graph.value(*id))
+        .map(|value| format!("{} {:?}", value.ty.dtype, value.ty.shape))
+        .collect();
+    let result = format!("{} {:?}", output.ty.dtype, output.ty.shape);
+    format!(" Layer {index}, {} `{}`: {} → {result}.", node.op.operator, node.name, inputs.join(", "))
+}
+
+/// A static array from a byte string.
+fn array(name: &Ident, data: &Data, documentation: &str) -> TokenStream {
+    let bytes = Literal::byte_string(&data.bytes());
+    let (element, decode) = data.decoder();
+    let length = number(data.len());
+    let documentation = (!documentation.is_empty()).then(|| quote!(#[doc = #documentation]));
+    quote!(#documentation static #name: rt::Aligned<[#element; #length]> = rt::#decode(#bytes);)
+}
+
+fn data_of(tensor: &Tensor) -> Option<Data> {
+    match tensor {
+        Tensor::F32(array) => Some(Data::F32(array.iter().copied().collect())),
+        Tensor::I8(array) => Some(Data::I8(array.iter().copied().collect())),
+        _ => None,
+    }
+}

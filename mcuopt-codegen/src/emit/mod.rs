@@ -1,0 +1,113 @@
+//! A planned graph → the tokens of a Rust module: straight-line calls of mcuopt-rt, one for each layer.
+//!
+//! Same input, same tokens: names come from the file, numbers from the plan, and nothing from the machine. The text
+//! is the same for all targets.
+
+mod interface;
+mod layers;
+mod names;
+
+use proc_macro2::{Ident, Literal, Span, TokenStream};
+use quote::{format_ident, quote};
+
+use crate::graph::{Graph, Value, ValueId};
+use crate::ops::Layer;
+use crate::options::{Input, Optimize};
+use crate::plan::Plan;
+use crate::tensor::DType;
+
+pub use names::layer_names;
+
+/// What the emitter needs to know.
+pub struct Program<'a> {
+    /// The model's file name, for the documentation of the type.
+    pub file: &'a str,
+    /// The type's name.
+    pub type_name: &'a str,
+    /// The lowered graph.
+    pub graph: &'a Graph<Layer>,
+    /// Its memory plan.
+    pub plan: &'a Plan,
+    /// The inputs as the file declares them.
+    pub inputs: Vec<&'a Value>,
+    /// The outputs as the file declares them.
+    pub outputs: Vec<&'a Value>,
+    /// Speed or flash.
+    pub optimize: Optimize,
+    /// Where the input lies.
+    pub input: Input,
+}
+
+/// The items that define the model's type, private ones in a module of their own.
+pub fn emit(program: &Program<'_>, visibility: &TokenStream) -> TokenStream {
+    let name = ident(program.type_name);
+    let module = format_ident!("__mcuopt_{}", names::snake_case(program.type_name));
+    let layers = layers::Layers::new(program);
+    let interface = interface::emit(program, &layers);
+    let slots = slots(program, &layers);
+    let constants = &layers.constants;
+    quote! {
+        #visibility use self::#module::#name;
+
+        #[doc(hidden)]
+        #[allow(long_running_const_eval, clippy::all, clippy::pedantic)]
+        mod #module {
+            use ::mcuopt_rt::v0 as rt;
+
+            #interface
+
+            #slots
+
+            #constants
+        }
+    }
+}
+
+/// The memory map: where each tensor lies in the arena.
+fn slots(program: &Program<'_>, layers: &layers::Layers) -> TokenStream {
+    let slots = program.plan.offsets.iter().map(|(&id, &offset)| {
+        let name = &layers.slots[&id];
+        let ty = &program.graph.value(id).ty;
+        let (element, length, offset) = (element(ty.dtype), number(ty.len()), number(offset));
+        quote!(pub(super) const #name: rt::Slot<#element, #length> = rt::Slot::at(#offset);)
+    });
+    quote! {
+        /// The memory map: where each tensor starts in the arena. Tensors that are not needed at the same time share
+        /// memory.
+        mod slot {
+            use super::rt;
+            #(#slots)*
+        }
+    }
+}
+
+/// The Rust type of an element.
+fn element(dtype: DType) -> TokenStream {
+    match dtype {
+        DType::F32 => quote!(f32),
+        _ => quote!(i8),
+    }
+}
+
+/// A number without a type suffix.
+fn number(value: usize) -> Literal {
+    Literal::usize_unsuffixed(value)
+}
+
+fn ident(name: &str) -> Ident {
+    Ident::new(name, Span::call_site())
+}
+
+/// A shape as `[usize; N]` and its literal.
+fn shape(value: &Value) -> (TokenStream, TokenStream) {
+    let extents = value.ty.shape.iter().map(|&extent| number(extent));
+    let rank = number(value.ty.shape.len());
+    (quote!([usize; #rank]), quote!([#(#extents),*]))
+}
+
+/// Scale and zero point of a lowered value, if it is int8.
+pub fn quantization(graph: &Graph<Layer>, id: ValueId) -> Option<(f32, i32)> {
+    let value = graph.value(id);
+    let quantization = value.quantization.as_ref().filter(|_| value.ty.dtype == DType::I8)?;
+    quantization.single()
+}

@@ -1,0 +1,75 @@
+//! Names of the emitted code: from the file's, as short as they stay distinct.
+
+use std::collections::BTreeSet;
+
+use crate::graph::Graph;
+use crate::ops::Layer;
+
+/// A snake_case name for each layer: the node's name in the file without the folders that all nodes share.
+pub fn layer_names(graph: &Graph<Layer>) -> Vec<String> {
+    let paths: Vec<Vec<&str>> = graph.nodes.iter().map(|node| segments(&node.name)).collect();
+    let shared =
+        paths.iter().skip(1).fold(paths.first().map_or(0, |path| path.len().saturating_sub(1)), |shared, path| {
+            let same = path.iter().zip(&paths[0]).take_while(|(a, b)| a == b).count();
+            shared.min(same).min(path.len().saturating_sub(1))
+        });
+    let mut taken = BTreeSet::new();
+    let mut names = Vec::with_capacity(paths.len());
+    for (path, node) in paths.iter().zip(&graph.nodes) {
+        let base = match snake_case(&path[shared.min(path.len())..].join("_")) {
+            name if name.is_empty() => snake_case(node.op.operator),
+            name if name.starts_with(|c: char| c.is_ascii_digit()) => {
+                format!("{}_{name}", snake_case(node.op.operator))
+            }
+            name => name,
+        };
+        let mut name = base.clone();
+        let mut count = 1;
+        // `input` and `output` are the memory map's own.
+        while matches!(name.as_str(), "input" | "output") || !taken.insert(name.clone()) {
+            count += 1;
+            name = format!("{base}_{count}");
+        }
+        names.push(name);
+    }
+    names
+}
+
+fn segments(name: &str) -> Vec<&str> {
+    name.split(['/', ':', ';']).filter(|segment| !segment.is_empty()).collect()
+}
+
+/// `Conv2d_1/BiasAdd` → `conv2d_1_bias_add`; other characters than letters and digits become underscores.
+pub(super) fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len());
+    let mut previous = '_';
+    for c in name.chars() {
+        if !c.is_ascii_alphanumeric() {
+            if previous != '_' {
+                snake.push('_');
+            }
+            previous = '_';
+            continue;
+        }
+        if c.is_ascii_uppercase() && (previous.is_ascii_lowercase() || previous.is_ascii_digit()) && previous != '_' {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+        previous = c;
+    }
+    snake.trim_end_matches('_').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake_case;
+
+    #[test]
+    fn names_of_exporters_become_identifiers() {
+        assert_eq!(snake_case("functional_1/conv2d/BiasAdd"), "functional_1_conv2d_bias_add");
+        assert_eq!(snake_case("/layers.0/conv/Conv"), "layers_0_conv_conv");
+        assert_eq!(snake_case("StatefulPartitionedCall:0"), "stateful_partitioned_call_0");
+        assert_eq!(snake_case("Conv2D"), "conv2_d");
+        assert_eq!(snake_case("é"), "");
+    }
+}

@@ -1,0 +1,112 @@
+//! Running a graph on the host: float graphs by the operators' reference evaluation, lowered graphs by the very
+//! kernels of mcuopt-rt that the firmware calls.
+
+use std::sync::Arc;
+
+use ndarray::{ArrayD, IxDyn};
+
+use crate::error::Error;
+use crate::graph::{Graph, Type, ValueId};
+use crate::ops::{Layer, Op};
+use crate::tensor::{DType, Tensor};
+
+/// Runs a float graph. `see` is called with each value that is computed, inputs included; the outputs come back in
+/// the graph's order. Values are dropped when nothing reads them any more.
+pub fn run_float(
+    graph: &Graph<Op>,
+    inputs: &[Tensor],
+    mut see: impl FnMut(ValueId, &Tensor),
+) -> Result<Vec<Tensor>, Error> {
+    let mut values = Values::start(graph, inputs)?;
+    for (id, tensor) in graph.inputs.iter().zip(inputs) {
+        see(*id, tensor);
+    }
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let operands = values.operands(graph, &node.inputs)?;
+        let results = node.op.eval(&operands).map_err(|error| error.at_node(&node.name, node.op.name()))?;
+        for (id, tensor) in node.outputs.iter().zip(results) {
+            see(*id, &tensor);
+            values.set(*id, tensor);
+        }
+        values.drop_unused(graph, index);
+    }
+    values.outputs(graph)
+}
+
+/// Runs a lowered graph. `see` is called with each layer's index and output.
+pub fn run_lowered(
+    graph: &Graph<Layer>,
+    inputs: &[Tensor],
+    mut see: impl FnMut(usize, &Tensor),
+) -> Result<Vec<Tensor>, Error> {
+    let mut values = Values::start(graph, inputs)?;
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let operands = values.operands(graph, &node.inputs)?;
+        let [output] = node.outputs[..] else { return Err(Error::bug("a kernel has one output")) };
+        let mut result = zeros(&graph.value(output).ty)?;
+        node.op.kernel.run(&operands, &mut result);
+        see(index, &result);
+        values.set(output, result);
+        values.drop_unused(graph, index);
+    }
+    values.outputs(graph)
+}
+
+/// The values that are known at some point of a run.
+struct Values {
+    tensors: Vec<Option<Arc<Tensor>>>,
+    /// The last node that reads each value.
+    last_use: Vec<Option<usize>>,
+}
+
+impl Values {
+    fn start<O>(graph: &Graph<O>, inputs: &[Tensor]) -> Result<Self, Error> {
+        if inputs.len() != graph.inputs.len() {
+            return Err(Error::bug(format!("{} inputs for {}", inputs.len(), graph.inputs.len())));
+        }
+        let mut tensors: Vec<_> = graph.values.iter().map(|value| value.constant.clone()).collect();
+        for (id, tensor) in graph.inputs.iter().zip(inputs) {
+            let ty = &graph.value(*id).ty;
+            if tensor.dtype() != ty.dtype || tensor.len() != ty.len() {
+                return Err(Error::bug(format!("`{}` is {ty:?}, not {tensor:?}", graph.value(*id).name)));
+            }
+            tensors[id.index()] = tensor.reshaped(&ty.shape).map(Arc::new);
+        }
+        let last_use = graph.consumers().iter().map(|readers| readers.last().copied()).collect();
+        Ok(Self { tensors, last_use })
+    }
+
+    fn operands<O>(&self, graph: &Graph<O>, ids: &[ValueId]) -> Result<Vec<&Tensor>, Error> {
+        ids.iter().map(|id| self.get(graph, *id)).collect()
+    }
+
+    fn get<O>(&self, graph: &Graph<O>, id: ValueId) -> Result<&Tensor, Error> {
+        let missing = || Error::bug(format!("`{}` is read before it is made", graph.value(id).name));
+        self.tensors[id.index()].as_deref().ok_or_else(missing)
+    }
+
+    fn set(&mut self, id: ValueId, tensor: Tensor) {
+        self.tensors[id.index()] = Some(Arc::new(tensor));
+    }
+
+    fn drop_unused<O>(&mut self, graph: &Graph<O>, index: usize) {
+        for id in &graph.nodes[index].inputs {
+            if self.last_use[id.index()] == Some(index) && !graph.is_output(*id) {
+                self.tensors[id.index()] = None;
+            }
+        }
+    }
+
+    fn outputs<O>(&self, graph: &Graph<O>) -> Result<Vec<Tensor>, Error> {
+        graph.outputs.iter().map(|id| self.get(graph, *id).cloned()).collect()
+    }
+}
+
+/// A tensor of zeros, of the types that lowering produces.
+fn zeros(ty: &Type) -> Result<Tensor, Error> {
+    match ty.dtype {
+        DType::F32 => Ok(Tensor::F32(ArrayD::zeros(IxDyn(&ty.shape)))),
+        DType::I8 => Ok(Tensor::I8(ArrayD::zeros(IxDyn(&ty.shape)))),
+        other => Err(Error::bug(format!("{other} activations"))),
+    }
+}

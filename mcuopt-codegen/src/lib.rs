@@ -1,0 +1,143 @@
+//! The mcuopt compiler: ONNX in, quantized, planned and fused `no_std` Rust out.
+//!
+//! [`compile`] is the whole road; `ARCHITECTURE.md` beside this crate's manifest is its map. Firmware uses the
+//! compiler through the macro `include_model!` of mcuopt-macros, or through [`Config`] in a build script:
+//!
+//! ```no_run
+//! // build.rs
+//! mcuopt_codegen::Config::new("models/kws.onnx").calibration("models/kws.calib.npz").emit();
+//! ```
+//!
+//! ```ignore
+//! // src/main.rs
+//! include!(concat!(env!("OUT_DIR"), "/kws.rs"));
+//! ```
+
+pub mod builder;
+pub mod calibrate;
+pub mod call;
+mod compiled;
+mod config;
+pub mod emit;
+pub mod error;
+pub mod graph;
+pub mod import;
+pub mod interp;
+pub mod onnx;
+pub mod ops;
+pub mod options;
+pub mod plan;
+pub mod quantize;
+pub mod reference;
+pub mod simplify;
+pub mod tensor;
+
+pub use compiled::Compiled;
+pub use config::Config;
+pub use error::{Error, Errors};
+pub use options::{Input, Optimize, Options, Precision};
+
+use std::fs;
+use std::path::PathBuf;
+
+use calibrate::{Ranges, Samples};
+use graph::Graph;
+use ops::Op;
+
+/// Compiles a model: every step from the file to the plan, in order.
+pub fn compile(options: &Options) -> Result<Compiled, Errors> {
+    let shown = options.model.display().to_string();
+    compile_file(options).map_err(|errors| errors.in_file(&shown))
+}
+
+fn compile_file(options: &Options) -> Result<Compiled, Errors> {
+    let mut options = options.clone();
+    options.read_config()?;
+    let type_name = options.type_name()?;
+    let path = options.root.join(&options.model);
+    let bytes = fs::read(&path).map_err(Error::io)?;
+    let model = onnx::Model::decode(&bytes, path.parent().unwrap_or(&options.root))?;
+
+    let import::Imported { mut graph, mut notes } = import::import(&model)?;
+    let precision = choose_precision(&options, &graph, &mut notes)?;
+    if precision == Arithmetic::Float32 {
+        quantize::forget(&mut graph);
+    }
+    let simplified = simplify::simplify(&mut graph)?;
+    match precision {
+        Arithmetic::Float32 => {}
+        Arithmetic::AsAuthored => quantize::assign(&mut graph, None)?,
+        Arithmetic::Int8 => {
+            let ranges = ranges(&options, &graph, &bytes)?;
+            quantize::assign(&mut graph, Some(&ranges))?;
+        }
+    }
+    let lowered = quantize::lower(&graph)?;
+    let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
+    let compiled =
+        Compiled { graph, lowered, plan, simplified, notes, type_name, side_files: model.side_files, options };
+    compiled.check_budget()?;
+    Ok(compiled)
+}
+
+/// What the options and the file come down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arithmetic {
+    Float32,
+    AsAuthored,
+    Int8,
+}
+
+fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String>) -> Result<Arithmetic, Error> {
+    let authored = graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear(_)));
+    let calibration = options.calibration_path();
+    match (options.precision, authored, &calibration) {
+        (Precision::Float32, ..) => Ok(Arithmetic::Float32),
+        (Precision::Int16x8, ..) => {
+            let error = Error::unsupported("16-bit activations").instead("\"int8\" or \"float32\"");
+            Err(error.part("option `precision`"))
+        }
+        (Precision::Auto, true, _) | (Precision::Int8, true, None) => Ok(Arithmetic::AsAuthored),
+        (Precision::Auto | Precision::Int8, _, Some(_)) => Ok(Arithmetic::Int8),
+        (Precision::Auto, false, None) => {
+            let expected = options.model.with_extension("calib.npz");
+            notes.push(format!(
+                "{} is compiled in float32, because there is no calibration data; put typical inputs into {} for int8, \
+                 or say precision = \"float32\"",
+                options.model.display(),
+                expected.display()
+            ));
+            Ok(Arithmetic::Float32)
+        }
+        (Precision::Int8, false, None) => Err(Error::options(format!(
+            "int8 needs typical inputs to find the range of each tensor: put some into {}, or name a file with \
+             `calibration`",
+            options.model.with_extension("calib.npz").display()
+        ))),
+    }
+}
+
+/// The ranges of all tensors: from the cache, or from running the samples.
+fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, Error> {
+    let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
+    let shown = path.display().to_string();
+    let samples = fs::read(options.root.join(&path)).map_err(|error| Error::io(error).in_file(&shown))?;
+    // The simplified graph is part of the key: it names the tensors, and it changes with the compiler.
+    let key = calibrate::content_hash(&[model, &samples, format!("{graph:?}").as_bytes()]);
+    if let Some(ranges) = calibrate::load(&key, graph) {
+        return Ok(ranges);
+    }
+    let samples = Samples::read(&options.root.join(&path), graph).map_err(|error| error.in_file(&shown))?;
+    let ranges = calibrate::calibrate(graph, &samples).map_err(|error| error.in_file(&shown))?;
+    calibrate::store(&key, &ranges);
+    Ok(ranges)
+}
+
+/// The files besides the model's external data that a compilation with these options reads, relative to the root.
+pub fn tracked_files(options: &Options) -> Vec<PathBuf> {
+    let mut resolved = options.clone();
+    // An unreadable config is reported by the compilation itself.
+    let _ = resolved.read_config();
+    let files = [Some(resolved.model.clone()), resolved.calibration_path(), resolved.config_path()];
+    files.into_iter().flatten().collect()
+}

@@ -1,0 +1,121 @@
+//! Concat.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__Concat.html>, opset 4 to 13.
+
+use mcuopt_rt::v0 as rt;
+use ndarray::Axis;
+
+use super::reshape::axis;
+use super::{Io, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut};
+use crate::builder::Builder;
+use crate::call::{Call, Literal};
+use crate::error::Error;
+use crate::graph::{Type, ValueId};
+use crate::onnx;
+use crate::tensor::{DType, Tensor};
+
+/// Tensors joined along an axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Concat {
+    /// The axis.
+    pub axis: usize,
+}
+
+/// Concat → Concat; of one operand, nothing.
+pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+    let inputs = b.inputs()?;
+    let Some(first) = inputs.first() else { return Err(Error::invalid("it has no operands")) };
+    let axis = axis(b.int("axis", 1)?, b.shape(*first).len(), false)?;
+    if inputs.len() == 1 {
+        return Ok(inputs);
+    }
+    Ok(vec![b.push(Concat { axis }, &inputs)?])
+}
+
+impl Operator for Concat {
+    fn name(&self) -> &'static str {
+        "Concat"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
+        let (first, rest) = inputs.split_first().ok_or_else(|| Error::bug("Concat has operands"))?;
+        let mut shape = first.shape.clone();
+        for (index, ty) in rest.iter().enumerate() {
+            let fits = ty.dtype == first.dtype
+                && ty.shape.len() == shape.len()
+                && (0..shape.len()).all(|axis| axis == self.axis || shape[axis] == ty.shape[axis]);
+            if !fits {
+                let message = format!(
+                    "{} {:?} does not join {} {:?} along axis {}",
+                    ty.dtype, ty.shape, first.dtype, first.shape, self.axis
+                );
+                return Err(Error::invalid(message).part(format!("input {}", index + 1)));
+            }
+            shape[self.axis] += ty.shape[self.axis];
+        }
+        Ok(vec![Type { dtype: first.dtype, shape }])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
+        macro_rules! join {
+            ($($variant:ident),*) => {
+                match inputs[0] {
+                    $(Tensor::$variant(_) => {
+                        let views: Vec<_> = inputs
+                            .iter()
+                            .filter_map(|tensor| match tensor { Tensor::$variant(array) => Some(array.view()), _ => None })
+                            .collect();
+                        ndarray::concatenate(Axis(self.axis), &views).ok().map(Tensor::from)
+                    })*
+                }
+            };
+        }
+        let joined = join!(F32, I8, U8, I16, U16, I32, U32, I64, U64, Bool);
+        joined.map(|tensor| vec![tensor]).ok_or_else(|| Error::bug("Concat of unequal operands"))
+    }
+
+    fn scales(&self) -> Scales {
+        Scales::Joined
+    }
+
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let block = |ty: &Type| ty.shape[self.axis..].iter().product::<usize>();
+        let outer = io.output.ty.shape[..self.axis].iter().product();
+        Ok(ConcatBlocks { outer, lens: io.inputs.iter().map(|value| block(&value.ty)).collect() }.into())
+    }
+}
+
+/// `concat` with its constants, for every element type.
+#[derive(Clone, Debug)]
+pub struct ConcatBlocks {
+    /// Number of times the operands take turns.
+    pub outer: usize,
+    /// Elements that each operand contributes to a turn.
+    pub lens: Vec<usize>,
+}
+
+impl Routine for ConcatBlocks {
+    fn call(&self, _: DType) -> Call {
+        Call::new("concat").params(self).operands_in_array()
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        let params = rt::Concat { outer: self.outer, lens: &self.lens };
+        match y {
+            Tensor::F32(_) => rt::concat(&params, &x.iter().map(|x| f32s(x)).collect::<Vec<_>>(), f32s_mut(y)),
+            _ => rt::concat(&params, &x.iter().map(|x| i8s(x)).collect::<Vec<_>>(), i8s_mut(y)),
+        }
+    }
+}
+
+impl Literal for ConcatBlocks {
+    fn ty(&self) -> proc_macro2::TokenStream {
+        quote::quote!(rt::Concat<'static>)
+    }
+
+    fn literal(&self) -> proc_macro2::TokenStream {
+        let outer = self.outer.literal();
+        let lens = self.lens.iter().map(Literal::literal);
+        quote::quote!(rt::Concat { outer: #outer, lens: &[#(#lens),*] })
+    }
+}

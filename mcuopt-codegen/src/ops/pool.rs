@@ -1,0 +1,263 @@
+//! MaxPool, AveragePool and their global forms.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__MaxPool.html>, opset 1 to 22;
+//! <https://onnx.ai/onnx/operators/onnx__AveragePool.html>, opset 1 to 22. Channels-last in the graph.
+
+use mcuopt_rt::v0 as rt;
+
+use super::window::{self, Direction, Plane};
+use super::{Io, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result};
+use crate::builder::Builder;
+use crate::call::{Call, Data, struct_literals};
+use crate::error::Error;
+use crate::graph::{Type, ValueId};
+use crate::onnx;
+use crate::reference::Window;
+use crate::tensor::{DType, Tensor};
+
+/// What a window is reduced to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Max,
+    Average { count_include_pad: bool, clamp: rt::Clamp },
+}
+
+/// A channels-last pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Which one.
+    pub kind: Kind,
+    /// The sliding window.
+    pub window: Window,
+    /// `ceil_mode`: whether a last window may reach beyond the padding.
+    pub round_up: bool,
+}
+
+/// A pool → Transpose, Pool, Transpose.
+pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+    let x = b.input(0)?;
+    let rank = window::spatial_rank(b.shape(x), "input 0")?;
+    let global = node.op_type.starts_with("Global");
+    let kind = if node.op_type.ends_with("MaxPool") {
+        if b.output_count() > 1 {
+            return Err(Error::unsupported("the indices").instead("the first output alone").part("output 1"));
+        }
+        b.attribute("storage_order");
+        Kind::Max
+    } else {
+        let count_include_pad = b.int("count_include_pad", 0)? != 0;
+        Kind::Average { count_include_pad, clamp: rt::Clamp::NONE }
+    };
+    let spatial = b.shape(x)[2..].to_vec();
+    let window = if global {
+        Window { strides: vec![1; rank], dilations: vec![1; rank], pads: vec![[0; 2]; rank], kernel: spatial }
+    } else {
+        window::import(b, x, None)?
+    };
+    let round_up = b.int("ceil_mode", 0)? != 0;
+    let x = b.transpose(x, &Direction::ToLast.perm(rank))?;
+    let y = b.push(Pool { kind, window, round_up }, &[x])?;
+    Ok(vec![b.transpose(y, &Direction::ToFirst.perm(rank))?])
+}
+
+impl Pool {
+    /// Number of cells that the average at `index` (row-major over `output`) divides by.
+    fn divisor(&self, index: usize, inside: usize, input: &[usize], output: &[usize]) -> usize {
+        let Kind::Average { count_include_pad: true, .. } = self.kind else { return inside };
+        let mut rest = index;
+        let mut count = 1;
+        for axis in (0..output.len()).rev() {
+            let start = rest % output[axis] * self.window.strides[axis];
+            rest /= output[axis];
+            let padded = input[axis] + self.window.pads[axis][0] + self.window.pads[axis][1];
+            let cell = |k: &usize| start + k * self.window.dilations[axis] < padded;
+            count *= (0..self.window.kernel[axis]).filter(cell).count();
+        }
+        count
+    }
+
+    fn geometry(&self, io: &Io<'_>) -> Result<rt::Pool2d, Error> {
+        let plane = Plane::new(&self.window, &io.inputs[0].ty, &io.output.ty)?;
+        Ok(rt::Pool2d {
+            batch: plane.batch,
+            input: plane.input,
+            output: plane.output,
+            kernel: plane.kernel,
+            stride: plane.stride,
+            pad: plane.pad,
+            pad_end: plane.pad_end,
+            dilation: plane.dilation,
+        })
+    }
+}
+
+impl Operator for Pool {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Max => "MaxPool",
+            Kind::Average { .. } => "AveragePool",
+        }
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
+        let [x] = inputs else { return Err(Error::bug("a pool has one operand")) };
+        window::expect_float(inputs)?;
+        let rank = window::spatial_rank(&x.shape, "input 0")?;
+        let spatial = window::output(&self.window, &x.shape[1..=rank], self.round_up)?;
+        Ok(vec![Type::f32([&[x.shape[0]], spatial.as_slice(), &[x.shape[rank + 1]]].concat())])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
+        let shape = inputs[0].shape();
+        let ty = self.infer(&[&Type::f32(shape)])?.remove(0);
+        let rank = shape.len() - 2;
+        let (input, output, channels) = (&shape[1..=rank], &ty.shape[1..=rank], shape[rank + 1]);
+        let mut y = vec![0f32; ty.len()];
+        let image = input.iter().product::<usize>() * channels;
+        let pooled = output.iter().product::<usize>() * channels;
+        for (x, y) in f32s(inputs[0]).chunks_exact(image.max(1)).zip(y.chunks_exact_mut(pooled.max(1))) {
+            self.window.visit(input, output, |index, inside| {
+                let y = &mut y[index * channels..(index + 1) * channels];
+                match self.kind {
+                    Kind::Max => {
+                        y.fill(f32::NEG_INFINITY);
+                        for &(_, pixel) in inside {
+                            for (y, x) in y.iter_mut().zip(&x[pixel * channels..]) {
+                                *y = if x > y || x.is_nan() { *x } else { *y };
+                            }
+                        }
+                    }
+                    Kind::Average { clamp, .. } => {
+                        for &(_, pixel) in inside {
+                            for (y, x) in y.iter_mut().zip(&x[pixel * channels..]) {
+                                *y += x;
+                            }
+                        }
+                        let divisor = self.divisor(index, inside.len(), input, output) as f32;
+                        for y in y {
+                            *y = clamp.apply(*y / divisor);
+                        }
+                    }
+                }
+            });
+        }
+        result(&ty.shape, y)
+    }
+
+    fn scales(&self) -> Scales {
+        match self.kind {
+            Kind::Max => Scales::SameAsInput,
+            Kind::Average { .. } => Scales::Calibrated,
+        }
+    }
+
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let geometry = self.geometry(io)?;
+        let Kind::Average { count_include_pad, clamp } = self.kind else { return Ok(MaxPool { geometry }.into()) };
+        if io.output.ty.dtype == DType::F32 {
+            return Ok(AveragePoolF32 { geometry, count_include_pad, clamp }.into());
+        }
+        let (x_scale, input_zero_point) = linear::scale_of(io.inputs[0])?;
+        let (y_scale, zero_point) = linear::scale_of(io.output)?;
+        let (min, max) = linear::clamp_to_i8(&clamp, (y_scale, zero_point));
+        let cells = geometry.kernel[0] * geometry.kernel[1];
+        let factor = |divisor: usize| f64::from(x_scale) / (f64::from(y_scale) * divisor as f64);
+        // Windows inside the image divide by all cells; only smaller ones, at a border, need the whole table.
+        let left_shift = rt::left_shift_for(factor(1));
+        Ok(AveragePoolS8 {
+            geometry,
+            requantize: rt::Requantize { left_shift, zero_point, min, max },
+            input_zero_point,
+            count_include_pad,
+            multipliers: (1..=cells).map(|divisor| rt::multiplier(factor(divisor), left_shift)).collect(),
+        }
+        .into())
+    }
+}
+
+struct_literals! {
+    Pool2d { batch, input, output, kernel, stride, pad, pad_end, dilation }
+}
+
+/// Additions of one pass, counted like multiply-accumulates.
+fn macs(geometry: &rt::Pool2d) -> u64 {
+    let outputs: usize = geometry.output.iter().product();
+    (geometry.batch * outputs * geometry.kernel[0] * geometry.kernel[1]) as u64
+}
+
+/// `max_pool_f32` or `max_pool_s8`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct MaxPool {
+    pub geometry: rt::Pool2d,
+}
+
+impl Routine for MaxPool {
+    fn call(&self, output: DType) -> Call {
+        Call::new(if output == DType::F32 { "max_pool_f32" } else { "max_pool_s8" }).params(&self.geometry)
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        match y {
+            Tensor::F32(_) => rt::max_pool_f32(&self.geometry, f32s(x[0]), f32s_mut(y)),
+            _ => rt::max_pool_s8(&self.geometry, i8s(x[0]), i8s_mut(y)),
+        }
+    }
+}
+
+/// `average_pool_f32` with its constants.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct AveragePoolF32 {
+    pub geometry: rt::Pool2d,
+    pub count_include_pad: bool,
+    pub clamp: rt::Clamp,
+}
+
+impl Routine for AveragePoolF32 {
+    fn call(&self, _: DType) -> Call {
+        Call::new("average_pool_f32").params(&self.geometry).value(self.count_include_pad).named("_CLAMP", &self.clamp)
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        rt::average_pool_f32(&self.geometry, self.count_include_pad, &self.clamp, f32s(x[0]), f32s_mut(y));
+    }
+
+    fn macs(&self) -> u64 {
+        macs(&self.geometry)
+    }
+}
+
+/// `average_pool_s8` with its constants.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct AveragePoolS8 {
+    pub geometry: rt::Pool2d,
+    pub requantize: rt::Requantize,
+    pub input_zero_point: i32,
+    pub count_include_pad: bool,
+    /// One for each divisor, from 1.
+    pub multipliers: Vec<i32>,
+}
+
+impl Routine for AveragePoolS8 {
+    fn call(&self, _: DType) -> Call {
+        Call::new("average_pool_s8")
+            .params(&self.geometry)
+            .named("_REQUANTIZE", &self.requantize)
+            .value(self.input_zero_point)
+            .value(self.count_include_pad)
+            .array("_MULTIPLIERS", Data::I32(self.multipliers.clone()))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        let (p, q, multipliers) = (&self.geometry, &self.requantize, &self.multipliers);
+        let (zero_point, padded) = (self.input_zero_point, self.count_include_pad);
+        rt::average_pool_s8(p, q, zero_point, padded, multipliers, i8s(x[0]), i8s_mut(y));
+    }
+
+    fn macs(&self) -> u64 {
+        macs(&self.geometry)
+    }
+}

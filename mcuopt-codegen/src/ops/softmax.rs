@@ -1,0 +1,185 @@
+//! Softmax and LogSoftmax.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__Softmax.html>, opset 1 to 13.
+
+use mcuopt_rt::v0 as rt;
+
+use super::reshape::axis;
+use super::{Io, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
+use crate::builder::Builder;
+use crate::call::{Call, Data, struct_literals};
+use crate::error::Error;
+use crate::graph::{Type, ValueId};
+use crate::onnx;
+use crate::tensor::{DType, Tensor};
+
+/// Softmax along an axis, or its logarithm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Softmax {
+    /// The axis.
+    pub axis: usize,
+    /// Whether it is LogSoftmax.
+    pub log: bool,
+}
+
+/// Softmax → Softmax; before opset 13, over all axes from `axis` on, hence between two Reshapes.
+pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+    let x = b.input(0)?;
+    let shape = b.shape(x).to_vec();
+    let log = node.op_type == "LogSoftmax";
+    if b.opset >= 13 {
+        let axis = axis(b.int("axis", -1)?, shape.len(), false)?;
+        return Ok(vec![b.push(Softmax { axis, log }, &[x])?]);
+    }
+    let axis = axis(b.int("axis", 1)?, shape.len(), true)?;
+    let flat = [shape[..axis].iter().product(), shape[axis..].iter().product()];
+    let x = b.reshape(x, &flat)?;
+    let y = b.push(Softmax { axis: 1, log }, &[x])?;
+    Ok(vec![b.reshape(y, &shape)?])
+}
+
+impl Softmax {
+    fn rows(&self, shape: &[usize]) -> rt::Rows {
+        let product = |extents: &[usize]| extents.iter().product::<usize>();
+        rt::Rows {
+            outer: product(&shape[..self.axis]),
+            len: shape[self.axis],
+            inner: product(&shape[self.axis + 1..]),
+        }
+    }
+}
+
+impl Operator for Softmax {
+    fn name(&self) -> &'static str {
+        if self.log { "LogSoftmax" } else { "Softmax" }
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
+        let [x] = inputs else { return Err(Error::bug("Softmax has one operand")) };
+        window::expect_float(inputs)?;
+        Ok(vec![(*x).clone()])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
+        let rows = self.rows(inputs[0].shape());
+        let x = f32s(inputs[0]);
+        let mut y = vec![0f32; x.len()];
+        for outer in 0..rows.outer {
+            for inner in 0..rows.inner {
+                let at = |k: usize| (outer * rows.len + k) * rows.inner + inner;
+                let max = (0..rows.len).fold(f32::NEG_INFINITY, |max, k| max.max(x[at(k)]));
+                let sum: f64 = (0..rows.len).map(|k| f64::from(x[at(k)] - max).exp()).sum();
+                for k in 0..rows.len {
+                    let shifted = f64::from(x[at(k)] - max);
+                    y[at(k)] = if self.log { shifted - sum.ln() } else { shifted.exp() / sum } as f32;
+                }
+            }
+        }
+        result(inputs[0].shape(), y)
+    }
+
+    fn scales(&self) -> Scales {
+        if self.log { Scales::Calibrated } else { Scales::Fixed(1.0 / 256.0, -128) }
+    }
+
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let rows = self.rows(&io.output.ty.shape);
+        if io.output.ty.dtype == DType::F32 {
+            return Ok(SoftmaxF32 { rows, log: self.log }.into());
+        }
+        if rows.len > 32_768 {
+            return Err(Error::unsupported(format!("{} classes", rows.len)).instead("at most 32768, or float32"));
+        }
+        let (x_scale, _) = linear::scale_of(io.inputs[0])?;
+        let (scale, zero_point) = linear::scale_of(io.output)?;
+        let y = rt::Quantization { scale, zero_point };
+        let (table, len) = rt::exp_table(f64::from(x_scale));
+        let exp = table[..len].to_vec();
+        Ok(if self.log {
+            LogSoftmaxS8 { rows, params: rt::LogSoftmaxS8::new(x_scale, y), exp }.into()
+        } else {
+            SoftmaxS8 { rows, params: rt::SoftmaxS8::new(y), exp }.into()
+        })
+    }
+}
+
+struct_literals! {
+    Rows { outer, len, inner }
+    SoftmaxS8 { requantize, multiplier }
+    LogSoftmaxS8 { log2_step, requantize, multiplier }
+}
+
+/// `softmax_f32` or `log_softmax_f32` with its constants.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct SoftmaxF32 {
+    pub rows: rt::Rows,
+    pub log: bool,
+}
+
+impl Routine for SoftmaxF32 {
+    fn call(&self, _: DType) -> Call {
+        Call::new(if self.log { "log_softmax_f32" } else { "softmax_f32" }).params(&self.rows)
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        match self.log {
+            true => rt::log_softmax_f32(&self.rows, f32s(x[0]), f32s_mut(y)),
+            false => rt::softmax_f32(&self.rows, f32s(x[0]), f32s_mut(y)),
+        }
+    }
+
+    fn in_place(&self) -> &'static [usize] {
+        &[0]
+    }
+}
+
+/// `softmax_s8` with its constants.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct SoftmaxS8 {
+    pub rows: rt::Rows,
+    pub params: rt::SoftmaxS8,
+    /// e^(−d·scale) in units of 2^-15.
+    pub exp: Vec<u16>,
+}
+
+impl Routine for SoftmaxS8 {
+    fn call(&self, _: DType) -> Call {
+        let call = Call::new("softmax_s8").params(&self.rows).named("_SCALES", &self.params);
+        call.array("_EXP", Data::U16(self.exp.clone()))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        rt::softmax_s8(&self.rows, &self.params, &self.exp, i8s(x[0]), i8s_mut(y));
+    }
+
+    fn in_place(&self) -> &'static [usize] {
+        &[0]
+    }
+}
+
+/// `log_softmax_s8` with its constants.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct LogSoftmaxS8 {
+    pub rows: rt::Rows,
+    pub params: rt::LogSoftmaxS8,
+    /// e^(−d·scale) in units of 2^-15.
+    pub exp: Vec<u16>,
+}
+
+impl Routine for LogSoftmaxS8 {
+    fn call(&self, _: DType) -> Call {
+        let call = Call::new("log_softmax_s8").params(&self.rows).named("_SCALES", &self.params);
+        call.array("_EXP", Data::U16(self.exp.clone()))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        rt::log_softmax_s8(&self.rows, &self.params, &self.exp, i8s(x[0]), i8s_mut(y));
+    }
+
+    fn in_place(&self) -> &'static [usize] {
+        &[0]
+    }
+}

@@ -1,0 +1,121 @@
+//! Transpose.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__Transpose.html>, opset 1 to 23.
+
+use mcuopt_rt::v0 as rt;
+
+use super::{Io, Lowered, Operator, Routine, Scales};
+use crate::builder::Builder;
+use crate::call::{Call, struct_literals};
+use crate::error::Error;
+use crate::graph::{Quantization, Type, ValueId};
+use crate::onnx;
+use crate::ops::reshape::axis;
+use crate::tensor::{DType, Tensor};
+
+/// Axes reordered: output axis `i` is input axis `perm[i]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transpose {
+    /// A permutation of the axes.
+    pub perm: Vec<usize>,
+}
+
+impl Transpose {
+    /// Whether the elements stay where they lie: only axes of extent 1 move against the others.
+    pub fn keeps_order(&self, shape: &[usize]) -> bool {
+        self.perm.iter().filter(|&&axis| shape[axis] != 1).is_sorted()
+    }
+
+    /// The permutation that undoes this one.
+    pub fn inverse(&self) -> Vec<usize> {
+        let mut inverse = vec![0; self.perm.len()];
+        for (to, &from) in self.perm.iter().enumerate() {
+            inverse[from] = to;
+        }
+        inverse
+    }
+}
+
+/// Transpose → Transpose; without `perm` the axes are reversed.
+pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+    let x = b.input(0)?;
+    let rank = b.shape(x).len();
+    let perm = match b.ints("perm")? {
+        None => (0..rank).rev().collect::<Vec<_>>(),
+        Some(perm) => perm.iter().map(|&value| axis(value, rank, false)).collect::<Result<_, _>>()?,
+    };
+    let mut sorted = perm.clone();
+    sorted.sort_unstable();
+    if !sorted.into_iter().eq(0..rank) {
+        return Err(Error::invalid(format!("{perm:?} does not permute {rank} axes")).part("attribute `perm`"));
+    }
+    Ok(vec![b.transpose(x, &perm)?])
+}
+
+impl Operator for Transpose {
+    fn name(&self) -> &'static str {
+        "Transpose"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
+        let [x] = inputs else { return Err(Error::bug("Transpose has one operand")) };
+        if x.shape.len() != self.perm.len() {
+            return Err(Error::bug(format!("{:?} on the shape {:?}", self.perm, x.shape)));
+        }
+        Ok(vec![Type { dtype: x.dtype, shape: self.perm.iter().map(|&axis| x.shape[axis]).collect() }])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
+        Ok(vec![inputs[0].transposed(&self.perm)])
+    }
+
+    fn scales(&self) -> Scales {
+        Scales::SameAsInput
+    }
+
+    fn carry(&self, quantization: &Quantization, _: &Type) -> Option<Quantization> {
+        let axis = if quantization.scales.len() == 1 { 0 } else { self.inverse()[quantization.axis] };
+        Some(Quantization { axis, ..quantization.clone() })
+    }
+
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let shape = &io.inputs[0].ty.shape;
+        if self.keeps_order(shape) {
+            return Ok(Lowered::Alias);
+        }
+        if self.perm.len() > 6 {
+            return Err(Error::unsupported(format!("{} axes", self.perm.len())).instead("up to six axes"));
+        }
+        let mut strides = vec![1; shape.len()];
+        for axis in (1..shape.len()).rev() {
+            strides[axis - 1] = strides[axis] * shape[axis];
+        }
+        let mut geometry = rt::Transpose { shape: [1; 6], strides: [0; 6] };
+        for (slot, &axis) in (0..6).rev().zip(self.perm.iter().rev()) {
+            geometry.shape[slot] = shape[axis];
+            geometry.strides[slot] = strides[axis];
+        }
+        Ok(TransposeCopy { geometry }.into())
+    }
+}
+
+struct_literals! {
+    Transpose { shape, strides }
+}
+
+/// `transpose` with its constants, for every element type.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct TransposeCopy {
+    pub geometry: rt::Transpose,
+}
+
+impl Routine for TransposeCopy {
+    fn call(&self, _: DType) -> Call {
+        Call::new("transpose").params(&self.geometry)
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        super::move_elements!(x[0], y, |x, y| rt::transpose(&self.geometry, x, y));
+    }
+}

@@ -1,0 +1,199 @@
+//! What the user can ask for: the same names in the macro, in the builder for build.rs and in the TOML file.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use crate::error::Error;
+
+/// Which arithmetic the firmware uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// A quantized (QDQ) model as its author quantized it; a float model with calibration data in int8; a float
+    /// model without in float32.
+    #[default]
+    Auto,
+    /// int8 weights and activations.
+    Int8,
+    /// int8 weights, int16 activations.
+    Int16x8,
+    /// float32 throughout.
+    Float32,
+}
+
+/// What to favour where speed and flash pull apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Optimize {
+    /// Kernels specialised for each layer.
+    Speed,
+    /// One copy of each kernel.
+    Size,
+    /// Specialised kernels for the layers that take the time.
+    #[default]
+    Balanced,
+}
+
+/// Where the input lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// In the model's own memory, which later layers reuse.
+    #[default]
+    Arena,
+    /// Where the caller has it.
+    Borrowed,
+}
+
+/// All options. Paths are relative to the folder that [`Options::root`] names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The user's package folder (`CARGO_MANIFEST_DIR`).
+    pub root: PathBuf,
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// Name of the generated type; the file's stem in UpperCamelCase where it is not given.
+    pub name: Option<String>,
+    /// `.npz` or `.npy` with samples; `<model>.calib.npz` beside the model where it is not given.
+    pub calibration: Option<PathBuf>,
+    /// The arithmetic.
+    pub precision: Precision,
+    /// Speed or flash.
+    pub optimize: Optimize,
+    /// Where the input lies.
+    pub input: Input,
+    /// The build fails above so many bytes of RAM.
+    pub max_ram: Option<usize>,
+    /// The build fails above so many bytes of weights in flash.
+    pub max_flash: Option<usize>,
+    /// A TOML file with options; `<model>.mcuopt.toml` beside the model where it is not given.
+    pub config: Option<PathBuf>,
+}
+
+/// The value of an option, from whichever door it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// A string.
+    Text(String),
+    /// A number.
+    Number(usize),
+}
+
+/// The keys that [`Options::set`] knows.
+pub const KEYS: &[&str] = &["calibration", "precision", "optimize", "input", "max_ram", "max_flash", "config", "name"];
+
+impl Options {
+    /// Sets the option `key`.
+    pub fn set(&mut self, key: &str, value: Setting) -> Result<(), Error> {
+        let wrong =
+            |expected: &str| Err(Error::options(format!("{key} takes {expected}")).part(format!("option `{key}`")));
+        match (key, value) {
+            ("calibration", Setting::Text(path)) => self.calibration = Some(path.into()),
+            ("config", Setting::Text(path)) => self.config = Some(path.into()),
+            ("name", Setting::Text(name)) => self.name = Some(name),
+            ("max_ram", Setting::Number(limit)) => self.max_ram = Some(limit),
+            ("max_flash", Setting::Number(limit)) => self.max_flash = Some(limit),
+            ("precision", Setting::Text(name)) => match name.as_str() {
+                "auto" => self.precision = Precision::Auto,
+                "int8" => self.precision = Precision::Int8,
+                "int16x8" => self.precision = Precision::Int16x8,
+                "float32" => self.precision = Precision::Float32,
+                _ => return wrong("\"auto\", \"int8\", \"int16x8\" or \"float32\""),
+            },
+            ("optimize", Setting::Text(name)) => match name.as_str() {
+                "speed" => self.optimize = Optimize::Speed,
+                "size" => self.optimize = Optimize::Size,
+                "balanced" => self.optimize = Optimize::Balanced,
+                _ => return wrong("\"speed\", \"size\" or \"balanced\""),
+            },
+            ("input", Setting::Text(name)) => match name.as_str() {
+                "arena" => self.input = Input::Arena,
+                "borrowed" => self.input = Input::Borrowed,
+                _ => return wrong("\"arena\" or \"borrowed\""),
+            },
+            ("calibration" | "config", _) => return wrong("a path in quotes"),
+            ("name", _) => return wrong("a name in quotes"),
+            ("precision" | "optimize" | "input", _) => return wrong("a word in quotes"),
+            ("max_ram" | "max_flash", _) => return wrong("a number of bytes"),
+            _ => {
+                let known = KEYS.join(", ");
+                return Err(Error::options(format!("there is no option `{key}`; there are: {known}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the TOML file, if there is one; options that were set before it stay.
+    pub fn read_config(&mut self) -> Result<(), Error> {
+        let Some(path) = self.config_path() else { return Ok(()) };
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(self.root.join(&path)).map_err(|error| Error::io(error).in_file(&shown))?;
+        let table = DeTable::parse(&text)
+            .map_err(|error| Error::options(format!("not valid TOML: {}", error.message())).in_file(&shown))?;
+        let mut from_file = Options { root: self.root.clone(), model: self.model.clone(), ..Options::default() };
+        for (key, value) in table.get_ref() {
+            let key = key.get_ref();
+            let setting = match value.get_ref() {
+                DeValue::String(text) => Some(Setting::Text(text.to_string())),
+                DeValue::Integer(digits) => {
+                    usize::from_str_radix(&digits.as_str().replace('_', ""), digits.radix()).ok().map(Setting::Number)
+                }
+                _ => None,
+            };
+            let wrong = || Error::options("it takes a string, or a number that is not negative");
+            let setting = setting.ok_or_else(|| wrong().part(format!("option `{key}`")).in_file(&shown))?;
+            from_file.set(key, setting).map_err(|error| error.in_file(&shown))?;
+        }
+        // Paths in the file are relative to it.
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        self.merge(from_file, &folder);
+        Ok(())
+    }
+
+    fn merge(&mut self, file: Options, folder: &Path) {
+        fn choose<T: Default + PartialEq>(own: &mut T, other: T) {
+            if *own == T::default() {
+                *own = other;
+            }
+        }
+        choose(&mut self.name, file.name);
+        choose(&mut self.calibration, file.calibration.map(|path| folder.join(path)));
+        choose(&mut self.precision, file.precision);
+        choose(&mut self.optimize, file.optimize);
+        choose(&mut self.input, file.input);
+        choose(&mut self.max_ram, file.max_ram);
+        choose(&mut self.max_flash, file.max_flash);
+    }
+
+    /// The TOML file: the one named, or the one beside the model if it exists.
+    pub fn config_path(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| self.existing(self.model.with_extension("mcuopt.toml")))
+    }
+
+    /// The samples: those named, or those beside the model if they exist.
+    pub fn calibration_path(&self) -> Option<PathBuf> {
+        self.calibration.clone().or_else(|| self.existing(self.model.with_extension("calib.npz")))
+    }
+
+    fn existing(&self, path: PathBuf) -> Option<PathBuf> {
+        self.root.join(&path).is_file().then_some(path)
+    }
+
+    /// The generated type's name.
+    pub fn type_name(&self) -> Result<String, Error> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => upper_camel_case(&self.model.file_stem().unwrap_or_default().to_string_lossy()),
+        };
+        match syn::parse_str::<syn::Ident>(&name) {
+            Ok(_) => Ok(name),
+            Err(_) => Err(Error::options(format!("`{name}` is no Rust type name; choose one with `name`"))),
+        }
+    }
+}
+
+/// `my-model_v2` → `MyModelV2`.
+fn upper_camel_case(stem: &str) -> String {
+    let words = stem.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let capitalised = words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
+    let name: String = capitalised.collect();
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("Model{name}") } else { name }
+}

@@ -1,0 +1,97 @@
+//! Which quantization each activation gets.
+
+use crate::calibrate::{Range, Ranges};
+use crate::error::Error;
+use crate::graph::{Graph, Quantization, ValueId};
+use crate::ops::{Op, Scales};
+use crate::tensor::DType;
+
+/// Gives every float activation a quantization, except behind operators that have no int8 form.
+///
+/// What the file's author fixed stays. Without `ranges` (a quantized file), only what follows from the author's
+/// quantizations and the operators' own is added; the rest stays float.
+pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Error> {
+    for index in 0..graph.inputs.len() {
+        let input = graph.inputs[index];
+        from_range(graph, input, ranges)?;
+    }
+    for index in 0..graph.nodes.len() {
+        let scales = graph.nodes[index].op.scales();
+        let inputs = graph.nodes[index].inputs.clone();
+        let quantized = inputs.iter().all(|id| has_integers(graph, *id));
+        for output in graph.nodes[index].outputs.clone() {
+            if graph.value(output).quantization.is_some() {
+                continue;
+            }
+            match scales {
+                Scales::Authored(scale, zero_point) => {
+                    graph.value_mut(output).quantization = Some(Quantization::per_tensor(scale, zero_point));
+                }
+                // An operator that the author of a quantized file left in float stays there.
+                Scales::Fixed(scale, zero_point) if quantized && ranges.is_some() => {
+                    graph.value_mut(output).quantization = Some(Quantization::per_tensor(scale, zero_point));
+                }
+                Scales::SameAsInput => {
+                    let quantization = graph.value(inputs[0]).quantization.clone();
+                    graph.value_mut(output).quantization = quantization;
+                }
+                Scales::Calibrated | Scales::Joined | Scales::Fixed(..) | Scales::Float => {
+                    from_range(graph, output, ranges)?;
+                }
+            }
+        }
+    }
+    join(graph);
+    Ok(())
+}
+
+/// Whether an operand is, or as a constant can become, int8.
+fn has_integers(graph: &Graph<Op>, id: ValueId) -> bool {
+    let value = graph.value(id);
+    value.quantization.is_some() || value.constant.is_some()
+}
+
+fn from_range(graph: &mut Graph<Op>, id: ValueId, ranges: Option<&Ranges>) -> Result<(), Error> {
+    let value = graph.value(id);
+    if value.quantization.is_some() || value.ty.dtype != DType::F32 {
+        return Ok(());
+    }
+    let Some(ranges) = ranges else { return Ok(()) };
+    let range = ranges.get(&id).ok_or_else(|| Error::bug(format!("`{}` has no range", value.name)))?;
+    graph.value_mut(id).quantization = Some(asymmetric(*range));
+    Ok(())
+}
+
+/// A tensor that only goes into a Concat is computed in the Concat's scale at once: one rounding instead of two.
+fn join(graph: &mut Graph<Op>) {
+    let consumers = graph.consumers();
+    let producers = graph.producers();
+    for index in (0..graph.nodes.len()).rev() {
+        let node = &graph.nodes[index];
+        if node.op.scales() != Scales::Joined {
+            continue;
+        }
+        let target = graph.value(node.outputs[0]).quantization.clone();
+        for input in node.inputs.clone() {
+            let free = consumers[input.index()].len() == 1 && !graph.is_output(input);
+            let calibrated = producers[input.index()].is_some_and(|producer| {
+                matches!(graph.nodes[producer].op.scales(), Scales::Calibrated | Scales::Joined)
+            });
+            if free && calibrated && graph.value(input).quantization.is_some() && target.is_some() {
+                graph.value_mut(input).quantization = target.clone();
+            }
+        }
+    }
+}
+
+/// The int8 quantization of a range, widened to hold 0 exactly.
+pub(super) fn asymmetric(range: Range) -> Quantization {
+    let (min, max) = (f64::from(range.min.min(0.0)), f64::from(range.max.max(0.0)));
+    let scale = ((max - min) / 255.0) as f32;
+    // A tensor that was zero in every sample says nothing about its scale.
+    if !scale.is_normal() {
+        return Quantization::per_tensor(1.0, 0);
+    }
+    let zero_point = (-128.0 - min / f64::from(scale)).round_ties_even().clamp(-128.0, 127.0);
+    Quantization::per_tensor(scale, zero_point as i32)
+}

@@ -1,0 +1,226 @@
+//! From operators to kernels.
+
+use std::collections::BTreeMap;
+
+use ndarray::{ArrayD, IxDyn};
+
+use mcuopt_rt::v0 as rt;
+
+use super::assign::asymmetric;
+use crate::calibrate::Range;
+use crate::error::{Error, Errors};
+use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId};
+use crate::ops::quantize::{Dequantize, Quantize, Requantize};
+use crate::ops::{Io, Kernel, Layer, Lowered, Op, Scales, transpose::TransposeCopy};
+use crate::tensor::{DType, Tensor};
+
+/// Chooses a kernel for every node. All nodes that have none are reported together.
+pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
+    let mut lowering = Lowering { source: graph, lowered: Graph::default(), made: BTreeMap::new() };
+    for id in &graph.inputs {
+        let value = graph.value(*id);
+        let dtype = if value.quantization.is_some() { DType::I8 } else { value.ty.dtype };
+        if !matches!(dtype, DType::F32 | DType::I8) || (dtype == DType::I8 && value.ty.dtype != DType::F32) {
+            let error = Error::unsupported(format!("an input of type {}", value.ty.dtype));
+            return Err(error.instead("a float input").part(format!("input `{}`", value.name)).into());
+        }
+        let input = lowering.add(value, dtype);
+        lowering.lowered.inputs.push(input);
+        lowering.made.insert((*id, dtype), input);
+    }
+    let mut errors = Vec::new();
+    for node in &graph.nodes {
+        // What depends on a failed node finds no operand; only the cause is worth reporting.
+        if node.inputs.iter().all(|id| lowering.is_made(*id)) {
+            let result = lowering.node(node);
+            errors.extend(result.err().map(|error| error.at_node(&node.name, node.op.name())));
+        }
+    }
+    Errors::check(errors, ())?;
+    for id in &graph.outputs {
+        let dtype = if graph.value(*id).quantization.is_some() { DType::I8 } else { DType::F32 };
+        let output = lowering.operand(*id, dtype)?;
+        let output = lowering.own_output(output)?;
+        lowering.lowered.outputs.push(output);
+    }
+    lowering.lowered.verify()?;
+    Ok(lowering.lowered)
+}
+
+struct Lowering<'a> {
+    source: &'a Graph<Op>,
+    lowered: Graph<Layer>,
+    /// The lowered forms of a value that exist so far.
+    made: BTreeMap<(ValueId, DType), ValueId>,
+}
+
+impl Lowering<'_> {
+    fn add(&mut self, value: &Value, dtype: DType) -> ValueId {
+        let id = self.lowered.add_value(&value.name, Type { dtype, shape: value.ty.shape.clone() });
+        if dtype == DType::I8 {
+            self.lowered.value_mut(id).quantization = value.quantization.clone();
+        }
+        id
+    }
+
+    fn is_made(&self, id: ValueId) -> bool {
+        self.source.constant(id).is_some()
+            || [DType::F32, DType::I8].iter().any(|&dtype| self.made.contains_key(&(id, dtype)))
+    }
+
+    fn node(&mut self, node: &Node<Op>) -> Result<(), Error> {
+        let [output] = node.outputs[..] else {
+            return Err(Error::unsupported("several outputs").instead("the first output alone"));
+        };
+        let integer = self.runs_in_integers(node, output);
+        let dtype = if integer { DType::I8 } else { DType::F32 };
+        let built_in = node.op.built_in();
+        let mut inputs = Vec::new();
+        let mut passed = Vec::new();
+        for (index, &id) in node.inputs.iter().enumerate() {
+            if built_in.contains(&index) {
+                inputs.push(self.source.value(id).clone());
+                continue;
+            }
+            let operand = match node.op {
+                // It is itself the step from one type to the other.
+                Op::FakeQuantize(_) => self.natural_operand(id)?,
+                _ if node.op.scales() == Scales::Joined && integer => self.joined_operand(node, id, output)?,
+                _ => self.operand(id, dtype)?,
+            };
+            // A Reshape before it left no trace but the shape.
+            let mut value = self.lowered.value(operand).clone();
+            value.ty.shape.clone_from(&self.source.value(id).ty.shape);
+            inputs.push(value);
+            passed.push(operand);
+        }
+        let mut result = self.source.value(output).clone();
+        result.ty.dtype = dtype;
+        let lowered = node.op.lower(&Io { inputs: inputs.iter().collect(), output: &result })?;
+        let made = match lowered {
+            Lowered::Alias => passed[0],
+            Lowered::Kernel(kernel) => {
+                let id = self.add(&result, dtype);
+                self.push(&node.name, node.op.name(), kernel, passed, id);
+                id
+            }
+        };
+        self.made.insert((output, dtype), made);
+        Ok(())
+    }
+
+    fn push(&mut self, name: &str, operator: &'static str, kernel: Kernel, inputs: Vec<ValueId>, output: ValueId) {
+        let op = Layer { operator, kernel };
+        self.lowered.nodes.push(Node { name: name.to_string(), op, inputs, outputs: vec![output] });
+    }
+
+    /// int8 if the operator has such a form, and operands and result have a quantization.
+    fn runs_in_integers(&self, node: &Node<Op>, output: ValueId) -> bool {
+        let quantized = |id: ValueId| {
+            let value = self.source.value(id);
+            value.constant.is_some() || value.quantization.as_ref().is_some_and(|q| q.single().is_some())
+        };
+        let operands = matches!(node.op, Op::FakeQuantize(_)) || node.inputs.iter().all(|id| quantized(*id));
+        node.op.scales() != Scales::Float && operands && self.source.value(output).quantization.is_some()
+    }
+
+    /// The value in the type in which it was made.
+    fn natural_operand(&mut self, id: ValueId) -> Result<ValueId, Error> {
+        let dtype = if self.made.contains_key(&(id, DType::I8)) { DType::I8 } else { DType::F32 };
+        self.operand(id, dtype)
+    }
+
+    /// The value as `dtype`: as it was made, converted, or a constant written in that type.
+    fn operand(&mut self, id: ValueId, dtype: DType) -> Result<ValueId, Error> {
+        if let Some(made) = self.made.get(&(id, dtype)) {
+            return Ok(*made);
+        }
+        let value = self.source.value(id).clone();
+        if let Some(tensor) = &value.constant {
+            let constant = self.constant(&value, tensor, dtype)?;
+            self.made.insert((id, dtype), constant);
+            return Ok(constant);
+        }
+        let other = if dtype == DType::I8 { DType::F32 } else { DType::I8 };
+        let missing = || Error::bug(format!("`{}` is read before it is made", value.name));
+        let source = *self.made.get(&(id, other)).ok_or_else(missing)?;
+        let from = if dtype == DType::I8 { &value } else { self.lowered.value(source) };
+        let single = from.quantization.as_ref().and_then(Quantization::single);
+        let (scale, zero_point) = single.ok_or_else(|| Error::bug(format!("`{}` has no quantization", value.name)))?;
+        let quantization = rt::Quantization { scale, zero_point };
+        let (operator, kernel, suffix) = match dtype {
+            DType::I8 => ("QuantizeLinear", Kernel::Quantize(Quantize { quantization }), "quantize"),
+            _ => ("DequantizeLinear", Kernel::Dequantize(Dequantize { quantization }), "dequantize"),
+        };
+        let made = self.add(&value, dtype);
+        self.push(&format!("{}.{suffix}", value.name), operator, kernel, vec![source], made);
+        self.made.insert((id, dtype), made);
+        Ok(made)
+    }
+
+    /// The value in int8 under the quantization of `output`.
+    fn joined_operand(&mut self, node: &Node<Op>, id: ValueId, output: ValueId) -> Result<ValueId, Error> {
+        let target = self.source.value(output).quantization.clone();
+        let mut value = self.source.value(id).clone();
+        if let Some(tensor) = value.constant.clone() {
+            value.quantization = target;
+            return self.constant(&value, &tensor, DType::I8);
+        }
+        let operand = self.operand(id, DType::I8)?;
+        let own = self.lowered.value(operand).quantization.clone();
+        if own == target {
+            return Ok(operand);
+        }
+        let single = |q: &Option<Quantization>| q.as_ref().and_then(Quantization::single);
+        let (Some((from, input_zero_point)), Some((to, zero_point))) = (single(&own), single(&target)) else {
+            return Err(Error::bug(format!("`{}` has no quantization", value.name)));
+        };
+        let factor = f64::from(from) / f64::from(to);
+        let left_shift = rt::left_shift_for(factor);
+        let requantize = rt::Requantize { left_shift, zero_point, min: i8::MIN, max: i8::MAX };
+        let multiplier = rt::multiplier(factor, left_shift);
+        let kernel = Kernel::Requantize(Requantize { requantize, multiplier, input_zero_point });
+        value.quantization = target;
+        let made = self.add(&value, DType::I8);
+        let name = format!("{}.{}.requantize", node.name, value.name);
+        self.push(&name, "QuantizeLinear", kernel, vec![operand], made);
+        Ok(made)
+    }
+
+    /// A constant operand that the kernel reads at run time.
+    fn constant(&mut self, value: &Value, tensor: &Tensor, dtype: DType) -> Result<ValueId, Error> {
+        let Some(elements) = tensor.f32s() else {
+            return Err(Error::unsupported(format!("a constant operand of type {}", tensor.dtype()))
+                .instead("a float constant")
+                .part(format!("`{}`", value.name)));
+        };
+        if dtype == DType::F32 {
+            return Ok(self.lowered.add_constant(&value.name, tensor.clone()));
+        }
+        let authored = value.quantization.clone().filter(|quantization| quantization.single().is_some());
+        let range = Range::of(elements)
+            .ok_or_else(|| Error::invalid("it holds NaN or infinity").part(format!("constant `{}`", value.name)))?;
+        let quantization = authored.unwrap_or_else(|| asymmetric(range));
+        let (scale, zero_point) = quantization.single().unwrap_or((1.0, 0));
+        let integers = elements.iter().map(|&x| rt::quantize_f32(x, scale, zero_point)).collect();
+        let array = ArrayD::from_shape_vec(IxDyn(tensor.shape()), integers);
+        let array = array.map_err(|_| Error::bug("a constant changed its size"))?;
+        let id = self.lowered.add_constant(&value.name, Tensor::I8(array));
+        self.lowered.value_mut(id).quantization = Some(quantization);
+        Ok(id)
+    }
+
+    /// An output needs memory of its own: not an input's, which the caller may overwrite, and not a constant's.
+    fn own_output(&mut self, id: ValueId) -> Result<ValueId, Error> {
+        let value = self.lowered.value(id).clone();
+        if !self.lowered.inputs.contains(&id) && value.constant.is_none() {
+            return Ok(id);
+        }
+        let mut geometry = rt::Transpose { shape: [1; 6], strides: [0; 6] };
+        (geometry.shape[5], geometry.strides[5]) = (value.ty.len(), 1);
+        let copy = self.add(&value, value.ty.dtype);
+        let kernel = Kernel::TransposeCopy(TransposeCopy { geometry });
+        self.push(&format!("{}.copy", value.name), "Identity", kernel, vec![id], copy);
+        Ok(copy)
+    }
+}

@@ -1,0 +1,71 @@
+//! The author's quantization: from QuantizeLinear and DequantizeLinear nodes to a property of the tensor.
+
+use super::{Uses, substitute};
+use crate::builder::push;
+use crate::error::Error;
+use crate::graph::{Graph, Quantization, ValueId};
+use crate::ops::quantize::{FakeQuantize, in_int8};
+use crate::ops::{Op, Scales};
+
+/// DequantizeLinear(QuantizeLinear(x)) → FakeQuantize(x).
+pub(super) fn pair(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
+    let node = graph.nodes[index].clone();
+    let Op::DequantizeLinear(dequantize) = &node.op else { return Ok(false) };
+    let Some(producer) = uses.producer(graph, node.inputs[0]) else { return Ok(false) };
+    let Op::QuantizeLinear(quantize) = &producer.op else { return Ok(false) };
+    if quantize.quantization != dequantize.quantization {
+        return Err(Error::unsupported("another scale than the QuantizeLinear before it").instead("equal scales"));
+    }
+    let Some((scale, zero_point)) = in_int8(&quantize.quantization, quantize.dtype).single() else {
+        return Err(Error::unsupported("an activation with a scale for each channel").instead("one scale a tensor"));
+    };
+    let x = producer.inputs[0];
+    let y = push(graph, &node.name, Op::FakeQuantize(FakeQuantize { scale, zero_point }), &[x])?;
+    substitute(graph, node.outputs[0], y[0])?;
+    Ok(true)
+}
+
+/// FakeQuantize(x) → x with a quantization, where every reader of x sees it quantized alike.
+pub(super) fn annotate(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
+    let node = graph.nodes[index].clone();
+    let Op::FakeQuantize(FakeQuantize { scale, zero_point }) = node.op else { return Ok(false) };
+    let x = node.inputs[0];
+    let quantization = Quantization::per_tensor(scale, zero_point);
+    let same = |value: &Option<Quantization>| value.as_ref().is_none_or(|value| *value == quantization);
+    let alone = !graph.is_output(x) && uses.consumers(graph, x).all(|consumer| consumer.op == node.op);
+    let known = graph.value(x).quantization.is_some();
+    if graph.constant(x).is_some() || !same(&graph.value(x).quantization) || !(alone || known) {
+        return Ok(false);
+    }
+    graph.value_mut(x).quantization = Some(quantization);
+    graph.replace(node.outputs[0], x);
+    Ok(true)
+}
+
+/// Operators that only move elements have one quantization on both sides, so what is known of one side holds for
+/// the other. Likewise an activation whose result's integers cannot stand for more than its range.
+pub(super) fn share(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
+    let node = &graph.nodes[index];
+    let [x, y] = [node.inputs[0], node.outputs[0]];
+    if graph.constant(x).is_some() || graph.inputs.is_empty() {
+        return Ok(false);
+    }
+    let quantization = |id: ValueId| graph.value(id).quantization.clone();
+    let moves = node.op.scales() == Scales::SameAsInput;
+    match (quantization(x), quantization(y)) {
+        (Some(known), None) if moves => graph.value_mut(y).quantization = Some(known),
+        (None, Some(known)) if uses.is_private(graph, x) && (moves || saturates(&node.op, &known)) => {
+            graph.value_mut(x).quantization = Some(known);
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Whether quantizing alone limits the values as the activation does.
+fn saturates(op: &Op, quantization: &Quantization) -> bool {
+    let (Op::Unary(unary), Some((scale, zero_point))) = (op, quantization.single()) else { return false };
+    let mcuopt_rt::v0::Unary::Clamp { min, max } = unary.function else { return false };
+    let real = |q: i8| mcuopt_rt::v0::dequantize(q, scale, zero_point);
+    real(i8::MIN) >= min && real(i8::MAX) <= max
+}

@@ -1,0 +1,197 @@
+//! Tensor values at compile time: constants of the file, samples, intermediate results of the interpreters.
+
+use std::fmt;
+
+use ndarray::{ArrayD, IxDyn};
+
+/// Element types that the compiler distinguishes.
+///
+/// Float16, bfloat16 and double constants are converted to [`DType::F32`] when they are read, int4 and uint4 to
+/// [`DType::I8`] and [`DType::U8`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum DType {
+    F32,
+    I8,
+    U8,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
+    Bool,
+}
+
+impl DType {
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            DType::I8 | DType::U8 | DType::Bool => 1,
+            DType::I16 | DType::U16 => 2,
+            DType::F32 | DType::I32 | DType::U32 => 4,
+            DType::I64 | DType::U64 => 8,
+        }
+    }
+
+    /// ONNX's name, as in `tensor(float)`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "float",
+            DType::I8 => "int8",
+            DType::U8 => "uint8",
+            DType::I16 => "int16",
+            DType::U16 => "uint16",
+            DType::I32 => "int32",
+            DType::U32 => "uint32",
+            DType::I64 => "int64",
+            DType::U64 => "uint64",
+            DType::Bool => "bool",
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A dense tensor in row-major (standard) layout.
+#[derive(Clone, PartialEq)]
+#[allow(missing_docs)]
+pub enum Tensor {
+    F32(ArrayD<f32>),
+    I8(ArrayD<i8>),
+    U8(ArrayD<u8>),
+    I16(ArrayD<i16>),
+    U16(ArrayD<u16>),
+    I32(ArrayD<i32>),
+    U32(ArrayD<u32>),
+    I64(ArrayD<i64>),
+    U64(ArrayD<u64>),
+    Bool(ArrayD<bool>),
+}
+
+/// Runs `$body` with `$array` bound to the typed array of `$tensor`, whatever its type.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! each_dtype {
+    ($tensor:expr, $array:ident => $body:expr) => {
+        match $tensor {
+            $crate::tensor::Tensor::F32($array) => $body,
+            $crate::tensor::Tensor::I8($array) => $body,
+            $crate::tensor::Tensor::U8($array) => $body,
+            $crate::tensor::Tensor::I16($array) => $body,
+            $crate::tensor::Tensor::U16($array) => $body,
+            $crate::tensor::Tensor::I32($array) => $body,
+            $crate::tensor::Tensor::U32($array) => $body,
+            $crate::tensor::Tensor::I64($array) => $body,
+            $crate::tensor::Tensor::U64($array) => $body,
+            $crate::tensor::Tensor::Bool($array) => $body,
+        }
+    };
+}
+
+macro_rules! conversions {
+    ($($variant:ident $type:ty),*) => {$(
+        impl From<ArrayD<$type>> for Tensor {
+            fn from(array: ArrayD<$type>) -> Self {
+                let standard = if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() };
+                Tensor::$variant(standard)
+            }
+        }
+    )*};
+}
+conversions!(F32 f32, I8 i8, U8 u8, I16 i16, U16 u16, I32 i32, U32 u32, I64 i64, U64 u64, Bool bool);
+
+impl Tensor {
+    /// A tensor of the given shape, or `None` where the number of elements differs.
+    pub fn new<T>(shape: &[usize], data: Vec<T>) -> Option<Self>
+    where
+        Tensor: From<ArrayD<T>>,
+    {
+        ArrayD::from_shape_vec(IxDyn(shape), data).ok().map(Tensor::from)
+    }
+
+    /// A one-dimensional int64 tensor: shapes, axes, pads.
+    pub fn from_i64s(values: &[i64]) -> Self {
+        Tensor::I64(ArrayD::from_shape_fn(IxDyn(&[values.len()]), |index| values[index[0]]))
+    }
+
+    /// A float tensor without dimensions.
+    pub fn scalar(value: f32) -> Self {
+        Tensor::F32(ArrayD::from_elem(IxDyn(&[]), value))
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Tensor::F32(_) => DType::F32,
+            Tensor::I8(_) => DType::I8,
+            Tensor::U8(_) => DType::U8,
+            Tensor::I16(_) => DType::I16,
+            Tensor::U16(_) => DType::U16,
+            Tensor::I32(_) => DType::I32,
+            Tensor::U32(_) => DType::U32,
+            Tensor::I64(_) => DType::I64,
+            Tensor::U64(_) => DType::U64,
+            Tensor::Bool(_) => DType::Bool,
+        }
+    }
+
+    /// Dimensions, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        each_dtype!(self, array => array.shape())
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        each_dtype!(self, array => array.len())
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The floats in row-major order; `None` for other types.
+    pub fn f32s(&self) -> Option<&[f32]> {
+        match self {
+            Tensor::F32(array) => array.as_slice(),
+            _ => None,
+        }
+    }
+
+    /// The values as int64, for every integer type and bool; `None` for floats.
+    pub fn to_i64s(&self) -> Option<Vec<i64>> {
+        match self {
+            Tensor::F32(_) => None,
+            Tensor::Bool(array) => Some(array.iter().map(|&v| i64::from(v)).collect()),
+            Tensor::I8(array) => Some(array.iter().map(|&v| i64::from(v)).collect()),
+            Tensor::U8(array) => Some(array.iter().map(|&v| i64::from(v)).collect()),
+            Tensor::I16(array) => Some(array.iter().map(|&v| i64::from(v)).collect()),
+            Tensor::U16(array) => Some(array.iter().map(|&v| i64::from(v)).collect()),
+            Tensor::I32(array) => Some(array.iter().map(|&v| i64::from(v)).collect()),
+            Tensor::U32(array) => Some(array.iter().map(|&v| i64::from(v)).collect()),
+            Tensor::I64(array) => Some(array.iter().copied().collect()),
+            Tensor::U64(array) => Some(array.iter().map(|&v| v as i64).collect()),
+        }
+    }
+
+    /// The same elements under another shape, or `None` where the number of elements differs.
+    pub fn reshaped(&self, shape: &[usize]) -> Option<Tensor> {
+        each_dtype!(self, array => array.clone().into_shape_with_order(IxDyn(shape)).ok().map(Tensor::from))
+    }
+
+    /// The axes reordered: output axis `i` is input axis `perm[i]`. `perm` must be a permutation of the axes.
+    pub fn transposed(&self, perm: &[usize]) -> Tensor {
+        each_dtype!(self, array => Tensor::from(array.clone().permuted_axes(IxDyn(perm))))
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?}", self.dtype(), self.shape())
+    }
+}

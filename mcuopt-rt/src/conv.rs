@@ -1,0 +1,219 @@
+//! ONNX Conv: any groups, strides, dilations and padding.
+
+use crate::fixed::Requantize;
+use crate::geometry::{Clamp, Conv2d};
+use crate::value::{Value, dot, short_dot, store};
+use crate::window::{Taps, Window};
+
+/// Convolution in f32: `y = clamp(bias[o] + Σ x · weights[o])`, summed in the order ky, kx, channel.
+///
+/// | slice | shape |
+/// |---|---|
+/// | `weights` | `[out_c, kh, kw, in_c / groups]` |
+/// | `bias` | `[out_c]` |
+/// | `x` | `[batch, in_h, in_w, in_c]` |
+/// | `y` | `[batch, out_h, out_w, out_c]` |
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn conv2d_f32(p: &Conv2d, clamp: &Clamp, weights: &[f32], bias: &[f32], x: &[f32], y: &mut [f32]) {
+    conv2d(p, 0.0, weights, bias, x, y, |_, sum| clamp.apply(sum));
+}
+
+/// Convolution in int8: `y = q.apply(bias[o] + Σ x · weights[o], multipliers[o])`.
+///
+/// Shapes as in [`conv2d_f32`], and `multipliers: [out_c]`. The sum runs over all kernel taps; one in the
+/// padding reads `pad_value`, the input's zero point. The bias includes `−zero_point · Σ weights[o]`, so no
+/// offset is added here. The compiler proves that the sum fits `i32`: it does for any `kh · kw · in_c / groups`
+/// up to 2¹⁶ with a bias below 2³⁰.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub fn conv2d_s8(
+    p: &Conv2d,
+    q: &Requantize,
+    pad_value: i8,
+    weights: &[i8],
+    bias: &[i32],
+    multipliers: &[i32],
+    x: &[i8],
+    y: &mut [i8],
+) {
+    assert_eq!(multipliers.len(), p.output[2], "multipliers");
+    conv2d(p, pad_value, weights, bias, x, y, |o, sum| q.apply(sum, multipliers[o]));
+}
+
+#[inline(always)]
+fn conv2d<T: Value>(
+    p: &Conv2d,
+    pad_value: T,
+    weights: &[T],
+    bias: &[T::Sum],
+    x: &[T],
+    y: &mut [T],
+    finish: impl Fn(usize, T::Sum) -> T,
+) {
+    let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
+    let taps = p.kernel[0] * p.kernel[1] * (in_c / p.groups);
+    let group_outputs = out_c / p.groups;
+    assert_eq!(weights.len(), out_c * taps, "weights");
+    assert_eq!(bias.len(), out_c, "bias");
+    assert_eq!(x.len(), p.batch * in_h * in_w * in_c, "x");
+    assert_eq!(y.len(), p.batch * out_h * out_w * out_c, "y");
+
+    for (image, y) in x.chunks_exact(in_h * in_w * in_c).zip(y.chunks_exact_mut(out_h * out_w * out_c)) {
+        for (out_y, y) in y.chunks_exact_mut(out_w * out_c).enumerate() {
+            let rows = Taps::new(out_y, p.stride[0], p.pad[0], p.dilation[0], p.kernel[0], in_h);
+            for (out_x, y) in y.chunks_exact_mut(out_c).enumerate() {
+                let columns = Taps::new(out_x, p.stride[1], p.pad[1], p.dilation[1], p.kernel[1], in_w);
+                let window = Window { rows, columns };
+                let groups = y
+                    .chunks_exact_mut(group_outputs)
+                    .zip(weights.chunks_exact(group_outputs * taps))
+                    .zip(bias.chunks_exact(group_outputs));
+                for (group, ((y, weights), bias)) in groups.enumerate() {
+                    // Four outputs at a time share each load of an activation.
+                    let (y4, y1) = y.as_chunks_mut::<4>();
+                    let (bias4, bias1) = bias.as_chunks::<4>();
+                    let (weights4, weights1) = weights.split_at(y4.len() * 4 * taps);
+                    let mut o = group * group_outputs;
+                    for ((y, bias), weights) in y4.iter_mut().zip(bias4).zip(weights4.chunks_exact(4 * taps)) {
+                        store(y, o, sum(p, &window, group, pad_value, weights, *bias, image), &finish);
+                        o += 4;
+                    }
+                    for ((y, bias), weights) in y1.iter_mut().zip(bias1).zip(weights1.chunks_exact(taps)) {
+                        let [sum] = sum(p, &window, group, pad_value, weights, [*bias], image);
+                        *y = finish(o, sum);
+                        o += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of `N` output channels of one group, at one pixel. `weights` are those of the `N` channels.
+#[inline(always)]
+fn sum<T: Value, const N: usize>(
+    p: &Conv2d,
+    window: &Window,
+    group: usize,
+    pad_value: T,
+    weights: &[T],
+    bias: [T::Sum; N],
+    image: &[T],
+) -> [T::Sum; N] {
+    let ([_, in_w, in_c], [kernel_h, kernel_w]) = (p.input, p.kernel);
+    let depth = in_c / p.groups;
+    let row_len = kernel_w * depth;
+    let weights: [&[T]; N] = core::array::from_fn(|j| &weights[j * kernel_h * row_len..][..kernel_h * row_len]);
+    if !window.whole() {
+        // The pixels at the border are usually few, and one copy of the code serves all layers. With short rows,
+        // though, run-time parameters would cost more than the sums.
+        return if short(p) {
+            border(p, window, group, pad_value, weights, bias, image)
+        } else {
+            shared_border(p, window, group, pad_value, weights, bias, image)
+        };
+    }
+
+    // All lengths are constants here, if `p` is one.
+    let first = (window.rows.position(0) * in_w + window.columns.position(0)) * in_c;
+    let image = &image[first + group * depth..];
+    let mut sums = bias;
+    for ky in 0..kernel_h {
+        let row = &image[ky * p.dilation[0] * in_w * in_c..];
+        if neighbours(p) {
+            sums = dot(sums, &row[..row_len], weights.map(|w| &w[ky * row_len..][..row_len]));
+        } else {
+            for kx in 0..kernel_w {
+                let x = &row[kx * p.dilation[1] * in_c..][..depth];
+                sums = dot(sums, x, weights.map(|w| &w[ky * row_len + kx * depth..][..depth]));
+            }
+        }
+    }
+    sums
+}
+
+/// [`sum`] for a window that reaches into the padding, with the weights of each channel apart.
+#[inline(always)]
+fn border<T: Value, const N: usize>(
+    p: &Conv2d,
+    window: &Window,
+    group: usize,
+    pad_value: T,
+    weights: [&[T]; N],
+    bias: [T::Sum; N],
+    image: &[T],
+) -> [T::Sum; N] {
+    let ([_, in_w, in_c], [kernel_h, kernel_w]) = (p.input, p.kernel);
+    let depth = in_c / p.groups;
+    let Window { rows, columns } = window;
+    let mut sums = bias;
+    // How much of the kernel has been summed. What lies between two runs inside the image is padding.
+    let mut done = 0;
+    for ky in rows.inside() {
+        let row = &image[rows.position(ky) * in_w * in_c..][..in_w * in_c];
+        let inside = columns.inside();
+        let run = (ky * kernel_w + inside.start) * depth..(ky * kernel_w + inside.end) * depth;
+        sums = padding(sums, pad_value, weights.map(|w| &w[done..run.start]));
+        if neighbours(p) {
+            let x = &row[columns.position(inside.start) * in_c..][..run.len()];
+            let weights = weights.map(|w| &w[run.clone()]);
+            sums = if short(p) { short_dot(sums, x, weights) } else { dot(sums, x, weights) };
+        } else {
+            for kx in inside {
+                let x = &row[columns.position(kx) * in_c + group * depth..][..depth];
+                sums = dot(sums, x, weights.map(|w| &w[(ky * kernel_w + kx) * depth..][..depth]));
+            }
+        }
+        done = run.end;
+    }
+    padding(sums, pad_value, weights.map(|w| &w[done..kernel_h * kernel_w * depth]))
+}
+
+/// [`border`], compiled once.
+#[inline(never)]
+fn shared_border<T: Value, const N: usize>(
+    p: &Conv2d,
+    window: &Window,
+    group: usize,
+    pad_value: T,
+    weights: [&[T]; N],
+    bias: [T::Sum; N],
+    image: &[T],
+) -> [T::Sum; N] {
+    border(p, window, group, pad_value, weights, bias, image)
+}
+
+/// Adds `pad_value · Σ weights[j]` to `sums[j]`, all of the same length.
+#[inline(always)]
+fn padding<T: Value, const N: usize>(mut sums: [T::Sum; N], pad_value: T, weights: [&[T]; N]) -> [T::Sum; N] {
+    // Padding of 0 adds nothing.
+    if pad_value != T::default() {
+        let len = weights[0].len();
+        let weights = weights.map(|w| &w[..len]);
+        #[allow(clippy::needless_range_loop)] // One loop for all channels.
+        for i in 0..len {
+            for j in 0..N {
+                sums[j] = T::mac(sums[j], pad_value, weights[j][i]);
+            }
+        }
+    }
+    sums
+}
+
+/// Whether a kernel row is short: the first layer of a network, often.
+#[inline(always)]
+fn short(p: &Conv2d) -> bool {
+    p.kernel[1] * (p.input[2] / p.groups) < 16
+}
+
+/// Whether a kernel row reads neighbouring pixels with all their channels: one run in memory.
+#[inline(always)]
+fn neighbours(p: &Conv2d) -> bool {
+    p.groups == 1 && p.dilation[1] == 1
+}

@@ -1,0 +1,73 @@
+//! What convolutions and pools slide over, and the range that float layers clamp to.
+
+/// A two-dimensional convolution. Images are NHWC; sizes are `[height, width, channels]` or `[height, width]`.
+///
+/// Output row `y` reads input rows `y · stride[0] + ky · dilation[0] − pad[0]`; those outside the image are
+/// padding. The padding at the bottom and right follows from the size of the output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conv2d {
+    /// Number of images.
+    pub batch: usize,
+    /// Height, width, channels of the input.
+    pub input: [usize; 3],
+    /// Height, width, channels of the output.
+    pub output: [usize; 3],
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Steps of the kernel between outputs, at least 1.
+    pub stride: [usize; 2],
+    /// Padding at the top and the left.
+    pub pad: [usize; 2],
+    /// Distance of neighbouring kernel taps, at least 1.
+    pub dilation: [usize; 2],
+    /// Number of groups; divides input and output channels.
+    pub groups: usize,
+}
+
+/// Two-dimensional pooling; NHWC, with the meanings of [`Conv2d`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pool2d {
+    /// Number of images.
+    pub batch: usize,
+    /// Height, width, channels of the input.
+    pub input: [usize; 3],
+    /// Height, width, channels of the output; as many channels as the input.
+    pub output: [usize; 3],
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// Steps of the window between outputs, at least 1.
+    pub stride: [usize; 2],
+    /// Padding at the top and the left.
+    pub pad: [usize; 2],
+    /// Padding at the bottom and the right, which average pooling counts on request. A window may reach even
+    /// further (`ceil_mode`); those cells never count.
+    pub pad_end: [usize; 2],
+    /// Distance of neighbouring window cells, at least 1.
+    pub dilation: [usize; 2],
+}
+
+/// The range of a float layer's output: a fused Relu, Relu6 or Clip.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clamp {
+    /// Lower end, −∞ for none.
+    pub min: f32,
+    /// Upper end, +∞ for none.
+    pub max: f32,
+}
+
+impl Clamp {
+    /// Changes nothing.
+    pub const NONE: Clamp = Clamp { min: f32::NEG_INFINITY, max: f32::INFINITY };
+
+    /// `x` limited to the range; NaN stays NaN.
+    #[inline(always)]
+    pub const fn apply(&self, x: f32) -> f32 {
+        if x < self.min {
+            self.min
+        } else if x > self.max {
+            self.max
+        } else {
+            x
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! ONNX MaxPool and AveragePool.
+
+use crate::fixed::Requantize;
+use crate::geometry::{Clamp, Pool2d};
+use crate::value::{each, lanes, store};
+use crate::window::{Taps, Window};
+
+/// Maximum over each window in f32; `x: [batch, in_h, in_w, c]`, `y: [batch, out_h, out_w, c]`.
+///
+/// Padding is ignored; a window wholly in the padding gives −∞. So is NaN.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn max_pool_f32(p: &Pool2d, x: &[f32], y: &mut [f32]) {
+    let max = |max, x| if x > max { x } else { max };
+    pool(p, x, y, f32::NEG_INFINITY, max, |_, max| max);
+}
+
+/// Maximum over each window in int8; `x: [batch, in_h, in_w, c]`, `y: [batch, out_h, out_w, c]`, both with the
+/// same quantization.
+///
+/// Padding is ignored; a window wholly in the padding gives −128.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn max_pool_s8(p: &Pool2d, x: &[i8], y: &mut [i8]) {
+    pool(p, x, y, i8::MIN, |max: i8, x| max.max(x), |_, max| max);
+}
+
+/// Mean over each window in f32; `x: [batch, in_h, in_w, c]`, `y: [batch, out_h, out_w, c]`.
+///
+/// The divisor is the number of the window's cells inside the image; with `count_include_pad` the number inside
+/// the padded image. (A window may reach beyond even that under `ceil_mode`; those cells never count.)
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn average_pool_f32(p: &Pool2d, count_include_pad: bool, clamp: &Clamp, x: &[f32], y: &mut [f32]) {
+    let mean = |cells: &Cells, sum: f32| clamp.apply(sum / cells.divisor(count_include_pad) as f32);
+    pool(p, x, y, 0.0, |sum, x| sum + x, mean);
+}
+
+/// Mean over each window in int8; shapes and divisor `d` as in [`average_pool_f32`].
+///
+/// `y = q.apply(Σ (x − input_zero_point), multipliers[d − 1])` over the cells inside the image; `multipliers`
+/// has one entry for each possible `d`, `kh · kw` in all. The window has less than 2²³ cells.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn average_pool_s8(
+    p: &Pool2d,
+    q: &Requantize,
+    input_zero_point: i32,
+    count_include_pad: bool,
+    multipliers: &[i32],
+    x: &[i8],
+    y: &mut [i8],
+) {
+    assert_eq!(multipliers.len(), p.kernel[0] * p.kernel[1], "multipliers");
+    let mean = |cells: &Cells, sum: i32| {
+        let sum = sum - cells.inside as i32 * input_zero_point;
+        q.apply(sum, multipliers[cells.divisor(count_include_pad) - 1])
+    };
+    pool(p, x, y, 0, |sum, x| sum + i32::from(x), mean);
+}
+
+/// How many cells of a window there are to divide by.
+struct Cells {
+    inside: usize,
+    inside_padded: usize,
+}
+
+impl Cells {
+    /// At least 1, even for windows that no valid layer has.
+    #[inline(always)]
+    fn divisor(&self, count_include_pad: bool) -> usize {
+        (if count_include_pad { self.inside_padded } else { self.inside }).max(1)
+    }
+}
+
+#[inline(always)]
+fn pool<T: Copy, A: Copy>(
+    p: &Pool2d,
+    x: &[T],
+    y: &mut [T],
+    start: A,
+    add: impl Fn(A, T) -> A,
+    finish: impl Fn(&Cells, A) -> T,
+) {
+    let ([in_h, in_w, channels], [out_h, out_w, _]) = (p.input, p.output);
+    assert_eq!(x.len(), p.batch * in_h * in_w * channels, "x");
+    assert_eq!(y.len(), p.batch * out_h * out_w * channels, "y");
+
+    for (image, y) in x.chunks_exact(in_h * in_w * channels).zip(y.chunks_exact_mut(out_h * out_w * channels)) {
+        for (out_y, y) in y.chunks_exact_mut(out_w * channels).enumerate() {
+            for (out_x, y) in y.chunks_exact_mut(channels).enumerate() {
+                let (window, cells) = window(p, [out_y, out_x]);
+                let (y4, y1) = y.as_chunks_mut::<4>();
+                let mut channel = 0;
+                for y in y4 {
+                    let sums = fold(p, &window, image, channel, [start; 4], &add);
+                    store(y, 0, sums, |_, sum| finish(&cells, sum));
+                    channel += 4;
+                }
+                for y in y1 {
+                    let [sum] = fold(p, &window, image, channel, [start], &add);
+                    *y = finish(&cells, sum);
+                    channel += 1;
+                }
+            }
+        }
+    }
+}
+
+/// The window of one output pixel.
+#[inline(always)]
+fn window(p: &Pool2d, out: [usize; 2]) -> (Window, Cells) {
+    let taps = |axis: usize, pad: usize, size: usize| {
+        Taps::new(out[axis], p.stride[axis], pad, p.dilation[axis], p.kernel[axis], size)
+    };
+    let inside = |axis: usize| taps(axis, p.pad[axis], p.input[axis]);
+    let padded = |axis: usize| taps(axis, 0, p.pad[axis] + p.input[axis] + p.pad_end[axis]).count();
+    let (rows, columns) = (inside(0), inside(1));
+    let cells = Cells { inside: rows.count() * columns.count(), inside_padded: padded(0) * padded(1) };
+    (Window { rows, columns }, cells)
+}
+
+/// Folds the cells of a window that are inside the image, for `N` channels from `channel` on.
+#[inline(always)]
+fn fold<T: Copy, A: Copy, const N: usize>(
+    p: &Pool2d,
+    window: &Window,
+    image: &[T],
+    channel: usize,
+    mut sums: [A; N],
+    add: impl Fn(A, T) -> A,
+) -> [A; N] {
+    let [_, in_w, channels] = p.input;
+    let Window { rows, columns } = window;
+    for ky in rows.inside() {
+        for kx in columns.inside() {
+            let cell = (rows.position(ky) * in_w + columns.position(kx)) * channels;
+            sums = each(sums, lanes(image, cell + channel), &add);
+        }
+    }
+    sums
+}

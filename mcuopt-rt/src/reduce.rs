@@ -1,0 +1,126 @@
+//! ONNX ReduceMean, ReduceSum, ReduceMax and ReduceMin over neighbouring axes, and GlobalAveragePool.
+
+use crate::fixed::Requantize;
+use crate::geometry::Clamp;
+use crate::value::{each, lanes, store};
+
+/// Reduces the middle axis: `[outer, len, inner]` → `[outer, inner]`. In NHWC, global pooling has
+/// `len = height · width` and `inner = channels`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reduce {
+    /// Elements before the reduced axes.
+    pub outer: usize,
+    /// Elements of the reduced axes, at least 1.
+    pub len: usize,
+    /// Elements after the reduced axes.
+    pub inner: usize,
+}
+
+/// Mean in f32, summed in order; `x: [outer, len, inner]`, `y: [outer, inner]`.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn reduce_mean_f32(p: &Reduce, clamp: &Clamp, x: &[f32], y: &mut [f32]) {
+    reduce(p, x, y, 0.0, |sum, x| sum + x, |sum| clamp.apply(sum / p.len as f32));
+}
+
+/// Sum in f32, in order; `x: [outer, len, inner]`, `y: [outer, inner]`.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn reduce_sum_f32(p: &Reduce, clamp: &Clamp, x: &[f32], y: &mut [f32]) {
+    reduce(p, x, y, 0.0, |sum, x| sum + x, |sum| clamp.apply(sum));
+}
+
+/// Maximum in f32, NaN ignored; `x: [outer, len, inner]`, `y: [outer, inner]`.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn reduce_max_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
+    reduce(p, x, y, f32::NEG_INFINITY, |max, x| if x > max { x } else { max }, |max| max);
+}
+
+/// Minimum in f32, NaN ignored; `x: [outer, len, inner]`, `y: [outer, inner]`.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn reduce_min_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
+    reduce(p, x, y, f32::INFINITY, |min, x| if x < min { x } else { min }, |min| min);
+}
+
+/// Mean in int8: `y = q.apply(Σ (x − input_zero_point), multiplier)`; `x: [outer, len, inner]`,
+/// `y: [outer, inner]`.
+///
+/// The multiplier holds the division by `len`, and without it this is the sum. `len` is less than 2²³.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn reduce_mean_s8(p: &Reduce, q: &Requantize, multiplier: i32, input_zero_point: i32, x: &[i8], y: &mut [i8]) {
+    let start = -(p.len as i32 * input_zero_point);
+    reduce(p, x, y, start, |sum, x| sum + i32::from(x), |sum| q.apply(sum, multiplier));
+}
+
+/// Maximum in int8; `x: [outer, len, inner]`, `y: [outer, inner]`, both with the same quantization.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn reduce_max_s8(p: &Reduce, x: &[i8], y: &mut [i8]) {
+    reduce(p, x, y, i8::MIN, |max: i8, x| max.max(x), |max| max);
+}
+
+/// Minimum in int8; `x: [outer, len, inner]`, `y: [outer, inner]`, both with the same quantization.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn reduce_min_s8(p: &Reduce, x: &[i8], y: &mut [i8]) {
+    reduce(p, x, y, i8::MAX, |min: i8, x| min.min(x), |min| min);
+}
+
+#[inline(always)]
+fn reduce<T: Copy, A: Copy>(
+    p: &Reduce,
+    x: &[T],
+    y: &mut [T],
+    start: A,
+    add: impl Fn(A, T) -> A,
+    finish: impl Fn(A) -> T,
+) {
+    assert_eq!(x.len(), p.outer * p.len * p.inner, "x");
+    assert_eq!(y.len(), p.outer * p.inner, "y");
+
+    for (x, y) in x.chunks_exact(p.len * p.inner).zip(y.chunks_exact_mut(p.inner)) {
+        let (y4, y1) = y.as_chunks_mut::<4>();
+        let mut at = 0;
+        for y in y4 {
+            store(y, 0, fold(p, x, at, [start; 4], &add), |_, sum| finish(sum));
+            at += 4;
+        }
+        for y in y1 {
+            let [sum] = fold(p, x, at, [start], &add);
+            *y = finish(sum);
+            at += 1;
+        }
+    }
+}
+
+/// Folds `N` neighbouring elements, from `at` on, over all rows of `x: [len, inner]`.
+#[inline(always)]
+fn fold<T: Copy, A: Copy, const N: usize>(
+    p: &Reduce,
+    x: &[T],
+    at: usize,
+    mut sums: [A; N],
+    add: impl Fn(A, T) -> A,
+) -> [A; N] {
+    for row in x.chunks_exact(p.inner) {
+        sums = each(sums, lanes(row, at), &add);
+    }
+    sums
+}

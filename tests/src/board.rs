@@ -1,0 +1,114 @@
+//! The emulated chips.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fmt, thread};
+
+/// A machine that QEMU emulates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Board {
+    /// micro:bit: no hardware divide, no SIMD, 256 kB of flash and 16 kB of RAM.
+    CortexM0,
+    /// MPS2 AN385.
+    CortexM3,
+    /// MPS2 AN386, with the DSP instructions and a single-precision FPU.
+    CortexM4,
+    /// MPS2 AN505: the DSP instructions of Armv8-M.
+    CortexM33,
+    /// QEMU's own "virt" machine as RV32IMC.
+    RiscV,
+}
+
+impl Board {
+    /// All of them.
+    pub const ALL: [Board; 5] = [Board::CortexM0, Board::CortexM3, Board::CortexM4, Board::CortexM33, Board::RiscV];
+
+    /// The Rust target that programs for it are built for.
+    pub fn target(self) -> &'static str {
+        match self {
+            Board::CortexM0 => "thumbv6m-none-eabi",
+            Board::CortexM3 => "thumbv7m-none-eabi",
+            Board::CortexM4 => "thumbv7em-none-eabihf",
+            Board::CortexM33 => "thumbv8m.main-none-eabi",
+            Board::RiscV => "riscv32imc-unknown-none-elf",
+        }
+    }
+
+    fn emulator(self) -> &'static str {
+        match self {
+            Board::RiscV => "qemu-system-riscv32",
+            _ => "qemu-system-arm",
+        }
+    }
+
+    fn machine(self) -> &'static [&'static str] {
+        match self {
+            Board::CortexM0 => &["-machine", "microbit"],
+            Board::CortexM3 => &["-machine", "mps2-an385"],
+            Board::CortexM4 => &["-machine", "mps2-an386"],
+            Board::CortexM33 => &["-machine", "mps2-an505"],
+            Board::RiscV => &["-machine", "virt", "-bios", "none"],
+        }
+    }
+
+    /// Whether the emulator is installed.
+    pub fn is_present(self) -> bool {
+        let version = Command::new(self.emulator()).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    }
+
+    /// Runs a program with `folder` as its working directory until it exits.
+    ///
+    /// `plugin` is QEMU's notation for a plugin and its arguments.
+    pub fn run(self, program: &Path, folder: &Path, plugin: Option<&str>) {
+        let console = folder.join("console");
+        let log = File::create(&console).expect("the folder is writable");
+        let mut command = Command::new(self.emulator());
+        command.args(self.machine());
+        command.args(["-display", "none", "-monitor", "none", "-serial", "none"]);
+        command.args(["-semihosting-config", "enable=on,target=native"]);
+        if let Some(plugin) = plugin {
+            command.args(["-plugin", plugin]);
+        }
+        command.arg("-kernel").arg(program).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file handle can be cloned")).stderr(log);
+        if let Err(failure) = wait(&mut command, Duration::from_secs(600)) {
+            let said = fs::read_to_string(&console).unwrap_or_default();
+            panic!("{} on {self}: {failure}\n{said}", program.display());
+        }
+    }
+}
+
+impl fmt::Display for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Board::CortexM0 => "Cortex-M0",
+            Board::CortexM3 => "Cortex-M3",
+            Board::CortexM4 => "Cortex-M4",
+            Board::CortexM33 => "Cortex-M33",
+            Board::RiscV => "RV32IMC",
+        })
+    }
+}
+
+/// Runs a command and ends it after `limit`: firmware that is lost loops for ever.
+fn wait(command: &mut Command, limit: Duration) -> Result<(), String> {
+    let mut child = command.spawn().map_err(|error| format!("it does not start: {error}"))?;
+    let deadline = Instant::now() + limit;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(format!("it ended with {status}")),
+            Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            Ok(None) => {
+                // It may have ended in between.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("it ran for more than {limit:?}"));
+            }
+            Err(error) => return Err(format!("its state is unknown: {error}")),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Where things are.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The repository's top folder.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository").to_path_buf()
+}
+
+/// A folder for what the tests make: `emulated/<name>` in cargo's target folder, created if need be.
+pub fn output(name: &str) -> PathBuf {
+    let program = env::current_exe().expect("a running program has a path");
+    // Cargo marks the target folder, wherever the user has put it, for backup programs.
+    let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    let folder = target.expect("cargo built this program").join("emulated").join(name);
+    fs::create_dir_all(&folder).expect("the target folder is writable");
+    folder
+}

@@ -1,0 +1,25 @@
+//! What the workspace's own tests have in common: models to try, the compiler's answer to them, and machines to run
+//! that answer on.
+//!
+//! * [`shared`]: the reference models and their test data, which lie outside the repository; [`synthetic`]: small
+//!   models made on the spot, which need nothing.
+//! * [`case`]: one model compiled in one way. [`firmware`]: a case as a program, for a chip or for the host.
+//!   [`board`]: the emulated chips.
+//! * [`metric`]: how good an answer is. [`counts`] and [`elf`]: what it costs.
+//! * [`skip`]: what happens where QEMU or the models are missing.
+//!
+//! This is test code: where something fails, it panics and says what.
+
+pub mod board;
+pub mod case;
+pub mod counts;
+pub mod elf;
+pub mod firmware;
+pub mod folder;
+pub mod metric;
+pub mod report;
+pub mod shared;
+pub mod skip;
+pub mod synthetic;
+pub mod test_set;
+mod workshop;

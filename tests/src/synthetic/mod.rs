@@ -1,0 +1,118 @@
+//! Small models made on the spot. Between them they have every operator that the compiler knows, odd shapes, branches
+//! and several inputs and outputs.
+
+mod activations;
+mod branches;
+mod convolutions;
+mod quantized;
+mod random;
+mod shapes;
+mod sketch;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use mcuopt_codegen::onnx::{self, Dim};
+use mcuopt_codegen::{Config, Precision};
+use ndarray::Array2;
+use ndarray_npy::NpzWriter;
+
+use crate::case::Case;
+use crate::folder;
+use crate::shared::Variant;
+use random::Random;
+
+/// A model and the numbers that it is meant for.
+#[derive(Clone, Debug)]
+pub struct Synthetic {
+    /// Its name, fit for a file.
+    pub name: &'static str,
+    /// The file's content.
+    pub model: onnx::Model,
+}
+
+impl Synthetic {
+    /// All of them.
+    pub fn all() -> Vec<Self> {
+        vec![
+            convolutions::planes(),
+            convolutions::lines(),
+            branches::branches(),
+            shapes::shapes(),
+            activations::activations(),
+            quantized::quantized(),
+        ]
+    }
+
+    /// The one of this name.
+    #[track_caller]
+    pub fn named(name: &str) -> Self {
+        let found = Self::all().into_iter().find(|synthetic| synthetic.name == name);
+        found.unwrap_or_else(|| panic!("there is no synthetic model `{name}`"))
+    }
+
+    /// ONNX's names of the operators in it.
+    pub fn operators(&self) -> BTreeSet<&str> {
+        self.model.graph.nodes.iter().map(|node| node.op_type.as_str()).collect()
+    }
+
+    /// The options for a variant, to which more can be added; writes the files that they name.
+    pub fn config(&self, variant: Variant) -> Config {
+        let folder = folder::output(&format!("{}-{variant}", self.name));
+        let (model, samples) = (folder.join("model.onnx"), folder.join("samples.npz"));
+        fs::write(&model, self.model.encode()).expect("the target folder is writable");
+        let config = Config::new(model).name("Net");
+        match variant {
+            Variant::Float32 => config.precision(Precision::Float32),
+            Variant::Int8 => {
+                self.write_samples(&samples);
+                config.precision(Precision::Int8).calibration(samples)
+            }
+            Variant::Qdq => config,
+        }
+    }
+
+    /// The model compiled with the default options.
+    pub fn compile(&self, variant: Variant) -> Case {
+        Case::compile(format!("{}-{variant}", self.name), &self.config(variant))
+    }
+
+    /// Inputs of `count` inferences: noise, and at the end the corners of the range.
+    pub fn inputs(&self, count: usize) -> Vec<Vec<Vec<f32>>> {
+        let mut random = Random::new(self.name);
+        let mut inference = |index: usize| -> Vec<Vec<f32>> {
+            let fill = |length: usize| match count - index {
+                1 => vec![-RANGE; length],
+                2 => vec![RANGE; length],
+                3 => vec![0.0; length],
+                _ => random.numbers(length, RANGE),
+            };
+            self.input_lengths().map(fill).collect()
+        };
+        (0..count).map(&mut inference).collect()
+    }
+
+    fn input_lengths(&self) -> impl Iterator<Item = usize> + '_ {
+        let length = |info: &onnx::ValueInfo| {
+            let extent = |dim: &Dim| if let Dim::Known(extent) = dim { *extent } else { 1 };
+            info.shape.iter().flatten().map(extent).product()
+        };
+        self.model.graph.inputs.iter().map(length)
+    }
+
+    fn write_samples(&self, path: &PathBuf) {
+        let samples = self.inputs(32);
+        let file = File::create(path).expect("the target folder is writable");
+        let mut archive = NpzWriter::new(file);
+        for (index, info) in self.model.graph.inputs.iter().enumerate() {
+            let rows: Vec<f32> = samples.iter().flat_map(|inputs| &inputs[index]).copied().collect();
+            let array = Array2::from_shape_vec((samples.len(), rows.len() / samples.len()), rows);
+            archive.add_array(info.name.as_str(), &array.expect("as many numbers in each row")).expect("it can be written");
+        }
+        archive.finish().expect("it can be written");
+    }
+}
+
+/// Inputs lie between −RANGE and RANGE.
+const RANGE: f32 = 2.0;
