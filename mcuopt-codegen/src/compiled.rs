@@ -55,6 +55,7 @@ impl Compiled {
     }
 
     /// The generated code as formatted text, the type public.
+    #[cfg(feature = "source")]
     pub fn source(&self) -> Result<String, Error> {
         let file = syn::parse2(self.tokens(&quote::quote!(pub)));
         let file = file.map_err(|error| Error::bug(format!("the generated code does not parse: {error}")))?;

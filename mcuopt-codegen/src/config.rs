@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use crate::compiled::Compiled;
-use crate::error::{Error, Errors};
+#[cfg(feature = "source")]
+use crate::error::Error;
+use crate::error::Errors;
 use crate::options::{Input, Optimize, Options, Precision};
 
 /// Compiles a model from a build script; the options are those of the macro, by the same names.
@@ -75,9 +77,10 @@ impl Config {
         crate::compile(&self.options)
     }
 
-    /// For build scripts: compiles, writes `$OUT_DIR/<model's stem>.rs`, and tells Cargo which files it depends on.
+    /// For build scripts (feature `source`): compiles, writes `$OUT_DIR/<model's stem>.rs`, and tells Cargo which files it depends on.
     ///
     /// An error is shown by Cargo, and the script ends with status 1.
+    #[cfg(feature = "source")]
     pub fn emit(&self) {
         println!("cargo::rerun-if-changed=build.rs");
         for path in crate::tracked_files(&self.options) {
@@ -92,6 +95,7 @@ impl Config {
         }
     }
 
+    #[cfg(feature = "source")]
     fn write(&self) -> Result<Vec<String>, Errors> {
         let folder = std::env::var_os("OUT_DIR").map(PathBuf::from);
         let folder = folder.ok_or_else(|| Error::options("`emit` is for build scripts: OUT_DIR is not set"))?;

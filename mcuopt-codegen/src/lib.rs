@@ -70,6 +70,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
         Arithmetic::Int8 => {
             let ranges = ranges(&options, &graph, &bytes)?;
             quantize::assign(&mut graph, Some(&ranges))?;
+            quantize::correct_bias(&mut graph, &ranges)?;
         }
     }
     let lowered = quantize::lower(&graph)?;

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 
 /// Says that part of a test was skipped, past the test runner, which hides what passing tests print.
 pub fn note(what: &str, why: &str) {
-    // Losing the note is no reason to fail.
-    let _ = writeln!(io::stderr(), "skipped: {what}: {why}");
+    let line = format!("skipped: {what}: {why}\n");
+    // At once, so that it is not torn apart by other tests' lines. Losing it is no reason to fail.
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// As [`note`]; but on the build server, where nothing should be missing, it is a failure.

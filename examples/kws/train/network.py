@@ -1,6 +1,6 @@
-"""The DS-CNN of Zhang et al., "Hello Edge" (arXiv:1711.07128), in the size of
-MLPerf Tiny: one ordinary convolution, four depthwise-separable ones, a mean
-over time and frequency, and a linear layer."""
+"""The DS-CNN of Zhang et al., "Hello Edge" (arXiv:1711.07128): one ordinary
+convolution, four depthwise-separable ones, a mean over time and frequency, and
+a linear layer; with 48 channels it is a little narrower than in MLPerf Tiny."""
 
 from torch import nn
 
@@ -13,7 +13,7 @@ def layers(inputs, outputs, kernel, **options):
     ]
 
 
-def ds_cnn(classes, channels=64):
+def ds_cnn(classes, channels=48):
     """From features [batch, 1, 49, 10] to logits [batch, classes]."""
     stack = layers(1, channels, (10, 4), stride=2, padding=(5, 1))
     for _ in range(4):

@@ -31,9 +31,9 @@ CALIBRATION = 100
 # Test clips that are kept as audio, a class.
 AUDIBLE = {"keyword": 1, "unknown": 3, "silence": 2}
 
-EPOCHS = 12
-BATCH = 128
-LEARNING_RATE = 3e-3
+EPOCHS = 10
+BATCH = 64
+LEARNING_RATE = 2e-3
 
 
 def main():

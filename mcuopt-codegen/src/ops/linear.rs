@@ -58,12 +58,7 @@ pub fn quantize(x: &Value, weights: &Value, bias: &Value, y: &Value, clamp: &rt:
     let mut linear = Vec::with_capacity(outputs);
     for (channel, &b) in float_bias.iter().enumerate() {
         let w = &float_weights[channel * row..(channel + 1) * row];
-        let (scale, max_bias) = match authored_scale(weights, channel) {
-            Some(scale) => (scale, MAX_AUTHORED_BIAS),
-            None => (symmetric_scale(w), MAX_BIAS),
-        };
-        let widest = (f64::from(b.abs()) / (f64::from(x_scale) * max_bias)) as f32;
-        linear.push(Channel::new(w, b, scale.max(widest), x_scale, x_zero_point)?);
+        linear.push(Channel::new(w, b, weight_scale(weights, channel, w, b, x_scale), x_scale, x_zero_point)?);
     }
 
     let factors: Vec<f64> =
@@ -102,6 +97,16 @@ impl Channel {
         }
         Ok(Self { weights, bias: folded as i32, scale })
     }
+}
+
+/// The scale of an output channel whose weights are `w` and whose bias is `b`.
+pub fn weight_scale(weights: &Value, channel: usize, w: &[f32], b: f32, x_scale: f32) -> f32 {
+    let (scale, max_bias) = match authored_scale(weights, channel) {
+        Some(scale) => (scale, MAX_AUTHORED_BIAS),
+        None => (symmetric_scale(w), MAX_BIAS),
+    };
+    let widest = (f64::from(b.abs()) / (f64::from(x_scale) * max_bias)) as f32;
+    scale.max(widest)
 }
 
 /// The scale that the file's author gave an output channel's weights, if an int8 kernel can keep it.

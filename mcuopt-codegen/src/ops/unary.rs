@@ -6,11 +6,11 @@ use mcuopt_rt::v0 as rt;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{Io, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
+use super::{Io, Lowered, Op, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
 use crate::builder::Builder;
 use crate::call::{Call, Data, Literal};
 use crate::error::Error;
-use crate::graph::{Type, ValueId};
+use crate::graph::{Quantization, Type, ValueId};
 use crate::onnx;
 use crate::tensor::{DType, Tensor};
 
@@ -51,6 +51,17 @@ fn clip(b: &Builder<'_>) -> Result<rt::Unary, Error> {
     };
     // ONNX: where min is above max, everything becomes max.
     Ok(rt::Unary::Clamp { min: min.min(max), max })
+}
+
+/// Whether `op` changes no number that a quantization can represent: quantizing alone limits the values.
+pub fn is_identity(op: &Op, quantization: &Quantization) -> bool {
+    let (Op::Unary(Unary { function: rt::Unary::Clamp { min, max } }), Some((scale, zero_point))) =
+        (op, quantization.single())
+    else {
+        return false;
+    };
+    let real = |q: i8| rt::dequantize(q, scale, zero_point);
+    real(i8::MIN) >= *min && real(i8::MAX) <= *max
 }
 
 impl Operator for Unary {

@@ -2,8 +2,8 @@
 
 use crate::calibrate::{Range, Ranges};
 use crate::error::Error;
-use crate::graph::{Graph, Quantization, ValueId};
-use crate::ops::{Op, Scales};
+use crate::graph::{Graph, Node, Quantization, ValueId};
+use crate::ops::{Op, Scales, unary::is_identity};
 use crate::tensor::DType;
 
 /// Gives every float activation a quantization, except behind operators that have no int8 form.
@@ -18,6 +18,8 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
     for index in 0..graph.nodes.len() {
         let scales = graph.nodes[index].op.scales();
         let inputs = graph.nodes[index].inputs.clone();
+        let first = inputs.first().and_then(|id| graph.value(*id).quantization.clone());
+        let unchanged = first.is_some_and(|quantization| is_identity(&graph.nodes[index].op, &quantization));
         let quantized = inputs.iter().all(|id| has_integers(graph, *id));
         for output in graph.nodes[index].outputs.clone() {
             if graph.value(output).quantization.is_some() {
@@ -31,6 +33,7 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
                 Scales::Fixed(scale, zero_point) if quantized && ranges.is_some() => {
                     graph.value_mut(output).quantization = Some(Quantization::per_tensor(scale, zero_point));
                 }
+                _ if unchanged => graph.value_mut(output).quantization = graph.value(inputs[0]).quantization.clone(),
                 Scales::SameAsInput => {
                     let quantization = graph.value(inputs[0]).quantization.clone();
                     graph.value_mut(output).quantization = quantization;
@@ -57,9 +60,17 @@ fn from_range(graph: &mut Graph<Op>, id: ValueId, ranges: Option<&Ranges>) -> Re
         return Ok(());
     }
     let Some(ranges) = ranges else { return Ok(()) };
-    let range = ranges.get(&id).ok_or_else(|| Error::bug(format!("`{}` has no range", value.name)))?;
-    graph.value_mut(id).quantization = Some(asymmetric(*range));
+    let known = ranges.get(&id).ok_or_else(|| Error::bug(format!("`{}` has no range", value.name)))?;
+    graph.value_mut(id).quantization =
+        Some(asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best }));
     Ok(())
+}
+
+/// Whether the largest elements of a tensor matter most: what the user gives and gets, and what a softmax weighs.
+/// Elsewhere a range with the least mean square error may clip them.
+fn keeps_extremes(graph: &Graph<Op>, id: ValueId) -> bool {
+    let weighed = |node: &Node<Op>| matches!(node.op, Op::Softmax(_)) && node.inputs.contains(&id);
+    graph.inputs.contains(&id) || graph.is_output(id) || graph.nodes.iter().any(weighed)
 }
 
 /// A tensor that only goes into a Concat is computed in the Concat's scale at once: one rounding instead of two.

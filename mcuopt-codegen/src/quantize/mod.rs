@@ -5,9 +5,11 @@
 //! Dequantize is put between.
 
 mod assign;
+mod bias;
 mod lower;
 
 pub use assign::assign;
+pub use bias::correct_bias;
 pub use lower::lower;
 
 use crate::graph::Graph;

@@ -5,7 +5,7 @@ use crate::builder::push;
 use crate::error::Error;
 use crate::graph::{Graph, Quantization, ValueId};
 use crate::ops::quantize::{FakeQuantize, in_int8};
-use crate::ops::{Op, Scales};
+use crate::ops::{Op, Scales, unary::is_identity};
 
 /// DequantizeLinear(QuantizeLinear(x)) → FakeQuantize(x).
 pub(super) fn pair(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
@@ -54,18 +54,10 @@ pub(super) fn share(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<
     let moves = node.op.scales() == Scales::SameAsInput;
     match (quantization(x), quantization(y)) {
         (Some(known), None) if moves => graph.value_mut(y).quantization = Some(known),
-        (None, Some(known)) if uses.is_private(graph, x) && (moves || saturates(&node.op, &known)) => {
+        (None, Some(known)) if uses.is_private(graph, x) && (moves || is_identity(&node.op, &known)) => {
             graph.value_mut(x).quantization = Some(known);
         }
         _ => return Ok(false),
     }
     Ok(true)
-}
-
-/// Whether quantizing alone limits the values as the activation does.
-fn saturates(op: &Op, quantization: &Quantization) -> bool {
-    let (Op::Unary(unary), Some((scale, zero_point))) = (op, quantization.single()) else { return false };
-    let mcuopt_rt::v0::Unary::Clamp { min, max } = unary.function else { return false };
-    let real = |q: i8| mcuopt_rt::v0::dequantize(q, scale, zero_point);
-    real(i8::MIN) >= min && real(i8::MAX) <= max
 }

@@ -1,0 +1,49 @@
+//! [`include_model!`]: a neural network from an ONNX file as a Rust type.
+
+mod expand;
+mod invocation;
+
+use proc_macro::TokenStream;
+
+/// Compiles an ONNX file and defines a type that runs it, with all its memory inside.
+///
+/// ```ignore
+/// use mcuopt_macros::include_model;
+///
+/// include_model!("models/kws.onnx");                       // defines `Kws`
+/// include_model!(pub Spotter = "models/kws.onnx", precision = "float32", max_ram = 65536);
+///
+/// let mut kws = Kws::new();                                // a const fn: fits a `static`, too
+/// let scores: [f32; 12] = kws.predict(&features);
+/// ```
+///
+/// # Grammar
+///
+/// `include_model!([pub] [Name =] "path.onnx" [, key = value]*)`
+///
+/// Paths are relative to the package (`CARGO_MANIFEST_DIR`). Without `Name`, the type has the file's stem in
+/// UpperCamelCase. The keys:
+///
+/// | key | value |
+/// |---|---|
+/// | `calibration` | `"x.npz"` or `"x.npy"`: typical inputs, first axis the samples; found by itself as `<model>.calib.npz` |
+/// | `precision` | `"auto"` (default), `"int8"`, `"float32"` |
+/// | `optimize` | `"speed"`, `"size"` or `"balanced"` (default) |
+/// | `input` | `"arena"` (default): in the model's memory, which later layers reuse; `"borrowed"`: where the caller has it |
+/// | `max_ram`, `max_flash` | bytes of RAM, bytes of weights above which the build fails |
+/// | `config` | `"x.toml"`: a file with these keys; found by itself as `<model>.mcuopt.toml` |
+///
+/// `auto` takes a quantized (QDQ) model as its author quantized it, a float model with calibration data as int8, and
+/// a float model without as float32, with a warning that says how to quantize it.
+///
+/// # Errors
+///
+/// Whatever is wrong with the model, the data or the options is a compile error on the path or the option, with the
+/// node, the operator, the reason, and what would work.
+#[proc_macro]
+pub fn include_model(tokens: TokenStream) -> TokenStream {
+    match syn::parse::<invocation::Invocation>(tokens) {
+        Ok(invocation) => expand::expand(&invocation).into(),
+        Err(error) => error.into_compile_error().into(),
+    }
+}
