@@ -4,10 +4,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Error;
-use crate::graph::{Graph, Node, Quantization, ValueId};
+use crate::graph::{Graph, Node, Quantization, Type, ValueId};
 use crate::onnx::{self, Attribute};
 use crate::ops::{Op, reshape::Reshape, transpose::Transpose};
 use crate::tensor::Tensor;
+
+/// Elements of the largest tensor that is taken seriously: a gigabyte of floats.
+pub const MAX_ELEMENTS: usize = 1 << 28;
 
 /// Appends operators to a graph: infers types, and evaluates at once what depends on constants alone.
 pub struct Builder<'a> {
@@ -173,6 +176,7 @@ pub fn node_name(node: &onnx::Node) -> String {
 pub fn push(graph: &mut Graph<Op>, name: &str, op: Op, inputs: &[ValueId]) -> Result<Vec<ValueId>, Error> {
     let types: Vec<_> = inputs.iter().map(|id| &graph.value(*id).ty).collect();
     let types = op.infer(&types)?;
+    types.iter().try_for_each(check_size)?;
     let constants: Option<Vec<_>> = inputs.iter().map(|id| graph.constant(*id)).collect();
     if let Some(constants) = constants.filter(|_| !inputs.is_empty()) {
         let results = op.eval(&constants)?;
@@ -183,9 +187,23 @@ pub fn push(graph: &mut Graph<Op>, name: &str, op: Op, inputs: &[ValueId]) -> Re
         }
         return Ok(outputs);
     }
+    if let Some(empty) = types.iter().find(|ty| ty.is_empty()) {
+        return Err(Error::unsupported(format!("a result without elements, of shape {:?}", empty.shape))
+            .instead("dimensions of at least 1"));
+    }
     let outputs: Vec<_> = types.into_iter().map(|ty| graph.add_value(name, ty)).collect();
     graph.nodes.push(Node { name: name.to_string(), op, inputs: inputs.to_vec(), outputs: outputs.clone() });
     Ok(outputs)
+}
+
+/// Fails on a tensor that no memory holds; what is computed from sizes later on then does not overflow.
+fn check_size(ty: &Type) -> Result<(), Error> {
+    // Zeros are left out, so that the extents of an empty tensor stay within bounds, too.
+    let count = ty.shape.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent.max(1)));
+    match count.filter(|&count| count <= MAX_ELEMENTS) {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid(format!("the shape {:?} of its result is too large", ty.shape))),
+    }
 }
 
 /// What is left of the first operand's quantization behind `op`.

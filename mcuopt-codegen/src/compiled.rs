@@ -38,6 +38,10 @@ pub struct Compiled {
 impl Compiled {
     /// The generated code as tokens, the type under the given visibility.
     pub fn tokens(&self, visibility: &TokenStream) -> TokenStream {
+        self.emit(visibility, false)
+    }
+
+    fn emit(&self, visibility: &TokenStream, abridged: bool) -> TokenStream {
         let file = self.options.model.file_name().unwrap_or_default().to_string_lossy();
         emit::emit(
             &Program {
@@ -49,6 +53,7 @@ impl Compiled {
                 outputs: self.graph.outputs.iter().map(|id| self.graph.value(*id)).collect(),
                 optimize: self.options.optimize,
                 input: self.options.input,
+                abridged,
             },
             visibility,
         )
@@ -57,9 +62,13 @@ impl Compiled {
     /// The generated code as formatted text, the type public.
     #[cfg(feature = "source")]
     pub fn source(&self) -> Result<String, Error> {
-        let file = syn::parse2(self.tokens(&quote::quote!(pub)));
-        let file = file.map_err(|error| Error::bug(format!("the generated code does not parse: {error}")))?;
-        Ok(prettyplease::unparse(&file))
+        formatted(self.emit(&quote::quote!(pub), false))
+    }
+
+    /// The generated code as a reviewer wants to see it: weights are shown by length and hash.
+    #[cfg(feature = "source")]
+    pub fn review(&self) -> Result<String, Error> {
+        formatted(self.emit(&quote::quote!(pub), true))
     }
 
     /// Runs the layers on the host through mcuopt-rt, as the firmware does.
@@ -139,4 +148,11 @@ impl Compiled {
         }
         Ok(())
     }
+}
+
+#[cfg(feature = "source")]
+fn formatted(code: TokenStream) -> Result<String, Error> {
+    let file = syn::parse2(code);
+    let file = file.map_err(|error| Error::bug(format!("the generated code does not parse: {error}")))?;
+    Ok(prettyplease::unparse(&file))
 }

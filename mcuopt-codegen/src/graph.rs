@@ -9,6 +9,7 @@
 //! the graph's input, or its own constant); a node's input exists.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -256,5 +257,32 @@ impl<O> Graph<O> {
         }
         self.nodes = order.into_iter().map(|index| self.nodes[index].clone()).collect();
         Ok(())
+    }
+}
+
+/// A line for each input, node and output: what snapshots and reports show.
+impl<O: fmt::Debug> fmt::Display for Graph<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |id: &ValueId| {
+            let Value { name, ty, constant, quantization } = self.value(*id);
+            let kind = if constant.is_some() { "const " } else { "" };
+            let quantization = match quantization {
+                None => String::new(),
+                Some(q) => match q.single() {
+                    Some((scale, zero_point)) => format!(" ({scale}, {zero_point})"),
+                    None => format!(" ({} scales along axis {})", q.scales.len(), q.axis),
+                },
+            };
+            format!("{kind}`{name}` {}{:?}{quantization}", ty.dtype, ty.shape)
+        };
+        for input in &self.inputs {
+            writeln!(f, "input {}", show(input))?;
+        }
+        for node in &self.nodes {
+            writeln!(f, "{}: {:?}", node.name, node.op)?;
+            node.inputs.iter().try_for_each(|id| writeln!(f, "    from {}", show(id)))?;
+            node.outputs.iter().try_for_each(|id| writeln!(f, "    to   {}", show(id)))?;
+        }
+        self.outputs.iter().try_for_each(|id| writeln!(f, "output {}", show(id)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::builder::{Builder, node_name};
+use crate::builder::{Builder, MAX_ELEMENTS, node_name};
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Type, ValueId};
 use crate::onnx::{self, Dim};
@@ -32,7 +32,9 @@ pub fn import(model: &onnx::Model) -> Result<Imported, Errors> {
             let ty = input_type(info, &mut notes)?;
             let id = graph.add_value(&info.name, ty);
             graph.inputs.push(id);
-            values.insert(info.name.clone(), id);
+            if values.insert(info.name.clone(), id).is_some() {
+                return Err(Error::invalid("two inputs have this name").part(format!("input `{}`", info.name)).into());
+            }
         }
     }
     for (name, tensor) in &model.graph.initializers {
@@ -152,7 +154,7 @@ fn input_type(info: &onnx::ValueInfo, notes: &mut Vec<String>) -> Result<Type, E
         }
     }
     let count = shape.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent));
-    if count.is_none_or(|count| count == 0 || count > 1 << 28) {
+    if count.is_none_or(|count| count == 0 || count > MAX_ELEMENTS) {
         return Err(Error::invalid(format!("its shape {shape:?} is empty or too large")).part(part()));
     }
     Ok(Type { dtype, shape })
@@ -160,19 +162,19 @@ fn input_type(info: &onnx::ValueInfo, notes: &mut Vec<String>) -> Result<Type, E
 
 /// The nodes that the outputs depend on, each behind what it reads.
 fn needed_in_order(graph: &onnx::Graph) -> Result<Vec<&onnx::Node>, Errors> {
+    let given: BTreeSet<&str> = (graph.inputs.iter().map(|info| info.name.as_str()))
+        .chain(graph.initializers.keys().map(String::as_str))
+        .chain(graph.unreadable.keys().map(String::as_str))
+        .collect();
     let mut producers: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         for output in node.outputs.iter().filter(|name| !name.is_empty()) {
-            if producers.insert(output, index).is_some() {
+            if producers.insert(output, index).is_some() || given.contains(output.as_str()) {
                 let error = Error::invalid(format!("`{output}` has two producers"));
                 return Err(error.at_node(&node_name(node), &node.op_type).into());
             }
         }
     }
-    let given: BTreeSet<&str> = (graph.inputs.iter().map(|info| info.name.as_str()))
-        .chain(graph.initializers.keys().map(String::as_str))
-        .chain(graph.unreadable.keys().map(String::as_str))
-        .collect();
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
         New,

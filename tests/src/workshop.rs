@@ -39,10 +39,17 @@ impl Workshop {
     /// Builds the case in the folder `case` into the file `program`.
     pub(crate) fn build(&self, case: &Path, board: Option<Board>, purpose: Purpose, program: &Path) {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--release", "--locked"]).current_dir(sources().join("firmware"));
-        if let Some(board) = board {
-            cargo.args(["--target", board.target()]);
-        }
+        cargo.args(["build", "--quiet", "--locked"]).current_dir(sources().join("firmware"));
+        let product = match board {
+            Some(board) => {
+                cargo.args(["--release", "--target", board.target()]);
+                Path::new(board.target()).join("release")
+            }
+            None => {
+                cargo.args(["--profile", "host"]);
+                PathBuf::from("host")
+            }
+        };
         match purpose {
             Purpose::Answers => {}
             Purpose::Cost => drop(cargo.arg("--no-default-features")),
@@ -54,8 +61,7 @@ impl Workshop {
         let output = cargo.output().expect("cargo starts");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{} does not build:\n{said}", case.display());
-        let release = board.map_or_else(PathBuf::new, |board| board.target().into()).join("release");
-        fs::copy(self.folder.join(release).join(PACKAGE), program).expect("cargo built the program");
+        fs::copy(self.folder.join(product).join(PACKAGE), program).expect("cargo built the program");
     }
 }
 

@@ -41,6 +41,8 @@ def main():
     parser.add_argument("corpus", type=Path)
     folder = parser.parse_args().corpus
 
+    # One thread adds in the same order on every computer.
+    torch.set_num_threads(1)
     torch.manual_seed(SEED)
     parts = corpus.find(folder)
     recordings = corpus.background(folder)

@@ -67,7 +67,7 @@ impl Layers {
             let name = format_ident!("CONSTANT_{}", operands.len());
             operands.entry(*id).or_insert_with(|| {
                 self.weight_bytes += data.bytes().len();
-                self.constants.extend(array(&name, &data, &format!(" `{}`.", value.name)));
+                self.constants.extend(array(program, &name, &data, &format!(" `{}`.", value.name)));
                 quote!(&#name.0[..])
             });
         }
@@ -89,8 +89,8 @@ impl Layers {
         let weight_bytes = call.weight_bytes();
         self.weight_bytes += weight_bytes;
 
-        let documentation = describe(program, index, node, output);
-        let arguments = self.constants_of(&call, name, &documentation);
+        let documentation = describe(program, node, output);
+        let arguments = self.constants_of(program, &call, name, &documentation);
         let function = format_ident!("{}{}", call.function, if chosen.in_place { "_in_place" } else { "" });
         let inlined = match program.optimize {
             Optimize::Speed => true,
@@ -116,7 +116,13 @@ impl Layers {
     }
 
     /// Defines a call's constants and returns how they are passed.
-    fn constants_of(&mut self, call: &Call, layer: &str, documentation: &str) -> Vec<TokenStream> {
+    fn constants_of(
+        &mut self,
+        program: &Program<'_>,
+        call: &Call,
+        layer: &str,
+        documentation: &str,
+    ) -> Vec<TokenStream> {
         let layer = layer.to_ascii_uppercase();
         let mut arguments = Vec::new();
         let mut documentation = Some(documentation);
@@ -131,7 +137,7 @@ impl Layers {
                 }
                 Constant::Array { suffix, data } => {
                     let name = format_ident!("{layer}{suffix}");
-                    self.constants.extend(array(&name, data, documentation.take().unwrap_or_default()));
+                    self.constants.extend(array(program, &name, data, documentation.take().unwrap_or_default()));
                     arguments.push(quote!(&#name.0));
                 }
             }
@@ -214,22 +220,31 @@ fn slot_names(program: &Program<'_>, names: &[String]) -> BTreeMap<ValueId, Iden
 }
 
 /// A layer in a line.
-fn describe(program: &Program<'_>, index: usize, node: &Node<Layer>, output: &Value) -> String {
+fn describe(program: &Program<'_>, node: &Node<Layer>, output: &Value) -> String {
     let inputs: Vec<String> = (node.inputs.iter())
         .map(|id| program.graph.value(*id))
         .map(|value| format!("{} {:?}", value.ty.dtype, value.ty.shape))
         .collect();
     let result = format!("{} {:?}", output.ty.dtype, output.ty.shape);
-    format!(" Layer {index}, {} `{}`: {} → {result}.", node.op.operator, node.name, inputs.join(", "))
+    format!(" {} `{}`: {} → {result}.", node.op.operator, node.name, inputs.join(", "))
 }
 
 /// A static array from a byte string.
-fn array(name: &Ident, data: &Data, documentation: &str) -> TokenStream {
-    let bytes = Literal::byte_string(&data.bytes());
+fn array(program: &Program<'_>, name: &Ident, data: &Data, documentation: &str) -> TokenStream {
+    let bytes = data.bytes();
+    let bytes = match program.abridged {
+        true => Literal::byte_string(format!("{} bytes, FNV-1a {:016x}", bytes.len(), fnv1a(&bytes)).as_bytes()),
+        false => Literal::byte_string(&bytes),
+    };
     let (element, decode) = data.decoder();
     let length = number(data.len());
     let documentation = (!documentation.is_empty()).then(|| quote!(#[doc = #documentation]));
     quote!(#documentation static #name: rt::Aligned<[#element; #length]> = rt::#decode(#bytes);)
+}
+
+/// The 64-bit Fowler–Noll–Vo hash, variant 1a: short, and the same on every machine.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn data_of(tensor: &Tensor) -> Option<Data> {

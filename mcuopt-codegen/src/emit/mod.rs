@@ -36,6 +36,8 @@ pub struct Program<'a> {
     pub optimize: Optimize,
     /// Where the input lies.
     pub input: Input,
+    /// Whether weights are shown by length and hash, for a text that people review and nobody compiles.
+    pub abridged: bool,
 }
 
 /// The items that define the model's type, private ones in a module of their own.

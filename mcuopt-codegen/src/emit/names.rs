@@ -5,18 +5,19 @@ use std::collections::BTreeSet;
 use crate::graph::Graph;
 use crate::ops::Layer;
 
-/// A snake_case name for each layer: the node's name in the file without the folders that all nodes share.
+/// A snake_case name for each layer: the node's name in the file without the folders that all such names share.
 pub fn layer_names(graph: &Graph<Layer>) -> Vec<String> {
-    let paths: Vec<Vec<&str>> = graph.nodes.iter().map(|node| segments(&node.name)).collect();
-    let shared =
-        paths.iter().skip(1).fold(paths.first().map_or(0, |path| path.len().saturating_sub(1)), |shared, path| {
-            let same = path.iter().zip(&paths[0]).take_while(|(a, b)| a == b).count();
-            shared.min(same).min(path.len().saturating_sub(1))
+    let mut paths: Vec<Vec<&str>> = graph.nodes.iter().map(|node| segments(&node.name)).collect();
+    // Names without folders (exporters give them to nodes they add) do not count.
+    while let Some(folder) = shared_folder(&paths) {
+        paths.iter_mut().filter(|path| path.len() > 1 && path[0] == folder).for_each(|path| {
+            path.remove(0);
         });
+    }
     let mut taken = BTreeSet::new();
     let mut names = Vec::with_capacity(paths.len());
     for (path, node) in paths.iter().zip(&graph.nodes) {
-        let base = match snake_case(&path[shared.min(path.len())..].join("_")) {
+        let base = match snake_case(&path.join("_")) {
             name if name.is_empty() => snake_case(node.op.operator),
             name if name.starts_with(|c: char| c.is_ascii_digit()) => {
                 format!("{}_{name}", snake_case(node.op.operator))
@@ -33,6 +34,14 @@ pub fn layer_names(graph: &Graph<Layer>) -> Vec<String> {
         names.push(name);
     }
     names
+}
+
+/// The first folder of all names that lie in one, if it is the same for several of them.
+fn shared_folder<'a>(paths: &[Vec<&'a str>]) -> Option<&'a str> {
+    let mut folders = paths.iter().filter(|path| path.len() > 1).map(|path| path[0]);
+    let first = folders.next()?;
+    let mut others = folders.peekable();
+    (others.peek().is_some() && others.all(|folder| folder == first)).then_some(first)
 }
 
 fn segments(name: &str) -> Vec<&str> {

@@ -189,6 +189,10 @@ impl ValueInfo {
 }
 
 /// The compiler's element type for one of ONNX's numbers (`TensorProto.DataType`), if it has one.
+///
+/// Constants of float8 and of 4 bits are read as something wider; results of these types would need their rounding
+/// and saturation, so these have none.
 pub fn dtype(code: i64) -> Option<DType> {
-    i32::try_from(code).ok().and_then(element::Element::of).and_then(|element| element.dtype)
+    let element = i32::try_from(code).ok().and_then(element::Element::of)?;
+    element.dtype.filter(|_| element.bits > 4 && !element.name.starts_with("float8"))
 }

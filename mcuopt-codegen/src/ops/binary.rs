@@ -86,8 +86,10 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
 fn batch_normalization(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let x = b.input(0)?;
     let epsilon = f64::from(b.float("epsilon", 1e-5)?);
-    for ignored in ["momentum", "spatial"] {
-        b.attribute(ignored);
+    b.attribute("momentum");
+    if b.int("spatial", 1)? == 0 {
+        let error = Error::unsupported("a mean and variance for each element").instead("one for each channel");
+        return Err(error.part("attribute `spatial`"));
     }
     if b.int("training_mode", 0)? != 0 {
         return Err(Error::unsupported("training mode").instead("the model exported for inference"));
@@ -244,7 +246,8 @@ fn collapse(a: &[usize], b: &[usize], y: &[usize]) -> Result<rt::Broadcast, Erro
         }
     }
     if axes.len() > 4 {
-        return Err(Error::unsupported(format!("broadcasting {a:?} with {b:?}")).instead("a simpler broadcast"));
+        return Err(Error::unsupported(format!("broadcasting {a:?} with {b:?}"))
+            .instead("operands whose axes fall into at most four runs that broadcast alike"));
     }
     let mut geometry = rt::Broadcast { shape: [1; 4], a_strides: [0; 4], b_strides: [0; 4] };
     let (mut a_stride, mut b_stride) = (1, 1);

@@ -5,7 +5,7 @@
 use ndarray::{ArrayD, IxDyn};
 
 use super::{Io, Lowered, Operator, Scales};
-use crate::builder::Builder;
+use crate::builder::{Builder, MAX_ELEMENTS};
 use crate::error::Error;
 use crate::graph::{Type, ValueId};
 use crate::onnx::{self, Attribute};
@@ -52,8 +52,8 @@ fn constant(b: &Builder<'_>) -> Result<Tensor, Error> {
 fn filled(b: &Builder<'_>) -> Result<Tensor, Error> {
     let dims = b.integers(0)?.unwrap_or_default();
     let dims: Option<Vec<usize>> = dims.iter().map(|&extent| usize::try_from(extent).ok()).collect();
-    let count = |dims: &Vec<usize>| dims.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent));
-    let dims = dims.filter(|dims| count(dims).is_some_and(|count| count < 1 << 28));
+    let count = |dims: &Vec<usize>| dims.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent.max(1)));
+    let dims = dims.filter(|dims| count(dims).is_some_and(|count| count <= MAX_ELEMENTS));
     let dims = dims.ok_or_else(|| Error::invalid("a shape that is negative or too large").part("input 0"))?;
     let value = match b.attribute("value") {
         Some(Attribute::Tensor(value)) if value.len() == 1 => value.clone(),

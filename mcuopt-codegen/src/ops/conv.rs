@@ -82,7 +82,7 @@ impl Operator for Conv {
         let rank = window::spatial_rank(&x.shape, "input 0")?;
         let (channels, outputs) = (x.shape[rank + 1], weights.shape[0]);
         let per_group = weights.shape[rank + 1];
-        if per_group * self.group != channels || !outputs.is_multiple_of(self.group) {
+        if per_group.checked_mul(self.group) != Some(channels) || !outputs.is_multiple_of(self.group) {
             return Err(Error::invalid(format!(
                 "x has {channels} channels, the weights {per_group} for each of {} groups and {outputs} outputs",
                 self.group

@@ -134,7 +134,8 @@ impl Operator for Pool {
                                 *y += x;
                             }
                         }
-                        let divisor = self.divisor(index, inside.len(), input, output) as f32;
+                        // Like the kernels: a window that lies in the padding alone has the average 0.
+                        let divisor = self.divisor(index, inside.len(), input, output).max(1) as f32;
                         for y in y {
                             *y = clamp.apply(*y / divisor);
                         }

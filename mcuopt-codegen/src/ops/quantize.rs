@@ -65,6 +65,10 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
     if let Some(scale) = scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
         return Err(Error::invalid(format!("the scale {scale} is not a positive number")).part("input 1"));
     }
+    if let Some(id) = b.optional(2)?.filter(|id| b.graph.value(*id).ty.dtype == DType::F32) {
+        let part = format!("input 2 (`{}`)", b.graph.value(id).name);
+        return Err(Error::unsupported("a zero point of type float8").instead("int8 or uint8").part(part));
+    }
     let zero_points = match b.integers(2)? {
         Some(values) => values.iter().map(|&value| value as i32).collect(),
         None => vec![0; scales.len()],
@@ -77,6 +81,10 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
     }
     let quantization = Quantization { scales, zero_points, axis };
     if node.op_type == "DequantizeLinear" {
+        let zero_point = b.optional(2)?.map_or(ty.dtype, |id| b.graph.value(id).ty.dtype);
+        if zero_point != ty.dtype {
+            return Err(Error::invalid(format!("the zero point is {zero_point}, x is {}", ty.dtype)).part("input 2"));
+        }
         let y = b.push(DequantizeLinear { quantization: quantization.clone() }, &[x])?;
         if b.graph.constant(y).is_some() && matches!(ty.dtype, DType::I8 | DType::U8) {
             b.graph.value_mut(y).quantization = Some(in_int8(&quantization, ty.dtype));
@@ -85,10 +93,15 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
     }
     let named = b.int("output_dtype", 0)?;
     let from_zero_point = b.optional(2)?.map(|id| b.graph.value(id).ty.dtype);
-    let dtype = from_zero_point.or(onnx::dtype(named)).unwrap_or(DType::U8);
-    if !matches!(dtype, DType::I8 | DType::U8) {
-        return Err(Error::unsupported(format!("quantization to {dtype}")).instead("int8 or uint8"));
-    }
+    let dtype = match (onnx::dtype(named), from_zero_point) {
+        (None, _) if named != 0 => None,
+        (Some(named), Some(other)) if named != other => None,
+        (named, other) => Some(other.or(named).unwrap_or(DType::U8)),
+    };
+    let Some(dtype @ (DType::I8 | DType::U8)) = dtype else {
+        let other = dtype.map_or("an element type of its own".to_string(), |dtype| dtype.to_string());
+        return Err(Error::unsupported(format!("quantization to {other}")).instead("int8 or uint8"));
+    };
     Ok(vec![b.push(QuantizeLinear { quantization, dtype }, &[x])?])
 }
 
@@ -135,7 +148,10 @@ impl Operator for DequantizeLinear {
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
         match inputs[0].dtype {
-            DType::F32 | DType::Bool => Err(Error::invalid(format!("{} elements", inputs[0].dtype)).part("input 0")),
+            // Constants of float8 are floats by now.
+            DType::F32 | DType::Bool => Err(Error::unsupported(format!("quantized elements of type {}", inputs[0].dtype))
+                .instead("int8 or uint8")
+                .part("input 0")),
             _ => Ok(vec![Type::f32(inputs[0].shape.clone())]),
         }
     }

@@ -11,6 +11,7 @@ use crate::tensor::DType;
 /// What the file's author fixed stays. Without `ranges` (a quantized file), only what follows from the author's
 /// quantizations and the operators' own is added; the rest stays float.
 pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Error> {
+    let authored: Vec<bool> = graph.values.iter().map(|value| value.quantization.is_some()).collect();
     for index in 0..graph.inputs.len() {
         let input = graph.inputs[index];
         from_range(graph, input, ranges)?;
@@ -44,7 +45,7 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
             }
         }
     }
-    join(graph);
+    join(graph, &authored);
     Ok(())
 }
 
@@ -74,7 +75,9 @@ fn keeps_extremes(graph: &Graph<Op>, id: ValueId) -> bool {
 }
 
 /// A tensor that only goes into a Concat is computed in the Concat's scale at once: one rounding instead of two.
-fn join(graph: &mut Graph<Op>) {
+///
+/// Not where the author chose its scale: tools drop a Relu whose limit is the end of the scale it is quantized in.
+fn join(graph: &mut Graph<Op>, authored: &[bool]) {
     let consumers = graph.consumers();
     let producers = graph.producers();
     for index in (0..graph.nodes.len()).rev() {
@@ -84,7 +87,7 @@ fn join(graph: &mut Graph<Op>) {
         }
         let target = graph.value(node.outputs[0]).quantization.clone();
         for input in node.inputs.clone() {
-            let free = consumers[input.index()].len() == 1 && !graph.is_output(input);
+            let free = consumers[input.index()].len() == 1 && !graph.is_output(input) && !authored[input.index()];
             let calibrated = producers[input.index()].is_some_and(|producer| {
                 matches!(graph.nodes[producer].op.scales(), Scales::Calibrated | Scales::Joined)
             });

@@ -38,6 +38,11 @@ pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
     }
     Errors::check(errors, ())?;
     for id in &graph.outputs {
+        let Value { name, ty, .. } = graph.value(*id);
+        if ty.dtype != DType::F32 {
+            let error = Error::unsupported(format!("an output of type {}", ty.dtype)).instead("a float output");
+            return Err(error.part(format!("output `{name}`")).into());
+        }
         let dtype = if graph.value(*id).quantization.is_some() { DType::I8 } else { DType::F32 };
         let output = lowering.operand(*id, dtype)?;
         let output = lowering.own_output(output)?;
@@ -79,13 +84,20 @@ impl Lowering<'_> {
         let mut passed = Vec::new();
         for (index, &id) in node.inputs.iter().enumerate() {
             if built_in.contains(&index) {
+                if self.source.constant(id).is_none() {
+                    let error = Error::unsupported("it is computed at run time").instead("constant weights and bias");
+                    return Err(error.part(format!("input {index}")));
+                }
                 inputs.push(self.source.value(id).clone());
                 continue;
             }
             let operand = match node.op {
                 // It is itself the step from one type to the other.
                 Op::FakeQuantize(_) => self.natural_operand(id)?,
-                _ if node.op.scales() == Scales::Joined && integer => self.joined_operand(node, id, output)?,
+                // Their kernels copy integers, so the author's other scale for the result is applied before.
+                _ if matches!(node.op.scales(), Scales::Joined | Scales::SameAsInput) && integer => {
+                    self.joined_operand(node, id, output)?
+                }
                 _ => self.operand(id, dtype)?,
             };
             // A Reshape before it left no trace but the shape.

@@ -12,24 +12,55 @@ pub use assign::assign;
 pub use bias::correct_bias;
 pub use lower::lower;
 
-use crate::graph::Graph;
-use crate::ops::Op;
+use std::collections::BTreeMap;
+
+use mcuopt_rt::v0::{self as rt, Clamp};
+
+use crate::graph::{Graph, Node, ValueId};
+use crate::ops::quantize::in_int8;
+use crate::ops::unary::Unary;
+use crate::ops::{Op, Scales};
 
 /// Takes the author's quantization out of a graph that is to run in float: constants keep their rounded values,
 /// activations are no longer rounded.
+///
+/// They stay within the range of their integers, though: tools drop a Relu or Clip whose limits are the ends of it.
 pub fn forget(graph: &mut Graph<Op>) {
     for value in &mut graph.values {
         value.quantization = None;
     }
+    let producers = graph.producers();
+    // The ranges of the values that are known to stay within them.
+    let mut limited: BTreeMap<ValueId, Clamp> = BTreeMap::new();
     for index in 0..graph.nodes.len() {
-        let (Op::DequantizeLinear(_), &[input]) = (&graph.nodes[index].op, &graph.nodes[index].inputs[..]) else {
+        let node = &graph.nodes[index];
+        let (Some(&input), &[output]) = (node.inputs.first(), &node.outputs[..]) else { continue };
+        if node.op.scales() == Scales::SameAsInput {
+            if let Some(clamp) = limited.get(&input).copied() {
+                limited.insert(output, clamp);
+            }
+            continue;
+        }
+        let before = producers[input.index()].map(|producer| &graph.nodes[producer]);
+        let (Op::DequantizeLinear(_), Some(Node { op: Op::QuantizeLinear(quantize), inputs, .. })) = (&node.op, before)
+        else {
             continue;
         };
-        let producer = graph.nodes.iter().find(|node| node.outputs.contains(&input));
-        let source = producer.filter(|node| matches!(node.op, Op::QuantizeLinear(_))).map(|node| node.inputs[0]);
-        if let Some(source) = source {
-            let output = graph.nodes[index].outputs[0];
-            graph.replace(output, source);
+        let source = inputs[0];
+        let range = in_int8(&quantize.quantization, quantize.dtype).single().map(|(scale, zero_point)| Clamp {
+            min: rt::dequantize(i8::MIN, scale, zero_point),
+            max: rt::dequantize(i8::MAX, scale, zero_point),
+        });
+        let within = |known: &Clamp| range.is_some_and(|range| range.min <= known.min && known.max <= range.max);
+        let bounded = producers[source.index()].is_none_or(|p| matches!(graph.nodes[p].op.scales(), Scales::Fixed(..)));
+        match range.filter(|_| !bounded && !limited.get(&source).is_some_and(within)) {
+            Some(range) => {
+                let node = &mut graph.nodes[index];
+                node.op = Unary { function: rt::Unary::Clamp { min: range.min, max: range.max } }.into();
+                node.inputs = vec![source];
+                limited.insert(output, range);
+            }
+            None => graph.replace(output, source),
         }
     }
 }

@@ -77,7 +77,8 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
         let count = function.gain.len();
         let old = quantization.scales.clone();
         quantization.scales = (0..count).map(|c| old[c % old.len()] * function.gain[c].abs()).collect();
-        quantization.zero_points = vec![quantization.zero_points[0]; count];
+        let old = quantization.zero_points.clone();
+        quantization.zero_points = (0..count).map(|c| old[c % old.len()]).collect();
         quantization
     });
     let valid = |scale: &f32| scale.is_normal() && *scale > 0.0;

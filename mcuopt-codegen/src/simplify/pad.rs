@@ -12,6 +12,11 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     let node = graph.nodes[index].clone();
     let Some(before) = node.inputs.first().and_then(|x| uses.producer(graph, *x)) else { return Ok(false) };
     let Op::Pad(Pad { pads, value }) = &before.op else { return Ok(false) };
+    // Where the padded tensor is rounded otherwise than the one before, it stays.
+    let [x, padded] = [before.inputs[0], before.outputs[0]].map(|id| &graph.value(id).quantization);
+    if padded.is_some() && padded != x {
+        return Ok(false);
+    }
     let (spatial, rest) = (&pads[1..pads.len() - 1], [pads[0], pads[pads.len() - 1]]);
     if rest != [[0; 2]; 2] {
         return Ok(false);

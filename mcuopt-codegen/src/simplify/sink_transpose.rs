@@ -75,10 +75,15 @@ fn scattered<T: Clone>(values: &[T], perm: &[usize]) -> Vec<T> {
 
 /// Whether operand `id` can be had in the order before the Transpose without adding work.
 fn can_follow(graph: &Graph<Op>, uses: &Uses, node: &Node<Op>, id: ValueId, perm: &[usize], inverse: &[usize]) -> bool {
-    if transposed(graph, uses, id).is_some_and(|(_, found)| found == perm) || graph.constant(id).is_some() {
+    if transposed(graph, uses, id).is_some_and(|(_, found)| found == perm) {
         return true;
     }
-    let same_rank = graph.value(id).ty.shape.len() == perm.len();
+    let rank = graph.value(id).ty.shape.len();
+    if graph.constant(id).is_some() {
+        // One with more axes than the Transpose gives the result axes that `perm` does not know.
+        return rank <= perm.len();
+    }
+    let same_rank = rank == perm.len();
     let output = node.outputs[0];
     // A Transpose of this operand is no loss where the one behind the result then cancels with its readers.
     same_rank

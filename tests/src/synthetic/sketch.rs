@@ -45,7 +45,7 @@ impl Sketch {
 
     /// A constant.
     pub(super) fn constant(&mut self, tensor: Tensor) -> String {
-        let name = format!("constant_{}", self.graph.initializers.len());
+        let name = format!("number_{}", self.graph.initializers.len());
         self.graph.initializers.insert(name.clone(), tensor);
         name
     }
