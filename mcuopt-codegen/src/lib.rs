@@ -55,7 +55,8 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     options.read_config()?;
     let type_name = options.type_name()?;
     let path = options.root.join(&options.model);
-    let bytes = fs::read(&path).map_err(Error::io)?;
+    let unreadable = |error| Error::io(format!("cannot be read ({error}); paths are relative to the package's folder"));
+    let bytes = fs::read(&path).map_err(unreadable)?;
     let model = onnx::Model::decode(&bytes, path.parent().unwrap_or(&options.root))?;
 
     let import::Imported { mut graph, mut notes } = import::import(&model)?;

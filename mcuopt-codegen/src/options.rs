@@ -96,7 +96,7 @@ impl Options {
                 "int8" => self.precision = Precision::Int8,
                 "int16x8" => self.precision = Precision::Int16x8,
                 "float32" => self.precision = Precision::Float32,
-                _ => return wrong("\"auto\", \"int8\", \"int16x8\" or \"float32\""),
+                _ => return wrong("\"auto\", \"int8\" or \"float32\""),
             },
             ("optimize", Setting::Text(name)) => match name.as_str() {
                 "speed" => self.optimize = Optimize::Speed,

@@ -30,7 +30,7 @@ pub fn forget(graph: &mut Graph<Op>) {
         value.quantization = None;
     }
     let producers = graph.producers();
-    // The ranges of the values that are known to stay within them.
+    // The ranges of the values that stay within them already, or must not be limited: the graph's inputs.
     let mut limited: BTreeMap<ValueId, Clamp> = BTreeMap::new();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
@@ -60,7 +60,10 @@ pub fn forget(graph: &mut Graph<Op>) {
                 node.inputs = vec![source];
                 limited.insert(output, range);
             }
-            None => graph.replace(output, source),
+            None => {
+                limited.extend(range.map(|range| (source, range)));
+                graph.replace(output, source);
+            }
         }
     }
 }

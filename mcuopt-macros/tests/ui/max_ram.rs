@@ -1,0 +1,9 @@
+//! A model that does not fit.
+use mcuopt_macros::include_model;
+
+include_model!("models/classifier.onnx", precision = "float32", max_ram = 32);
+
+fn main() {
+    let mut model = Classifier::new();
+    model.infer::<_, ()>(&[0i8; 8]);
+}
