@@ -9,7 +9,7 @@ use crate::onnx::{self, Dim};
 use crate::ops::{self, Op};
 
 /// Versions of the `ai.onnx` operator set whose meaning the importers know.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
 /// A graph, and what the user should know about how it was read.
 pub struct Imported {

@@ -26,7 +26,10 @@ fn classifier() -> Model {
     let weights = Tensor::new(&[8, 4], (0..32).map(|i| (i % 5) as f32 * 0.5 - 1.0).collect::<Vec<f32>>());
     let graph = Graph {
         name: "classifier".into(),
-        nodes: vec![node("dense", "Gemm", &["x", "weights"], "logits"), node("softmax", "Softmax", &["logits"], "scores")],
+        nodes: vec![
+            node("dense", "Gemm", &["x", "weights"], "logits"),
+            node("softmax", "Softmax", &["logits"], "scores"),
+        ],
         initializers: weights.into_iter().map(|weights| ("weights".to_string(), weights)).collect(),
         inputs: vec![ValueInfo::tensor("x", DType::F32, &[1, 8])],
         outputs: vec![ValueInfo::tensor("scores", DType::F32, &[1, 4])],

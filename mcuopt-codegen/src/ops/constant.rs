@@ -75,7 +75,10 @@ fn shape(b: &Builder<'_>) -> Result<Tensor, Error> {
 
 fn cast(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let x = b.input(0)?;
-    b.attribute("saturate");
+    // Both concern float types of 8 bits, which are float32 here.
+    for ignored in ["saturate", "round_mode"] {
+        b.attribute(ignored);
+    }
     let code = b.int("to", 0)?;
     let to = onnx::dtype(code).ok_or_else(|| {
         let error = Error::unsupported(format!("the element type with number {code}")).instead("float or integers");

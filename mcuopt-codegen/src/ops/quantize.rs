@@ -51,7 +51,7 @@ pub fn in_int8(quantization: &Quantization, dtype: DType) -> Quantization {
 pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let x = b.input(0)?;
     let ty = b.graph.value(x).ty.clone();
-    for ignored in ["saturate", "precision"] {
+    for ignored in ["saturate", "precision", "output_dtype"] {
         b.attribute(ignored);
     }
     if b.int("block_size", 0)? != 0 {

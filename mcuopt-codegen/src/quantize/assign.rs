@@ -102,9 +102,9 @@ fn join(graph: &mut Graph<Op>, authored: &[bool]) {
 pub(super) fn asymmetric(range: Range) -> Quantization {
     let (min, max) = (f64::from(range.min.min(0.0)), f64::from(range.max.max(0.0)));
     let scale = ((max - min) / 255.0) as f32;
-    // A tensor that was zero in every sample says nothing about its scale.
+    // A tensor that was zero in every sample says nothing about its scale; this one represents −1 to 1.
     if !scale.is_normal() {
-        return Quantization::per_tensor(1.0, 0);
+        return Quantization::per_tensor(1.0 / 128.0, 0);
     }
     let zero_point = (-128.0 - min / f64::from(scale)).round_ties_even().clamp(-128.0, 127.0);
     Quantization::per_tensor(scale, zero_point as i32)

@@ -1,0 +1,124 @@
+//! What the tests share: models made in place, compiled through the file system as users do it.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use mcuopt_codegen::onnx::{Attribute, Graph, Model, Node, ValueInfo};
+use mcuopt_codegen::tensor::{DType, Tensor};
+use mcuopt_codegen::{Compiled, Config, Errors, Precision};
+
+/// Fails with a message unless it holds.
+#[macro_export]
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)*) => {
+        let holds: bool = $condition;
+        if !holds {
+            return Err(format!($($message)*).into());
+        }
+    };
+}
+
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// A path in Cargo's scratch folder for tests; `name` is unique among them.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let safe: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{safe}.onnx"))
+}
+
+/// Compiles the bytes of a file.
+pub(crate) fn compile(name: &str, bytes: &[u8], precision: Precision) -> std::result::Result<Compiled, Errors> {
+    let path = scratch(name);
+    let written = fs::write(&path, bytes).map_err(mcuopt_codegen::Error::io);
+    let compiled =
+        written.map_err(Errors::from).and_then(|()| Config::new(&path).name("Model").precision(precision).compile());
+    let _ = fs::remove_file(path);
+    compiled
+}
+
+/// A model under construction.
+pub(crate) struct Sketch(pub(crate) Model);
+
+impl Sketch {
+    pub(crate) fn new(opset: i64) -> Self {
+        Self(Model { ir_version: 8, opsets: BTreeMap::from([(String::new(), opset)]), ..Model::default() })
+    }
+
+    pub(crate) fn graph(&mut self) -> &mut Graph {
+        &mut self.0.graph
+    }
+
+    pub(crate) fn input(mut self, name: &str, shape: &[usize]) -> Self {
+        self.0.graph.inputs.push(ValueInfo::tensor(name, DType::F32, shape));
+        self
+    }
+
+    pub(crate) fn output(mut self, name: &str) -> Self {
+        self.0.graph.outputs.push(ValueInfo { name: name.into(), ..ValueInfo::default() });
+        self
+    }
+
+    pub(crate) fn constant(mut self, name: &str, value: Tensor) -> Self {
+        self.0.graph.initializers.insert(name.into(), value);
+        self
+    }
+
+    /// A float constant.
+    pub(crate) fn floats(self, name: &str, shape: &[usize], values: Vec<f32>) -> Self {
+        let tensor = Tensor::new(shape, values).unwrap_or_else(|| Tensor::scalar(f32::NAN));
+        self.constant(name, tensor)
+    }
+
+    pub(crate) fn node(
+        mut self,
+        op: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: &[(&str, Attribute)],
+    ) -> Self {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        self.0.graph.nodes.push(Node {
+            op_type: op.into(),
+            inputs: names(inputs),
+            outputs: names(outputs),
+            attributes: attributes.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
+            ..Node::default()
+        });
+        self
+    }
+}
+
+pub(crate) fn int(value: i64) -> Attribute {
+    Attribute::Int(value)
+}
+
+pub(crate) fn ints(values: &[i64]) -> Attribute {
+    Attribute::Ints(values.to_vec())
+}
+
+/// Numbers that look random and are the same everywhere (xorshift).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn bits(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (self.bits() >> 11) as usize % limit.max(1)
+    }
+
+    /// One of −1 … 1.
+    pub(crate) fn float(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    pub(crate) fn floats(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.float()).collect()
+    }
+}

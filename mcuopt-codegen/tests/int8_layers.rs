@@ -1,0 +1,267 @@
+//! Each int8 layer against floats: its operands dequantized, the operator's reference evaluation, the result
+//! quantized. Kernel and reference share no arithmetic, so more than one step between them is a wrong multiplier,
+//! zero point, bias or geometry. Weights are rounded to int8 beforehand, so that rounding them is no difference.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{Random, Result, Sketch, int, ints};
+use mcuopt_codegen::calibrate::{Range, Ranges, Statistics};
+use mcuopt_codegen::graph::{Graph, Quantization, Value};
+use mcuopt_codegen::import::import;
+use mcuopt_codegen::interp::{run_float, run_lowered};
+use mcuopt_codegen::onnx::Attribute;
+use mcuopt_codegen::ops::{Layer, Op};
+use mcuopt_codegen::quantize::{assign, lower};
+use mcuopt_codegen::simplify::simplify;
+use mcuopt_codegen::tensor::Tensor;
+
+/// A sketch that grows layer by layer.
+struct Growing {
+    sketch: Sketch,
+    random: Random,
+    /// The last result, its shape, and how many results there are.
+    last: String,
+    shape: Vec<usize>,
+    count: usize,
+}
+
+impl Growing {
+    fn add(&mut self, op: &str, more: &[&str], attributes: &[(&str, Attribute)], shape: Vec<usize>) {
+        self.count += 1;
+        let name = format!("{op}{}", self.count);
+        let inputs = [&[self.last.as_str()], more].concat();
+        let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+        self.sketch = sketch.node(op, &inputs, &[&name], attributes);
+        (self.last, self.shape) = (name, shape);
+    }
+
+    fn constant(&mut self, shape: &[usize], scale: f32) -> String {
+        self.count += 1;
+        let name = format!("constant{}", self.count);
+        let values = self.random.floats(shape.iter().product()).iter().map(|value| value * scale).collect();
+        let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+        self.sketch = sketch.floats(&name, shape, values);
+        name
+    }
+
+    fn convolution(&mut self) {
+        let [_, channels, height, width] = self.shape[..] else { return };
+        let group = [1, 1, channels][self.random.below(3)];
+        let outputs = group * (1 + self.random.below(if group == 1 { 7 } else { 2 }));
+        let kernel = [1 + self.random.below(3).min(height - 1), 1 + self.random.below(3).min(width - 1)];
+        let (pad, stride) = (self.random.below(2).min(kernel[0] - 1).min(kernel[1] - 1), 1 + self.random.below(2));
+        let weights = self.constant(&[outputs, channels / group, kernel[0], kernel[1]], 0.7);
+        let bias = self.constant(&[outputs], 0.5);
+        let [pads, strides] = [ints(&[pad as i64; 4]), ints(&[stride as i64; 2])];
+        let attributes = [("pads", pads), ("strides", strides), ("group", int(group as i64))];
+        let extent = |size: usize, kernel: usize| (size + 2 * pad - kernel) / stride + 1;
+        let shape = vec![1, outputs, extent(height, kernel[0]), extent(width, kernel[1])];
+        self.add("Conv", &[&weights, &bias], &attributes, shape);
+    }
+
+    fn layer(&mut self) {
+        let shape = self.shape.clone();
+        let before = self.last.clone();
+        let (height, width) = (shape[2], shape[3]);
+        let pooled = vec![1, shape[1], height.saturating_sub(1), width.saturating_sub(1)];
+        let room = height > 1 && width > 1;
+        match self.random.below(14) {
+            0..=3 => self.convolution(),
+            4 if room => self.add("AveragePool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
+            5 if room => self.add("MaxPool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
+            6 => {
+                let padding = [("kernel_shape", ints(&[3, 3])), ("pads", ints(&[1; 4])), ("count_include_pad", int(1))];
+                self.add("AveragePool", &[], &padding, shape);
+            }
+            7 => {
+                let op =
+                    ["Relu", "Sigmoid", "Tanh", "HardSwish", "LeakyRelu", "Elu", "Abs", "Neg"][self.random.below(8)];
+                self.add(op, &[], &[], shape);
+            }
+            8 => {
+                self.add("Tanh", &[], &[], shape.clone());
+                self.add(["Add", "Sub", "Mul"][self.count % 3], &[&before], &[], shape);
+            }
+            9 => {
+                self.add("Relu", &[], &[], shape.clone());
+                let joined = vec![1, 2 * shape[1], height, width];
+                self.add("Concat", &[&before], &[("axis", int(1))], joined);
+            }
+            10 => {
+                self.add("GlobalAveragePool", &[], &[], vec![1, shape[1], 1, 1]);
+                self.add("HardSigmoid", &[], &[], vec![1, shape[1], 1, 1]);
+                self.add("Mul", &[&before], &[], shape);
+            }
+            11 => {
+                let constant = self.constant(&[1, 1, height, width], 2.0);
+                self.add(["Add", "Mul"][self.count % 2], &[&constant], &[], shape);
+            }
+            12 => {
+                let op = ["Softmax", "LogSoftmax"][self.random.below(2)];
+                let axis = 1 + self.random.below(3) as i64;
+                self.add(op, &[], &[("axis", int(axis))], shape);
+            }
+            _ => self.add("Transpose", &[], &[("perm", ints(&[0, 1, 3, 2]))], vec![1, shape[1], width, height]),
+        }
+    }
+
+    /// A dense layer on everything, or the means of the channels.
+    fn head(&mut self) {
+        let count = self.shape.iter().product::<usize>();
+        if self.random.below(3) == 0 {
+            let means = vec![1, self.shape[1]];
+            return self.add("ReduceMean", &[], &[("axes", ints(&[2, 3])), ("keepdims", int(0))], means);
+        }
+        self.add("Flatten", &[], &[], vec![1, count]);
+        let (weights, bias) = (self.constant(&[5, count], 0.4), self.constant(&[5], 0.3));
+        self.add("Gemm", &[&weights, &bias], &[("transB", int(1))], vec![1, 5]);
+    }
+}
+
+/// What the layer's int8 output stands for, or its floats.
+fn real(tensor: &Tensor, value: &Value) -> Option<Vec<f32>> {
+    match tensor {
+        Tensor::I8(array) => {
+            let (scale, zero_point) = value.quantization.as_ref()?.single()?;
+            Some(array.iter().map(|&q| (i32::from(q) - zero_point) as f32 * scale).collect())
+        }
+        tensor => tensor.f32s().map(<[f32]>::to_vec),
+    }
+}
+
+/// Rounds the weights of linear layers to what int8 holds, each output channel in its own scale.
+fn round_weights(graph: &mut Graph<Op>) {
+    let linear = graph.nodes.iter().filter(|node| !node.op.built_in().is_empty());
+    let weights: Vec<_> = linear.map(|node| node.inputs[1]).collect();
+    for id in weights {
+        let Some(Tensor::F32(array)) = graph.constant(id) else { continue };
+        let mut array = array.clone();
+        for mut row in array.outer_iter_mut() {
+            let scale = row.iter().fold(0f32, |largest, w| largest.max(w.abs())) / 127.0;
+            row.mapv_inplace(|w| (w / scale).round() * scale);
+        }
+        graph.value_mut(id).constant = Some(Tensor::F32(array).into());
+    }
+}
+
+fn ranges(graph: &Graph<Op>, samples: &[Vec<Tensor>]) -> Result<Ranges> {
+    let mut ranges: BTreeMap<_, Statistics> = BTreeMap::new();
+    for sample in samples {
+        run_float(graph, sample, |id, tensor| {
+            let Some(range) = tensor.f32s().and_then(Range::of) else { return };
+            let entry = ranges.entry(id).or_insert_with(|| Statistics { range, best: range, means: Vec::new() });
+            let both = Range { min: entry.range.min.min(range.min), max: entry.range.max.max(range.max) };
+            (entry.range, entry.best) = (both, both);
+        })?;
+    }
+    Ok(ranges)
+}
+
+/// Compares every layer of one run; returns how many int8 layers there were.
+fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<usize> {
+    let mut results: BTreeMap<_, Tensor> = lowered.inputs.iter().map(|id| (*id, input.clone())).collect();
+    for id in lowered.ids() {
+        results.extend(lowered.constant(id).map(|tensor| (id, tensor.clone())));
+    }
+    run_lowered(lowered, std::slice::from_ref(input), |index, tensor| {
+        results.insert(lowered.nodes[index].outputs[0], tensor.clone());
+    })?;
+    let mut compared = 0;
+    for layer in &lowered.nodes {
+        let output = lowered.value(layer.outputs[0]);
+        // Values were given names of their own; conversions that lowering put in carry the name of what they convert.
+        let made = |node: &&mcuopt_codegen::graph::Node<Op>| {
+            graph.value(node.outputs[0]).name == output.name && node.op.name() == layer.op.operator
+        };
+        let (Some(node), Some(Quantization { scales, zero_points, .. })) =
+            (graph.nodes.iter().find(made), &output.quantization)
+        else {
+            continue;
+        };
+        // Differences of nearly equal tensors, and what follows a tensor that is always zero: a step of the operand is
+        // worth dozens of the result's, whose integers say nothing in any arithmetic.
+        let step =
+            |value: &Value| value.quantization.as_ref().and_then(Quantization::single).map_or(0.0, |(scale, _)| scale);
+        if layer.inputs.iter().any(|id| step(lowered.value(*id)) > 64.0 * scales[0]) {
+            continue;
+        }
+        let built_in = node.op.built_in();
+        let mut passed = layer.inputs.iter();
+        let mut operands = Vec::new();
+        for (index, id) in node.inputs.iter().enumerate() {
+            let value = graph.value(*id);
+            if built_in.contains(&index) {
+                operands.push(graph.constant(*id).ok_or("weights")?.clone());
+                continue;
+            }
+            let id = passed.next().ok_or("an operand")?;
+            let reals = real(&results[id], lowered.value(*id)).ok_or("an operand")?;
+            operands.push(Tensor::new(&value.ty.shape, reals).ok_or("a shape")?);
+        }
+        let expected = node.op.eval(&operands.iter().collect::<Vec<_>>())?.remove(0);
+        let (expected, Tensor::I8(found)) = (expected.f32s().ok_or("floats")?, &results[&layer.outputs[0]]) else {
+            return Err("an int8 result".into());
+        };
+        for (position, (expected, &found)) in expected.iter().zip(found).enumerate() {
+            // Not yet rounded: one step, of which rounding takes half.
+            let exact = (expected / scales[0] + zero_points[0] as f32).clamp(-128.0, 127.0);
+            let distance = (exact - f32::from(found)).abs();
+            ensure!(
+                distance <= 1.0,
+                "{} `{}`: element {position} is {found}, not {exact}",
+                layer.op.operator,
+                layer.name
+            );
+        }
+        compared += 1;
+    }
+    Ok(compared)
+}
+
+fn check(seed: u64) -> Result<usize> {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let shape = vec![1, 1 + random.below(4), 3 + random.below(5), 3 + random.below(5)];
+    let sketch = Sketch::new(17).input("x", &shape);
+    let mut growing = Growing { sketch, random, last: "x".into(), shape: shape.clone(), count: 0 };
+    (0..2 + seed % 5).for_each(|_| growing.layer());
+    growing.head();
+    let Growing { sketch, mut random, last, .. } = growing;
+    let mut graph = import(&sketch.output(&last).0)?.graph;
+    simplify(&mut graph)?;
+    round_weights(&mut graph);
+    for (index, value) in graph.values.iter_mut().enumerate() {
+        value.name = format!("v{index}");
+    }
+    let count = shape.iter().product();
+    let mut sample = || Tensor::new(&shape, random.floats(count)).map(|tensor| vec![tensor]).ok_or("a sample");
+    let samples = (0..6).map(|_| sample()).collect::<std::result::Result<Vec<_>, _>>()?;
+    let ranges = ranges(&graph, &samples)?;
+    assign(&mut graph, Some(&ranges))?;
+    let lowered = lower(&graph)?;
+    let quantization = lowered.value(lowered.inputs[0]).quantization.clone();
+    let (scale, zero_point) = quantization.as_ref().and_then(Quantization::single).ok_or("an int8 input")?;
+    let mut compared = 0;
+    for sample in &samples {
+        let reals = sample[0].f32s().ok_or("floats")?;
+        let integers: Vec<i8> = reals.iter().map(|x| (x / scale + zero_point as f32).round() as i8).collect();
+        compared += compare(&graph, &lowered, &Tensor::new(&shape, integers).ok_or("a shape")?)?;
+    }
+    Ok(compared)
+}
+
+#[test]
+fn no_layer_is_a_step_away_from_floats() -> Result {
+    let mut compared = 0;
+    let mut failures = Vec::new();
+    for seed in 1..=150 {
+        match check(seed) {
+            Ok(count) => compared += count,
+            Err(error) => failures.push(format!("seed {seed}: {error}")),
+        }
+    }
+    ensure!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    ensure!(compared > 3000, "only {compared} layers were compared");
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! What is refused, and in which words: a valid model that cannot be translated gets an error that names the place
+//! and what works instead, never wrong numbers.
+
+mod common;
+
+use common::{Result, Sketch, compile, int, ints};
+use mcuopt_codegen::Precision;
+use mcuopt_codegen::onnx::{Attribute, ValueInfo};
+use mcuopt_codegen::tensor::{DType, Tensor};
+
+fn refused(name: &str, sketch: Sketch, expected: &str) -> Result {
+    let Err(error) = compile(name, &sketch.0.encode(), Precision::Float32) else {
+        return Err(format!("{name} is compiled").into());
+    };
+    ensure!(error.to_string().contains(expected), "{name}: {error}\nshould say: {expected}");
+    Ok(())
+}
+
+/// One node `y = op(x, …)` on an input of the given shape.
+fn one(op: &str, opset: i64, shape: &[usize], operands: &[&str], attributes: &[(&str, Attribute)]) -> Sketch {
+    let inputs = [&["x"], operands].concat();
+    Sketch::new(opset).input("x", shape).node(op, &inputs, &["y"], attributes).output("y")
+}
+
+#[test]
+fn shapes_that_no_kernel_has() -> Result {
+    let volume = [1, 2, 4, 4, 4];
+    let pool = one("MaxPool", 13, &volume, &[], &[("kernel_shape", ints(&[2, 2, 2]))]);
+    refused("MaxPool", pool, "node `y` (MaxPool): not supported: 3 spatial axes; what works: one or two spatial axes")?;
+    let conv = one("Conv", 13, &volume, &["w"], &[]).floats("w", &[1, 2, 1, 1, 1], vec![1.0; 2]);
+    refused("Conv", conv, "(Conv): not supported: 3 spatial axes")?;
+    let perm = one("Transpose", 13, &[2; 7], &[], &[]);
+    refused("Transpose", perm, "7 axes; what works: up to six axes")?;
+    let add = one("Add", 13, &[2, 1, 3, 1, 5], &["c"], &[]).floats("c", &[4, 1, 3, 1], vec![0.0; 12]);
+    refused("Add", add, "broadcasting [2, 1, 3, 1, 5] with [4, 1, 3, 1]; what works: operands whose axes fall into")?;
+    let product = one("MatMul", 13, &[2, 1, 3, 4], &["b"], &[]).input("b", &[1, 5, 4, 2]);
+    refused("MatMul", product, "batch axes [2, 1] against [1, 5]; what works: equal batch axes, or none on one side")
+}
+
+#[test]
+fn nothing_has_no_elements() -> Result {
+    let constants = |sketch: Sketch| {
+        let sketch = sketch.constant("s", Tensor::from_i64s(&[3])).constant("e", Tensor::from_i64s(&[3]));
+        sketch.constant("empty", Tensor::from_i64s(&[]))
+    };
+    let slice = constants(one("Slice", 13, &[4], &["s", "e"], &[]));
+    refused("Slice", slice, "(Slice): not supported: a result without elements, of shape [0]")?;
+    let reshape = one("Reshape", 14, &[4], &["t"], &[("allowzero", int(1))]).constant("t", Tensor::from_i64s(&[0, 4]));
+    refused("Reshape", reshape, "(Reshape): invalid model: [4] does not reshape to [0, 4]")?;
+    let mut huge = one("Pad", 13, &[4], &["p"], &[]).constant("p", Tensor::from_i64s(&[0, i64::from(u32::MAX)]));
+    huge.graph().outputs[0].shape = None;
+    refused("Pad", huge, "(Pad): invalid model: the shape [4294967299] of its result is too large")
+}
+
+#[test]
+fn modes_and_attributes() -> Result {
+    let pad = one("Pad", 10, &[4], &[], &[("pads", ints(&[1, 1])), ("mode", Attribute::String("reflect".into()))]);
+    refused("reflect", pad, "attribute `mode`: not supported: `reflect`; what works: `constant`")?;
+    let crop = one("Pad", 10, &[4], &[], &[("pads", ints(&[-1, 1]))]);
+    refused("negative", crop, "`pads`: not supported: the padding -1; what works: paddings that are not negative")?;
+    let names = ["s", "b", "m", "v"];
+    let normal = |attributes: &[(&str, Attribute)], opset, size: usize| {
+        let sketch = one("BatchNormalization", opset, &[1, 2, 3], &names, attributes);
+        names.iter().fold(sketch, |sketch, name| sketch.floats(name, &[size], vec![1.0; size]))
+    };
+    let training = normal(&[("training_mode", int(1))], 15, 2);
+    refused("training", training, "training mode; what works: the model exported for inference")?;
+    let elementwise = normal(&[("spatial", int(0))], 7, 6);
+    refused("spatial", elementwise, "attribute `spatial`: not supported: a mean and variance for each element")?;
+    let unknown = one("Relu", 14, &[4], &[], &[("surprise", int(1))]);
+    refused("unknown", unknown, "attribute `surprise`: not supported: this attribute is not known")?;
+    let indices = Sketch::new(12).input("x", &[1, 1, 4]);
+    let indices = indices.node("MaxPool", &["x"], &["y", "i"], &[("kernel_shape", ints(&[2]))]).output("y");
+    refused("indices", indices, "output 1: not supported: the indices; what works: the first output alone")
+}
+
+#[test]
+fn element_types() -> Result {
+    refused("float8", one("Cast", 19, &[4], &[], &[("to", int(17))]), "attribute `to`: not supported")?;
+    let cast = one("Cast", 13, &[4], &[], &[("to", int(6))]);
+    refused("int32", cast, "not supported: conversion from float to int32 at run time; what works: float throughout")?;
+    refused(
+        "shape",
+        one("Shape", 13, &[4], &[], &[]),
+        "not supported: an output of type int64; what works: a float output",
+    )?;
+    let mut integers = one("Relu", 14, &[4], &[], &[]);
+    integers.graph().inputs[0] = ValueInfo::tensor("x", DType::I32, &[4]);
+    refused("Relu", integers, "input 0: not supported: elements of type int32; what works: float elements")?;
+    let quantize = one("QuantizeLinear", 13, &[4], &["s", "z"], &[]).constant("s", Tensor::scalar(0.5));
+    let words = Tensor::new(&[], vec![0i16]).ok_or("one element")?;
+    refused("int16", quantize.constant("z", words), "not supported: quantization to int16; what works: int8 or uint8")
+}
+
+#[test]
+fn values_known_at_run_time_only() -> Result {
+    let conv = one("Conv", 13, &[1, 1, 4], &["w"], &[]).input("w", &[1, 1, 2]);
+    refused("Conv", conv, "(Conv), input 1: not supported: it is computed at run time; what works: constant weights")?;
+    let mut reshape = one("Reshape", 13, &[4], &["t"], &[]);
+    reshape.graph().inputs.push(ValueInfo::tensor("t", DType::I64, &[1]));
+    refused("Reshape", reshape, "input 1 (`t`): not supported: its value is computed at run time")?;
+    let gather = one("Gather", 13, &[4], &["i"], &[]).constant("i", Tensor::from_i64s(&[2, 0]));
+    refused("Gather", gather, "2 indices into a computed tensor; what works: one constant index, or Slice")
+}
+
+#[test]
+fn names_that_stand_for_two_things() -> Result {
+    let twice = one("Relu", 14, &[4], &[], &[]).node("Abs", &["x"], &["y"], &[]);
+    refused("outputs", twice, "(Abs): invalid model: `y` has two producers")?;
+    let constant = one("Relu", 14, &[4], &[], &[]).floats("y", &[1], vec![0.0]);
+    refused("constant", constant, "(Relu): invalid model: `y` has two producers")?;
+    refused(
+        "inputs",
+        one("Relu", 14, &[4], &[], &[]).input("x", &[4]),
+        "input `x`: invalid model: two inputs have this name",
+    )?;
+    let cycle = Sketch::new(14).input("x", &[4]).node("Add", &["x", "y"], &["y"], &[]).output("y");
+    refused("cycle", cycle, "node `y` (Add): invalid model: it depends on its own output: the graph has a cycle")?;
+    let missing = one("Add", 14, &[4], &["w"], &[]);
+    refused("missing", missing, "node `y` (Add), input 1: invalid model: nothing makes `w`")
+}
