@@ -1,9 +1,9 @@
 //! Counting instructions and modelled cycles between markers of emulated firmware: `tests/qemu/mcount.c`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::{fs, process};
 
 use serde_json::Value;
 
@@ -49,13 +49,12 @@ pub fn read(file: &Path) -> Vec<Run> {
 
 fn build() -> PathBuf {
     let library = folder::output("plugin").join("mcount.so");
-    // Written aside and renamed, for tests in other processes.
-    let fresh = library.with_extension(process::id().to_string());
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu/mcount.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&fresh).arg(source);
-    let status = compiler.status().expect("a C compiler is installed");
-    assert!(status.success(), "the C compiler refuses QEMU's plugin");
-    fs::rename(&fresh, &library).expect("the target folder is writable");
+    folder::publish(&library, |library| {
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O2", "-o"]).arg(library).arg(source);
+        let status = compiler.status().expect("a C compiler is installed");
+        assert!(status.success(), "the C compiler refuses QEMU's plugin");
+    });
     library
 }

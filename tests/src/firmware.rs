@@ -1,6 +1,6 @@
 //! Cases as programs: `tests/firmware`, built for a chip or for the host, and run.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -23,12 +23,14 @@ pub enum Purpose {
     Laps,
 }
 
-/// A program, built.
-#[derive(Clone, Debug)]
+/// A program, built. While it exists, no other test can build or run the same.
+#[derive(Debug)]
 pub struct Firmware {
     program: PathBuf,
     folder: PathBuf,
     board: Option<Board>,
+    /// Unlocks when it is dropped.
+    _lock: File,
 }
 
 /// What a program said about itself.
@@ -44,22 +46,35 @@ pub struct Report {
     pub stack: usize,
 }
 
+/// A layer of a compiled model, as its `LAYERS` table has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Name.
+    pub name: String,
+    /// The kernel that computes it.
+    pub kernel: String,
+    /// Multiply-accumulates.
+    pub macs: u64,
+}
+
 impl Firmware {
     /// Builds a case for a board, or for the host where there is none.
     pub fn build(case: &Case, board: Option<Board>, purpose: Purpose) -> Self {
         let target = board.map_or("host", Board::target);
         let folder = folder::output(&format!("{}/{target}-{purpose:?}", case.name));
+        let lock = File::create(folder.join("lock")).expect("the target folder is writable");
+        lock.lock().expect("the target folder is on a file system with locks");
         let program = folder.join("program");
         let source = case.source();
         let key = folder.join("key");
         let fresh = workshop::fingerprint(&source);
         if fs::read_to_string(&key).is_ok_and(|old| old == fresh) && program.is_file() {
-            return Self { program, folder, board };
+            return Self { program, folder, board, _lock: lock };
         }
         fs::write(folder.join("case.rs"), source).expect("the target folder is writable");
         Workshop::enter().build(&folder, board, purpose, &program);
         fs::write(key, fresh).expect("the target folder is writable");
-        Self { program, folder, board }
+        Self { program, folder, board, _lock: lock }
     }
 
     /// Runs it over the inputs.
@@ -71,6 +86,18 @@ impl Firmware {
     pub fn count(&self, inputs: &[Inputs]) -> (Report, Vec<Run>) {
         let report = self.run_with(inputs, Some(&counts::plugin("counts")));
         (report, counts::read(&self.folder.join("counts")))
+    }
+
+    /// The layers of the model; for a program that runs on the host.
+    pub fn layers(&self) -> Vec<Layer> {
+        self.run(&[]);
+        let console = fs::read_to_string(self.folder.join("console")).expect("the host prints the layers");
+        let layer = |line: &str| -> Option<Layer> {
+            let mut fields = line.split('\t').map(str::to_string);
+            let (name, _operator, kernel) = (fields.next()?, fields.next()?, fields.next()?);
+            Some(Layer { name, kernel, macs: fields.next()?.parse().ok()? })
+        };
+        console.lines().map(|line| layer(line).unwrap_or_else(|| panic!("not a layer: {line}"))).collect()
     }
 
     /// What it takes of the memories.
@@ -87,6 +114,7 @@ impl Firmware {
                 let output = Command::new(&self.program).current_dir(&self.folder).output().expect("the program starts");
                 let said = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success(), "{}: {}\n{said}", self.program.display(), output.status);
+                fs::write(self.folder.join("console"), output.stdout).expect("the target folder is writable");
             }
         }
         let read = |name: &str| fs::read(self.folder.join(name)).unwrap_or_else(|error| panic!("`{name}`: {error}"));

@@ -1,8 +1,8 @@
 //! Where things are.
 
-use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, process};
 
 /// The repository's top folder.
 pub fn repository() -> PathBuf {
@@ -17,4 +17,13 @@ pub fn output(name: &str) -> PathBuf {
     let folder = target.expect("cargo built this program").join("emulated").join(name);
     fs::create_dir_all(&folder).expect("the target folder is writable");
     folder
+}
+
+/// Makes a file by `write`, which is told where, such that tests beside this one see all of it or nothing.
+pub fn publish(file: &Path, write: impl FnOnce(&Path)) {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let unique = format!("{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let aside = file.with_extension(unique);
+    write(&aside);
+    fs::rename(&aside, file).expect("the target folder is writable");
 }

@@ -39,6 +39,11 @@ impl Metric {
         }
     }
 
+    /// Whether the network chooses between classes, so that agreement on the largest output means something.
+    pub fn is_of_classes(self) -> bool {
+        matches!(self, Metric::Top1 | Metric::Wakeword)
+    }
+
     /// The figure for the answers to all items of a test set.
     pub fn measure(self, test: &TestSet, answers: &[Vec<f32>]) -> f64 {
         assert_eq!(test.inputs.len(), answers.len(), "an answer for each item");

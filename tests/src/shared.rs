@@ -117,12 +117,17 @@ impl Files {
         }
     }
 
+    /// The calibration data.
+    pub fn samples(&self) -> PathBuf {
+        self.folder.join("calib.npz")
+    }
+
     /// The options for a variant, to which more can be added.
     pub fn config(&self, variant: Variant) -> Config {
         let config = Config::new(self.onnx(variant)).name("Net");
         match variant {
             Variant::Float32 => config.precision(Precision::Float32),
-            Variant::Int8 => config.precision(Precision::Int8).calibration(self.folder.join("calib.npz")),
+            Variant::Int8 => config.precision(Precision::Int8).calibration(self.samples()),
             Variant::Qdq => config,
         }
     }

@@ -85,8 +85,7 @@ impl Range {
         let mut i = 0;
         while i < elements.len() {
             let x = elements[i];
-            // NaN and infinities: their difference with themselves is not 0.
-            if x - x != 0.0 {
+            if !x.is_finite() {
                 return None;
             }
             if x < min {

@@ -71,13 +71,12 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
         _ => return batch_normalization(b),
     };
     let (left, right) = (b.input(0)?, b.input(1)?);
-    if let (Kind::Div, Some(divisor)) = (kind, b.graph.constant(right).and_then(Tensor::f32s)) {
-        if b.graph.constant(left).is_none() {
-            let reciprocal = divisor.iter().map(|value| 1.0 / value).collect();
-            let reciprocal = Tensor::new(b.shape(right), reciprocal).ok_or_else(|| Error::bug("a shape changed"))?;
-            let reciprocal = b.constant(reciprocal);
-            return Ok(vec![b.push(Binary::new(Kind::Mul), &[left, reciprocal])?]);
-        }
+    let divisor = b.graph.constant(right).and_then(Tensor::f32s).filter(|_| kind == Kind::Div);
+    if let (Some(divisor), None) = (divisor, b.graph.constant(left)) {
+        let reciprocal = divisor.iter().map(|value| 1.0 / value).collect();
+        let reciprocal = Tensor::new(b.shape(right), reciprocal).ok_or_else(|| Error::bug("a shape changed"))?;
+        let reciprocal = b.constant(reciprocal);
+        return Ok(vec![b.push(Binary::new(Kind::Mul), &[left, reciprocal])?]);
     }
     Ok(vec![b.push(Binary::new(kind), &[left, right])?])
 }

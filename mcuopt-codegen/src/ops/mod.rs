@@ -84,7 +84,7 @@ pub struct Io<'a> {
 /// What [`Operator::lower`] found.
 pub enum Lowered {
     /// A kernel call.
-    Kernel(Kernel),
+    Kernel(Box<Kernel>),
     /// Nothing to compute: the output's elements are operand 0's as they lie in memory.
     Alias,
 }
@@ -192,7 +192,7 @@ macro_rules! ops {
         })*)*
 
         $($(impl From<$module::$kernel> for Lowered {
-            fn from(kernel: $module::$kernel) -> Self { Lowered::Kernel(Kernel::$kernel(kernel)) }
+            fn from(kernel: $module::$kernel) -> Self { Lowered::Kernel(Box::new(Kernel::$kernel(kernel))) }
         })*)*
 
         /// The importer of an operator of the `ai.onnx` domain.

@@ -113,7 +113,7 @@ impl Lowering<'_> {
             Lowered::Alias => passed[0],
             Lowered::Kernel(kernel) => {
                 let id = self.add(&result, dtype);
-                self.push(&node.name, node.op.name(), kernel, passed, id);
+                self.push(&node.name, node.op.name(), *kernel, passed, id);
                 id
             }
         };

@@ -11,7 +11,7 @@ mod sketch;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mcuopt_codegen::onnx::{self, Dim};
 use mcuopt_codegen::{Config, Precision};
@@ -57,16 +57,21 @@ impl Synthetic {
         self.model.graph.nodes.iter().map(|node| node.op_type.as_str()).collect()
     }
 
+    /// Where the files of a variant are: `model.onnx` and, for int8, `samples.npz`.
+    pub fn folder(&self, variant: Variant) -> PathBuf {
+        folder::output(&format!("{}-{variant}", self.name))
+    }
+
     /// The options for a variant, to which more can be added; writes the files that they name.
     pub fn config(&self, variant: Variant) -> Config {
-        let folder = folder::output(&format!("{}-{variant}", self.name));
+        let folder = self.folder(variant);
         let (model, samples) = (folder.join("model.onnx"), folder.join("samples.npz"));
-        fs::write(&model, self.model.encode()).expect("the target folder is writable");
+        folder::publish(&model, |path| fs::write(path, self.model.encode()).expect("the target folder is writable"));
         let config = Config::new(model).name("Net");
         match variant {
             Variant::Float32 => config.precision(Precision::Float32),
             Variant::Int8 => {
-                self.write_samples(&samples);
+                folder::publish(&samples, |path| self.write_samples(path));
                 config.precision(Precision::Int8).calibration(samples)
             }
             Variant::Qdq => config,
@@ -101,7 +106,7 @@ impl Synthetic {
         self.model.graph.inputs.iter().map(length)
     }
 
-    fn write_samples(&self, path: &PathBuf) {
+    fn write_samples(&self, path: &Path) {
         let samples = self.inputs(32);
         let file = File::create(path).expect("the target folder is writable");
         let mut archive = NpzWriter::new(file);
