@@ -9,7 +9,7 @@ use mcuopt_tests::shared::{Model, Variant};
 const INTRODUCTION: &str = "\
 # Accuracy
 
-Made by `cargo run --release -p mcuopt-tests --bin accuracy-report`; do not edit.
+Made by `cargo run -p mcuopt-tests --bin accuracy-report`; do not edit.
 
 The generated code, built for the host (where it computes the same bytes as on a chip), over the whole test set of each
 reference model. int8 is quantized by mcuopt from the float file and calibration data; qdq is the file that ONNX Runtime

@@ -15,7 +15,7 @@ use mcuopt_tests::shared::{Model, Variant};
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-Made by `cargo run --release -p mcuopt-tests --bin bench`; do not edit.
+Made by `cargo run -p mcuopt-tests --bin bench`; do not edit.
 
 One warm inference of each reference model on QEMU's `mps2-an386` board (Cortex-M4F, no wait states). Instructions are
 counted by a QEMU plugin, `tests/qemu/mcount.c`; cycles are modelled from them by the table in the Cortex-M4 manual.
