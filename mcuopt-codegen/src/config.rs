@@ -10,8 +10,8 @@ use crate::options::{Input, Optimize, Options, Precision};
 
 /// Compiles a model from a build script; the options are those of the macro, by the same names.
 ///
-/// Paths are relative to the package that is being built. For code that is not a build script, [`compile`]
-/// (Self::compile) gives the result as a value.
+/// Paths are relative to the package that is being built. For code that is not a build script,
+/// [`compile`](Self::compile) gives the result as a value.
 #[derive(Clone, Debug)]
 pub struct Config {
     options: Options,

@@ -55,7 +55,8 @@ impl Board {
 
     /// Whether the emulator is installed.
     pub fn is_present(self) -> bool {
-        let version = Command::new(self.emulator()).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let version =
+            Command::new(self.emulator()).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
     }
 

@@ -35,12 +35,14 @@ impl Case {
     /// What `tests/firmware` includes: the generated code, and how to drive it.
     pub fn source(&self) -> String {
         let code = self.compiled.source().unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        let inputs: Vec<String> = self.input_methods().zip(self.input_types()).map(|(method, (dtype, length))| {
-            match self.compiled.options.input {
+        let inputs: Vec<String> = self
+            .input_methods()
+            .zip(self.input_types())
+            .map(|(method, (dtype, length))| match self.compiled.options.input {
                 Input::Arena => method,
                 Input::Borrowed => format!("{method} [{}; {length}]", rust_type(dtype)),
-            }
-        }).collect();
+            })
+            .collect();
         let door = match self.compiled.options.input {
             Input::Arena => "network",
             Input::Borrowed => "borrower",
@@ -83,7 +85,9 @@ impl Case {
             let (own, others) = rest.split_at(self.compiled.lowered.value(*id).ty.bytes());
             rest = others;
             match self.compiled.output_quantization(index) {
-                None => reals.extend(own.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))),
+                None => reals.extend(
+                    own.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])),
+                ),
                 Some((scale, zero_point)) => {
                     reals.extend(own.iter().map(|&byte| (i32::from(byte as i8) - zero_point) as f32 * scale));
                 }

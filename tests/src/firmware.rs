@@ -111,7 +111,8 @@ impl Firmware {
         match self.board {
             Some(board) => board.run(&self.program, &self.folder, plugin),
             None => {
-                let output = Command::new(&self.program).current_dir(&self.folder).output().expect("the program starts");
+                let output =
+                    Command::new(&self.program).current_dir(&self.folder).output().expect("the program starts");
                 let said = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success(), "{}: {}\n{said}", self.program.display(), output.status);
                 fs::write(self.folder.join("console"), output.stdout).expect("the target folder is writable");

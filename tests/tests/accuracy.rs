@@ -40,7 +40,8 @@ fn check(model: Model, bars: &[(Variant, Bar)]) {
         let answers = answers(&files, variant);
         let score = Metric::of(model).measure(&test, &answers);
         let agreement = metric::agreement(&answers, &float);
-        let figures = format!("{} {variant}: {} {score:.4}, as float {agreement:.4}", model.name(), Metric::of(model).name());
+        let figures =
+            format!("{} {variant}: {} {score:.4}, as float {agreement:.4}", model.name(), Metric::of(model).name());
         println!("{figures}");
         let (holds, wanted) = match bar {
             Bar::Score(least) => (score >= least, format!("at least {least}")),

@@ -1,7 +1,7 @@
 //! Conv: convolution of any spatial rank, group, stride, dilation and padding.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__Conv.html>, opset 1, 11, 22. In the graph it is channels-last: x [batch,
-//! spatial…, channels], weights [outputs, kernel…, channels / group], bias [outputs].
+//! <https://onnx.ai/onnx/operators/onnx__Conv.html>, opset 1, 11, 22. In the graph it is channels-last: x `[batch,
+//! spatial…, channels]`, weights `[outputs, kernel…, channels / group]`, bias `[outputs]`.
 
 use mcuopt_rt::v0 as rt;
 

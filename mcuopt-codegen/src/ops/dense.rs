@@ -1,7 +1,7 @@
 //! Gemm with constant weights: the fully connected layer.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__Gemm.html>, opset 7 to 13. In the graph: x [rows…, inputs], weights
-//! [outputs, inputs], bias [outputs]. MatMul with a constant and Add become this operator in `simplify`.
+//! <https://onnx.ai/onnx/operators/onnx__Gemm.html>, opset 7 to 13. In the graph: x `[rows…, inputs]`, weights
+//! `[outputs, inputs]`, bias `[outputs]`. MatMul with a constant and Add become this operator in `simplify`.
 
 use mcuopt_rt::v0 as rt;
 

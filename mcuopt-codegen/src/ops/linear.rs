@@ -46,7 +46,7 @@ pub fn clamp_to_i8(clamp: &rt::Clamp, (scale, zero_point): (f32, i32)) -> (i8, i
     (quantize(clamp.min), quantize(clamp.max))
 }
 
-/// Quantizes a linear layer; `weights` are [outputs, …], `bias` [outputs], both constant floats.
+/// Quantizes a linear layer; `weights` are `[outputs, …]`, `bias` `[outputs]`, both constant floats.
 pub fn quantize(x: &Value, weights: &Value, bias: &Value, y: &Value, clamp: &rt::Clamp) -> Result<Linear, Error> {
     let (x_scale, x_zero_point) = scale_of(x)?;
     let (y_scale, y_zero_point) = scale_of(y)?;

@@ -1,4 +1,4 @@
-//! The operators: one file for each family, one line for each file in the [`ops!`] table.
+//! The operators: one file for each family, one line for each file in the `ops!` table.
 //!
 //! A family's file holds, for its operators: `import` (ONNX node → [`Op`]s), shape inference and float evaluation
 //! ([`Operator`]), and the choice and description of a kernel of mcuopt-rt ([`Operator::lower`], [`Routine`]).

@@ -1,6 +1,6 @@
 //! Rewriting the graph into fewer and canonical operators, without changing what it computes.
 //!
-//! A [`Rule`] looks at one node and its neighbours; the table [`RULES`] is tried in order until none applies. After
+//! A `Rule` looks at one node and its neighbours; the table `RULES` is tried in order until none applies. After
 //! each application dead nodes go, the order is restored and the graph verified, so that a broken rule is named by
 //! the error it causes.
 //!

@@ -38,9 +38,9 @@ fn main() {
         "metric",
         "score",
         "as float",
-        "ONNX Runtime",
+        "ONNX Runtime's score",
         "as float",
-        "TFLite int8",
+        "TFLite's int8 score",
         "RAM_BYTES",
         "WEIGHT_BYTES",
     ]);

@@ -69,9 +69,8 @@ fn main() {
         (Variant::Int8, Optimize::Size),
         (Variant::Float32, Optimize::Balanced),
     ];
-    let entries = Model::ALL.into_iter().flat_map(|model| {
-        variants.map(|(variant, optimize)| Entry { model, variant, optimize })
-    });
+    let entries =
+        Model::ALL.into_iter().flat_map(|model| variants.map(|(variant, optimize)| Entry { model, variant, optimize }));
     let costs: Vec<Cost> = report::in_parallel(entries.collect(), measure);
     let mut text = INTRODUCTION.to_string();
     for section in [speed(&costs), memory(&costs), layers(&costs)] {
@@ -135,7 +134,8 @@ fn speed(costs: &[Cost]) -> String {
         let float = find(costs, model, Variant::Float32, Optimize::Balanced).run.total;
         let peer = peer.map(|peer| format!("{} ({})", three_digits(peer.cycles), three_digits(peer.instructions)));
         let other = peers::onnx2c(model);
-        let other = other.map(|(cycles, instructions, _)| format!("{} ({})", three_digits(cycles), three_digits(instructions)));
+        let other =
+            other.map(|(cycles, instructions, _)| format!("{} ({})", three_digits(cycles), three_digits(instructions)));
         table.row(vec![
             model.name().into(),
             or_dash(peer),

@@ -113,7 +113,9 @@ impl Synthetic {
         for (index, info) in self.model.graph.inputs.iter().enumerate() {
             let rows: Vec<f32> = samples.iter().flat_map(|inputs| &inputs[index]).copied().collect();
             let array = Array2::from_shape_vec((samples.len(), rows.len() / samples.len()), rows);
-            archive.add_array(info.name.as_str(), &array.expect("as many numbers in each row")).expect("it can be written");
+            archive
+                .add_array(info.name.as_str(), &array.expect("as many numbers in each row"))
+                .expect("it can be written");
         }
         archive.finish().expect("it can be written");
     }

@@ -51,7 +51,12 @@ impl Sketch {
     }
 
     /// An operator with one result, whose name is returned.
-    pub(super) fn node<const N: usize>(&mut self, op_type: &str, inputs: &[&str], attributes: [(&str, Attribute); N]) -> String {
+    pub(super) fn node<const N: usize>(
+        &mut self,
+        op_type: &str,
+        inputs: &[&str],
+        attributes: [(&str, Attribute); N],
+    ) -> String {
         let name = format!("{}_{}", op_type.to_lowercase(), self.graph.nodes.len());
         self.graph.nodes.push(Node {
             name: name.clone(),
