@@ -158,26 +158,34 @@ impl Layers {
         constants: &BTreeMap<ValueId, TokenStream>,
     ) -> TokenStream {
         let output = &self.slots[&node.outputs[0]];
+        let in_array = call.operands == Operands::Array;
         let mut bindings = Vec::new();
-        let mut views = Vec::new();
+        let mut slots = Vec::new();
         let mut operands = Vec::new();
         for (position, id) in chosen.inputs.iter().enumerate().skip(usize::from(chosen.in_place)) {
             if let Some(constant) = constants.get(id) {
                 operands.push(constant.clone());
             } else if program.input == Input::Borrowed && program.graph.inputs.contains(id) {
                 let name = super::interface::input_name(program, *id);
-                operands.push(if call.operands == Operands::Array { quote!(&#name[..]) } else { quote!(#name) });
+                operands.push(if in_array { quote!(&#name[..]) } else { quote!(#name) });
+            } else if in_array {
+                let position = number(slots.len());
+                operands.push(quote!(x[#position]));
+                slots.push(&self.slots[id]);
             } else {
                 let name = match chosen.inputs.len() {
                     1 => ident("x"),
                     _ => format_ident!("x{}", position),
                 };
-                let slot = &self.slots[id];
-                bindings.push(name.clone());
-                views.push(quote!(slot::#slot.read()));
-                operands.push(if call.operands == Operands::Array { quote!(&#name[..]) } else { quote!(#name) });
+                operands.push(quote!(#name));
+                bindings.push(name);
+                slots.push(&self.slots[id]);
             }
         }
+        let views = match in_array && !slots.is_empty() {
+            true => quote!(let (x, y) = arena.many_to_one([#(slot::#slots.erase()),*], slot::#output.write());),
+            false => quote!(let (#(#bindings,)* y,) = arena.views((#(slot::#slots.read(),)* slot::#output.write(),));),
+        };
         let operands = match call.operands {
             Operands::Separate => quote!(#(#operands,)*),
             Operands::Array => quote!(&[#(#operands),*],),
@@ -188,7 +196,7 @@ impl Layers {
         };
         let index = number(index);
         quote! {
-            let (#(#bindings,)* y,) = arena.views((#(#views,)* slot::#output.write(),));
+            #views
             #path(#(#arguments,)* #first);
             observer.layer(#index, rt::Tensor::from(&y[..]));
         }
