@@ -6,12 +6,14 @@ use quote::quote;
 /// A call of a function of mcuopt-rt: `function(constants…, operands…, output)`.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The function's name in mcuopt-rt.
+    /// The function's path in mcuopt-rt.
     pub function: &'static str,
     /// What stands before the operands.
     pub constants: Vec<Constant>,
     /// How the operands are passed.
     pub operands: Operands,
+    /// Whether a slice of work memory is passed behind the output.
+    pub scratch: bool,
 }
 
 /// How a kernel takes its operands.
@@ -44,6 +46,28 @@ pub enum Constant {
     },
     /// A small value, written into the call.
     Value(TokenStream),
+    /// A kernel of a linear layer that mcuopt-rt chooses for the target: becomes `const <LAYER>: rt::<ty> =
+    /// rt::<ty>::choose(…)`, and its constants, as the kernel arranges them, `static <LAYER>_CONSTANTS`.
+    Chosen {
+        /// The kernel's type.
+        ty: &'static str,
+        /// The function that chooses.
+        choose: &'static str,
+        /// Its first arguments.
+        params: Vec<TokenStream>,
+        /// The constants in canonical order.
+        linear: Box<Linear>,
+    },
+}
+
+/// Weights, bias, multipliers and requantization of a [`Constant::Chosen`].
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Linear {
+    pub weights: Data,
+    pub bias: Data,
+    pub multipliers: Data,
+    pub requantize: TokenStream,
 }
 
 /// Elements of a constant array.
@@ -96,7 +120,7 @@ impl Data {
 impl Call {
     /// A call without arguments so far.
     pub fn new(function: &'static str) -> Self {
-        Self { function, constants: Vec::new(), operands: Operands::Separate }
+        Self { function, constants: Vec::new(), operands: Operands::Separate, scratch: false }
     }
 
     /// Adds the main parameter struct.
@@ -122,19 +146,26 @@ impl Call {
         self
     }
 
+    /// Adds a kernel that is chosen for the target, with its constants. It takes work memory.
+    pub fn chosen(mut self, chosen: Constant) -> Self {
+        self.constants.push(chosen);
+        self.scratch = true;
+        self
+    }
+
     /// Passes the operands as one array.
     pub fn operands_in_array(mut self) -> Self {
         self.operands = Operands::Array;
         self
     }
 
-    /// Bytes of flash that the call's arrays take.
+    /// Bytes of flash that the call's arrays take; those of a chosen kernel not included.
     pub fn weight_bytes(&self) -> usize {
         self.constants
             .iter()
             .map(|constant| match constant {
                 Constant::Array { data, .. } => data.bytes().len(),
-                Constant::Params { .. } | Constant::Value(_) => 0,
+                Constant::Chosen { .. } | Constant::Params { .. } | Constant::Value(_) => 0,
             })
             .sum()
     }

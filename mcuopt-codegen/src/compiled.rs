@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mcuopt_rt::v0::Arch;
 use proc_macro2::TokenStream;
 
 use crate::emit::{self, Program};
@@ -51,7 +52,6 @@ impl Compiled {
                 plan: &self.plan,
                 inputs: self.graph.inputs.iter().map(|id| self.graph.value(*id)).collect(),
                 outputs: self.graph.outputs.iter().map(|id| self.graph.value(*id)).collect(),
-                optimize: self.options.optimize,
                 input: self.options.input,
                 abridged,
             },
@@ -100,9 +100,9 @@ impl Compiled {
         emit::quantization(&self.lowered, *self.lowered.outputs.get(index)?)
     }
 
-    /// Bytes of weights, biases, multipliers and tables.
-    pub fn weight_bytes(&self) -> usize {
-        let in_layer = |node: &crate::graph::Node<Layer>| self.layer_weight_bytes(node);
+    /// Bytes of weights, biases, multipliers and tables on a target.
+    pub fn weight_bytes(&self, arch: Arch) -> usize {
+        let in_layer = |node: &crate::graph::Node<Layer>| self.layer_weight_bytes(node, arch);
         let mut operands: Vec<ValueId> = self.lowered.nodes.iter().flat_map(|node| node.inputs.clone()).collect();
         operands.sort_unstable();
         operands.dedup();
@@ -110,8 +110,8 @@ impl Compiled {
         self.lowered.nodes.iter().map(in_layer).sum::<usize>() + constants.map(|value| value.ty.bytes()).sum::<usize>()
     }
 
-    fn layer_weight_bytes(&self, node: &crate::graph::Node<Layer>) -> usize {
-        node.op.kernel.call(self.lowered.value(node.outputs[0]).ty.dtype).weight_bytes()
+    fn layer_weight_bytes(&self, node: &crate::graph::Node<Layer>, arch: Arch) -> usize {
+        node.op.weight_bytes(self.lowered.value(node.outputs[0]).ty.dtype, arch)
     }
 
     /// Fails if a limit of the options is exceeded, naming what costs most.
@@ -139,11 +139,13 @@ impl Compiled {
                 largest(&live)
             )));
         }
-        let weights = self.weight_bytes();
+        // For the target that needs most: which one it will be is not known here.
+        let arch = Arch::ALL.into_iter().max_by_key(|arch| self.weight_bytes(*arch)).unwrap_or(Arch::Portable);
+        let weights = self.weight_bytes(arch);
         if let Some(limit) = self.options.max_flash.filter(|limit| weights > *limit) {
             return Err(Error::budget(format!(
                 "the weights take {weights} bytes of flash, max_flash is {limit}; the largest layers: {}",
-                largest(&|node| self.layer_weight_bytes(node))
+                largest(&|node| self.layer_weight_bytes(node, arch))
             )));
         }
         Ok(())

@@ -27,6 +27,7 @@ pub mod onnx;
 pub mod ops;
 pub mod options;
 pub mod plan;
+pub mod prefer;
 pub mod quantize;
 pub mod reference;
 pub mod simplify;
@@ -74,7 +75,8 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
             quantize::correct_bias(&mut graph, &ranges)?;
         }
     }
-    let lowered = quantize::lower(&graph)?;
+    let mut lowered = quantize::lower(&graph)?;
+    prefer::prefer(&mut lowered, options.optimize);
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
     let compiled =
         Compiled { graph, lowered, plan, simplified, notes, type_name, side_files: model.side_files, options };

@@ -34,6 +34,7 @@ pub mod depthwise;
 pub mod elementwise;
 pub mod fixed;
 pub mod geometry;
+pub mod linear;
 pub mod lut;
 pub mod math;
 pub mod matmul;
@@ -52,11 +53,13 @@ mod value;
 pub mod weights;
 mod window;
 
+pub use arch::Arch;
 pub use model::{Layer, Model, Observer, Tensor};
 
 /// What generated code may name: everything of this crate, flat, under a version.
 #[doc(hidden)]
 pub mod v0 {
+    pub use crate::arch::Arch;
     pub use crate::arena::*;
     pub use crate::concat::*;
     pub use crate::conv::*;
@@ -65,6 +68,7 @@ pub mod v0 {
     pub use crate::elementwise::*;
     pub use crate::fixed::*;
     pub use crate::geometry::*;
+    pub use crate::linear::*;
     pub use crate::lut::*;
     pub use crate::math;
     pub use crate::matmul::*;

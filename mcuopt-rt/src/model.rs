@@ -9,6 +9,8 @@ pub struct Layer {
     pub op: &'static str,
     /// The kernel that runs it, `"conv2d_s8"` for instance.
     pub kernel: &'static str,
+    /// Why this is not the target's fast kernel for the operator; empty if it is, or if there is none.
+    pub remark: &'static str,
     /// Multiplications with accumulation in one run.
     pub macs: u64,
     /// Bytes of flash for weights, bias, multipliers and tables.

@@ -32,6 +32,10 @@ shared! {
             p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
             x: &[i8], y: &mut [i8],
         );
+        fn conv2d_s8_overlapping(
+            p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
+            x_start: usize, xy: &mut [i8], scratch: &mut [i8],
+        );
     }
 
     depthwise {

@@ -117,19 +117,18 @@ fn documentation(program: &Program<'_>, layers: &Layers) -> Vec<String> {
         format!(" The network `{}`: {} → {}.", program.file, list(&program.inputs), list(&program.outputs)),
         String::new(),
         format!(
-            " {} layers in {}, {} multiply-accumulates; {} bytes of RAM, {} bytes of weights in flash.",
+            " {} layers in {}, {} multiply-accumulates, {} bytes of RAM.",
             program.graph.nodes.len(),
             if integers { "int8" } else { "float32" },
             layers.macs,
             program.plan.arena_bytes,
-            layers.weight_bytes
         ),
     ]
 }
 
 /// The associated constants.
 fn constants(program: &Program<'_>, layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
-    let weights = number(layers.weight_bytes);
+    let (weights, chosen) = (number(layers.weight_bytes), &layers.chosen);
     let macs = Literal::u64_unsuffixed(layers.macs);
     let count = number(layers.table.len());
     let table = &layers.table;
@@ -157,7 +156,7 @@ fn constants(program: &Program<'_>, layers: &Layers, inputs: &[Port], outputs: &
         /// All the RAM the model needs, in bytes: inputs, outputs and everything between.
         pub const RAM_BYTES: usize = core::mem::size_of::<Self>();
         /// Flash that weights, biases, multipliers and tables take, in bytes.
-        pub const WEIGHT_BYTES: usize = #weights;
+        pub const WEIGHT_BYTES: usize = #weights #(+ #chosen.choice().weight_bytes)*;
         /// Multiply-accumulates of one inference.
         pub const MACS: u64 = #macs;
         #(#ports)*

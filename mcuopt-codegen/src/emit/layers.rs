@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mcuopt_rt::v0::{Arch, Choice, Prefer};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 
@@ -9,25 +10,25 @@ use super::{Program, ident, number};
 use crate::call::{Call, Constant, Data, Operands};
 use crate::graph::{Node, Value, ValueId};
 use crate::ops::{Kernel, Layer};
-use crate::options::{Input, Optimize};
+use crate::options::Input;
 use crate::tensor::Tensor;
-
-/// Layers with fewer of all multiply-accumulates than one in so many share one copy of their kernel when speed and
-/// flash are balanced.
-const MINOR_SHARE: u64 = 25;
 
 /// Everything the emitted code says about layers.
 pub(super) struct Layers {
     /// Name of the slot of each tensor in the arena.
     pub(super) slots: BTreeMap<ValueId, Ident>,
+    /// Name of the slot of each layer's work memory, where it needs some.
+    pub(super) scratch: BTreeMap<usize, Ident>,
     /// Parameters, weights and other constants.
     pub(super) constants: TokenStream,
     /// The calls, in order.
     pub(super) calls: Vec<TokenStream>,
     /// The entries of the `LAYERS` table.
     pub(super) table: Vec<TokenStream>,
-    /// Bytes of all constant arrays.
+    /// Bytes of all constant arrays that are the same for every target.
     pub(super) weight_bytes: usize,
+    /// The kernels that are chosen for the target; their constants come on top.
+    pub(super) chosen: Vec<Ident>,
     /// Multiply-accumulates of all layers.
     pub(super) macs: u64,
 }
@@ -45,10 +46,12 @@ impl Layers {
         let names = super::layer_names(graph);
         let mut layers = Self {
             slots: slot_names(program, &names),
+            scratch: scratch_names(program, &names),
             constants: TokenStream::new(),
             calls: Vec::new(),
             table: Vec::new(),
             weight_bytes: 0,
+            chosen: Vec::new(),
             macs: graph.nodes.iter().map(|node| node.op.kernel.macs()).sum(),
         };
         let operands = layers.constant_operands(program);
@@ -90,24 +93,33 @@ impl Layers {
         self.weight_bytes += weight_bytes;
 
         let documentation = describe(program, node, output);
-        let arguments = self.constants_of(program, &call, name, &documentation);
-        let function = format_ident!("{}{}", call.function, if chosen.in_place { "_in_place" } else { "" });
-        let inlined = match program.optimize {
-            Optimize::Speed => true,
-            Optimize::Size => false,
-            Optimize::Balanced => macs * MINOR_SHARE >= self.macs && macs > 0,
+        let arguments = self.constants_of(program, node, &call, name, &documentation);
+        let function = format!("{}{}", call.function, if chosen.in_place { "_in_place" } else { "" });
+        let path: Vec<Ident> = function.split("::").map(ident).collect();
+        let kernel = ident(&name.to_ascii_uppercase());
+        let is_chosen = call.constants.iter().any(|constant| matches!(constant, Constant::Chosen { .. }));
+        // A kernel that is chosen for the target knows itself whether it is inlined.
+        let path = match node.op.prefer {
+            Prefer::Size if !is_chosen => quote!(rt::shared::#(#path)::*),
+            _ => quote!(rt::#(#path)::*),
         };
-        let path = if inlined { quote!(rt::#function) } else { quote!(rt::shared::#function) };
         self.calls.push(self.statement(program, index, &chosen, node, &call, (&path, &arguments), constants));
 
-        let (operator, kernel) = (node.op.operator, function.to_string());
+        let operator = node.op.operator;
         let (macs, weights) = (Literal::u64_unsuffixed(macs), number(weight_bytes));
+        let (kernel, remark, weights) = match is_chosen {
+            true => {
+                (quote!(#kernel.choice().name), quote!(#kernel.choice().remark), quote!(#kernel.choice().weight_bytes))
+            }
+            false => (quote!(#function), quote!(""), quote!(#weights)),
+        };
         let output_bytes = number(output.ty.bytes());
         self.table.push(quote! {
             rt::Layer {
                 name: #name,
                 op: #operator,
                 kernel: #kernel,
+                remark: #remark,
                 macs: #macs,
                 weight_bytes: #weights,
                 output_bytes: #output_bytes
@@ -119,6 +131,7 @@ impl Layers {
     fn constants_of(
         &mut self,
         program: &Program<'_>,
+        node: &Node<Layer>,
         call: &Call,
         layer: &str,
         documentation: &str,
@@ -134,6 +147,32 @@ impl Layers {
                     let text = documentation.take().map(|text| quote!(#[doc = #text]));
                     self.constants.extend(quote!(#text const #name: #ty = #value;));
                     arguments.push(quote!(&#name));
+                }
+                Constant::Chosen { ty, choose, params, linear } => {
+                    let (name, ty, choose) = (ident(&layer), ident(ty), ident(choose));
+                    let (canonical, constants) = (format_ident!("{layer}_LINEAR"), format_ident!("{layer}_CONSTANTS"));
+                    let [weights, bias, multipliers] =
+                        [&linear.weights, &linear.bias, &linear.multipliers].map(|data| bytes(program, data));
+                    let (requantize, prefer) = (&linear.requantize, prefer(node.op.prefer));
+                    let text = documentation.take().map(|text| quote!(#[doc = #text]));
+                    let kernels = kernels(node);
+                    self.constants.extend(quote! {
+                        #text
+                        #[doc = ""]
+                        #[doc = #kernels]
+                        const #name: rt::#ty =
+                            rt::#ty::#choose(#(#params,)* &#canonical, #prefer, rt::Arch::CURRENT);
+                        const #canonical: rt::LinearS8<'static> = rt::LinearS8 {
+                            weights: #weights,
+                            bias: #bias,
+                            multipliers: #multipliers,
+                            requantize: #requantize
+                        };
+                        static #constants: rt::Aligned<[u32; #name.words()]> = #name.pack(&#canonical);
+                    });
+                    arguments.push(quote!(&#name));
+                    arguments.push(quote!(&#constants.0));
+                    self.chosen.push(name);
                 }
                 Constant::Array { suffix, data } => {
                     let name = format_ident!("{layer}{suffix}");
@@ -182,9 +221,14 @@ impl Layers {
                 slots.push(&self.slots[id]);
             }
         }
+        let scratch = self.scratch.get(&index).map(|slot| (quote!(scratch,), quote!(slot::#slot.write(),)));
+        let (scratch_name, scratch_slot) = scratch.unzip();
         let views = match in_array && !slots.is_empty() {
             true => quote!(let (x, y) = arena.many_to_one([#(slot::#slots.erase()),*], slot::#output.write());),
-            false => quote!(let (#(#bindings,)* y,) = arena.views((#(slot::#slots.read(),)* slot::#output.write(),));),
+            false => quote! {
+                let (#(#bindings,)* y, #scratch_name) =
+                    arena.views((#(slot::#slots.read(),)* slot::#output.write(), #scratch_slot));
+            },
         };
         let operands = match call.operands {
             Operands::Separate => quote!(#(#operands,)*),
@@ -194,10 +238,14 @@ impl Layers {
             true => quote!(y, #operands),
             false => quote!(#operands y),
         };
+        let scratch = call.scratch.then(|| match scratch_name {
+            Some(_) => quote!(, scratch),
+            None => quote!(, &mut []),
+        });
         let index = number(index);
         quote! {
             #views
-            #path(#(#arguments,)* #first);
+            #path(#(#arguments,)* #first #scratch);
             observer.layer(#index, rt::Tensor::from(&y[..]));
         }
     }
@@ -227,6 +275,34 @@ fn slot_names(program: &Program<'_>, names: &[String]) -> BTreeMap<ValueId, Iden
     slots
 }
 
+/// A slot for each layer with work memory.
+fn scratch_names(program: &Program<'_>, names: &[String]) -> BTreeMap<usize, Ident> {
+    let name = |index: &usize| format_ident!("{}_SCRATCH", names[*index].to_ascii_uppercase());
+    program.plan.scratch.keys().map(|index| (*index, name(index))).collect()
+}
+
+/// Which kernel runs a layer on which target.
+fn kernels(node: &Node<Layer>) -> String {
+    let choice =
+        |arch: Arch| node.op.choice(arch).unwrap_or(Choice { name: "", remark: "", weight_bytes: 0, scratch_bytes: 0 });
+    let (portable, dsp) = (choice(Arch::Portable), choice(Arch::Dsp));
+    match (portable.name == dsp.name, dsp.remark) {
+        (true, "") => format!(" Kernel: `{}`.", portable.name),
+        (true, remark) => format!(" Kernel: `{}`; on Cortex-M4, M7 and M33 because {remark}.", portable.name),
+        (false, "") => format!(" Kernel: `{}` on Cortex-M4, M7 and M33, else `{}`.", dsp.name, portable.name),
+        (false, remark) => {
+            format!(" Kernel: `{}` on Cortex-M4, M7 and M33 ({remark}), else `{}`.", dsp.name, portable.name)
+        }
+    }
+}
+
+fn prefer(prefer: Prefer) -> TokenStream {
+    match prefer {
+        Prefer::Speed => quote!(rt::Prefer::Speed),
+        Prefer::Size => quote!(rt::Prefer::Size),
+    }
+}
+
 /// A layer in a line.
 fn describe(program: &Program<'_>, node: &Node<Layer>, output: &Value) -> String {
     let inputs: Vec<String> = (node.inputs.iter())
@@ -239,15 +315,20 @@ fn describe(program: &Program<'_>, node: &Node<Layer>, output: &Value) -> String
 
 /// A static array from a byte string.
 fn array(program: &Program<'_>, name: &Ident, data: &Data, documentation: &str) -> TokenStream {
-    let bytes = data.bytes();
-    let bytes = match program.abridged {
-        true => Literal::byte_string(format!("{} bytes, FNV-1a {:016x}", bytes.len(), fnv1a(&bytes)).as_bytes()),
-        false => Literal::byte_string(&bytes),
-    };
+    let bytes = bytes(program, data);
     let (element, decode) = data.decoder();
     let length = number(data.len());
     let documentation = (!documentation.is_empty()).then(|| quote!(#[doc = #documentation]));
     quote!(#documentation static #name: rt::Aligned<[#element; #length]> = rt::#decode(#bytes);)
+}
+
+/// An array's bytes as a string, or what a reviewer wants to see of them.
+fn bytes(program: &Program<'_>, data: &Data) -> Literal {
+    let bytes = data.bytes();
+    match program.abridged {
+        true => Literal::byte_string(format!("{} bytes, FNV-1a {:016x}", bytes.len(), fnv1a(&bytes)).as_bytes()),
+        false => Literal::byte_string(&bytes),
+    }
 }
 
 /// The 64-bit Fowler–Noll–Vo hash, variant 1a: short, and the same on every machine.

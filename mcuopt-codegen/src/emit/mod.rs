@@ -12,7 +12,7 @@ use quote::{format_ident, quote};
 
 use crate::graph::{Graph, Value, ValueId};
 use crate::ops::Layer;
-use crate::options::{Input, Optimize};
+use crate::options::Input;
 use crate::plan::Plan;
 use crate::tensor::DType;
 
@@ -32,8 +32,6 @@ pub struct Program<'a> {
     pub inputs: Vec<&'a Value>,
     /// The outputs as the file declares them.
     pub outputs: Vec<&'a Value>,
-    /// Speed or flash.
-    pub optimize: Optimize,
     /// Where the input lies.
     pub input: Input,
     /// Whether weights are shown by length and hash, for a text that people review and nobody compiles.
@@ -73,12 +71,17 @@ fn slots(program: &Program<'_>, layers: &layers::Layers) -> TokenStream {
         let (element, length, offset) = (element(ty.dtype), number(ty.len()), number(offset));
         quote!(pub(super) const #name: rt::Slot<#element, #length> = rt::Slot::at(#offset);)
     });
+    let scratch = program.plan.scratch.iter().map(|(index, scratch)| {
+        let (name, offset, words) = (&layers.scratch[index], number(scratch.start), number(scratch.len() / 4));
+        quote!(pub(super) const #name: rt::Slot<u32, #words> = rt::Slot::at(#offset);)
+    });
     quote! {
         /// The memory map: where each tensor starts in the arena. Tensors that are not needed at the same time share
         /// memory.
         mod slot {
             use super::rt;
             #(#slots)*
+            #(#scratch)*
         }
     }
 }

@@ -9,7 +9,7 @@ use super::linear::{self, Linear};
 use super::window::{self, Direction};
 use super::{Io, Lowered, Operator, Routine, f32s, f32s_mut, i8s, i8s_mut, result};
 use crate::builder::Builder;
-use crate::call::{Call, Data, struct_literals};
+use crate::call::{Call, Data, Literal as _, struct_literals};
 use crate::error::Error;
 use crate::graph::{Type, ValueId};
 use crate::onnx;
@@ -289,8 +289,15 @@ pub struct ConvS8 {
 
 impl Routine for ConvS8 {
     fn call(&self, _: DType) -> Call {
-        let call = Call::new("conv2d_s8").params(&self.geometry).named("_REQUANTIZE", &self.linear.requantize);
-        self.linear.arrays(call.value(self.pad_value))
+        let params = vec![linear::by_reference(&self.geometry), self.pad_value.literal()];
+        self.linear.call("ConvS8::run", "ConvS8", "choose", params)
+    }
+
+    fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
+        let choose = |linear: &rt::LinearS8<'_>| {
+            rt::ConvS8::choose(&self.geometry, self.pad_value, linear, prefer, arch).choice()
+        };
+        Some(self.linear.with_bytes(choose))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -315,8 +322,15 @@ pub struct DepthwiseS8 {
 
 impl Routine for DepthwiseS8 {
     fn call(&self, _: DType) -> Call {
-        let call = Call::new("depthwise_s8").params(&self.geometry).named("_REQUANTIZE", &self.linear.requantize);
-        self.linear.arrays(call.value(self.pad_value))
+        let params = vec![linear::by_reference(&self.geometry), self.pad_value.literal()];
+        self.linear.call("DepthwiseS8::run", "DepthwiseS8", "choose", params)
+    }
+
+    fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
+        let choose = |linear: &rt::LinearS8<'_>| {
+            rt::DepthwiseS8::choose(&self.geometry, self.pad_value, linear, prefer, arch).choice()
+        };
+        Some(self.linear.with_bytes(choose))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {

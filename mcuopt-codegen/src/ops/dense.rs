@@ -175,8 +175,14 @@ pub struct DenseS8 {
 
 impl Routine for DenseS8 {
     fn call(&self, _: DType) -> Call {
-        let call = Call::new("dense_s8").params(&self.geometry).named("_REQUANTIZE", &self.linear.requantize);
-        self.linear.arrays(call)
+        self.linear.call("ConvS8::run", "ConvS8", "choose_dense", vec![linear::by_reference(&self.geometry)])
+    }
+
+    fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
+        let choose = |linear: &rt::LinearS8<'_>| {
+            rt::ConvS8::choose_dense(&self.geometry, linear, prefer, arch).choice()
+        };
+        Some(self.linear.with_bytes(choose))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {

@@ -9,8 +9,10 @@
 //! Inference", 2018.
 
 use mcuopt_rt::v0 as rt;
+use proc_macro2::TokenStream;
+use quote::quote;
 
-use crate::call::{Call, Data};
+use crate::call::{self, Call, Constant, Data, Literal as _};
 use crate::error::Error;
 use crate::graph::Value;
 
@@ -125,6 +127,12 @@ fn symmetric_scale(weights: &[f32]) -> f32 {
     if scale.is_normal() { scale } else { f32::MIN_POSITIVE.max(scale) }
 }
 
+/// `&value`.
+pub fn by_reference(value: &impl call::Literal) -> TokenStream {
+    let value = value.literal();
+    quote!(&#value)
+}
+
 /// The elements of a constant float operand.
 pub fn constant_f32s(value: &Value) -> Result<&[f32], Error> {
     let elements = value.constant.as_ref().and_then(|tensor| tensor.f32s());
@@ -134,10 +142,23 @@ pub fn constant_f32s(value: &Value) -> Result<&[f32], Error> {
 }
 
 impl Linear {
-    /// Adds weights, bias and multipliers to a call.
-    pub fn arrays(&self, call: Call) -> Call {
-        call.array("_WEIGHTS", Data::I8(self.weights.clone()))
-            .array("_BIAS", Data::I32(self.bias.clone()))
-            .array("_MULTIPLIERS", Data::I32(self.multipliers.clone()))
+    /// A call of the kernel `ty` of mcuopt-rt that `choose`, given `params` and these constants, takes for the target.
+    pub fn call(&self, function: &'static str, ty: &'static str, choose: &'static str, params: Vec<TokenStream>) -> Call {
+        let linear = call::Linear {
+            weights: Data::I8(self.weights.clone()),
+            bias: Data::I32(self.bias.clone()),
+            multipliers: Data::I32(self.multipliers.clone()),
+            requantize: self.requantize.literal(),
+        };
+        Call::new(function).chosen(Constant::Chosen { ty, choose, params, linear: Box::new(linear) })
+    }
+
+    /// Runs `f` with the constants as mcuopt-rt's choice of a kernel takes them.
+    pub fn with_bytes<T>(&self, f: impl FnOnce(&rt::LinearS8<'_>) -> T) -> T {
+        let weights = Data::I8(self.weights.clone()).bytes();
+        let bias = Data::I32(self.bias.clone()).bytes();
+        let multipliers = Data::I32(self.multipliers.clone()).bytes();
+        let requantize = self.requantize;
+        f(&rt::LinearS8 { weights: &weights, bias: &bias, multipliers: &multipliers, requantize })
     }
 }

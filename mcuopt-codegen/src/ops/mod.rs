@@ -6,6 +6,8 @@
 
 use std::ops::Deref;
 
+use mcuopt_rt::v0::{Arch, Choice, Prefer};
+
 use crate::builder::Builder;
 use crate::call::Call;
 use crate::error::Error;
@@ -108,6 +110,11 @@ pub trait Routine {
         &[]
     }
 
+    /// The kernel that mcuopt-rt chooses for a target, where it has a choice.
+    fn choice(&self, _prefer: Prefer, _arch: Arch) -> Option<Choice> {
+        None
+    }
+
     /// The same computation with operands 0 and 1 exchanged.
     fn swapped(&self) -> Option<Kernel> {
         None
@@ -121,6 +128,38 @@ pub struct Layer {
     pub operator: &'static str,
     /// The kernel.
     pub kernel: Kernel,
+    /// What its machine code is chosen for.
+    pub prefer: Prefer,
+}
+
+impl Layer {
+    /// The kernel that mcuopt-rt chooses for a target, if it has a choice.
+    pub fn choice(&self, arch: Arch) -> Option<Choice> {
+        self.kernel.choice(self.prefer, arch)
+    }
+
+    /// Bytes of flash for weights, biases, multipliers and tables on a target, for an output of the given type.
+    pub fn weight_bytes(&self, output: DType, arch: Arch) -> usize {
+        self.choice(arch).map_or(0, |choice| choice.weight_bytes) + self.kernel.call(output).weight_bytes()
+    }
+
+    /// Bytes of work memory that the call needs, a multiple of 4; on the target that needs most, as the memory map
+    /// is the same for all.
+    pub fn scratch_bytes(&self) -> usize {
+        let choices = Arch::ALL.iter().filter_map(|arch| self.choice(*arch));
+        choices.map(|choice| choice.scratch_bytes).max().unwrap_or(0)
+    }
+}
+
+/// How a layer's output may lie over an operand that nothing reads afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// Not at all.
+    Never,
+    /// Starting where the operand starts; the emitted call is the function's `_in_place` twin.
+    Same,
+    /// Starting at least so many bytes before the operand; the emitted call is the function's `_overlapping` twin.
+    Ahead(usize),
 }
 
 macro_rules! accessors {

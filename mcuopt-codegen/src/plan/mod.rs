@@ -9,6 +9,7 @@ mod place;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::error::Error;
 use crate::graph::{Graph, ValueId};
@@ -27,6 +28,8 @@ pub struct Plan {
     pub offsets: BTreeMap<ValueId, usize>,
     /// For each layer, the operand whose memory the output takes.
     pub in_place: Vec<Option<usize>>,
+    /// For each layer that needs work memory, the bytes of the arena that it has while it runs.
+    pub scratch: BTreeMap<usize, Range<usize>>,
 }
 
 /// The layers between which a tensor must keep its memory: `first` writes it, `last` reads it for the last time.
@@ -61,11 +64,21 @@ pub fn plan(graph: &Graph<Layer>, borrowed_inputs: bool) -> Result<Plan, Error> 
         buffers[buffer].life.last = buffers[buffer].life.last.max(life.last);
         buffer_of.insert(id, buffer);
     }
+    let mut scratch_buffers = BTreeMap::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let bytes = node.op.scratch_bytes().next_multiple_of(ALIGNMENT);
+        if bytes > 0 {
+            scratch_buffers.insert(index, buffers.len());
+            buffers.push(Buffer { bytes, life: Life { first: index + 1, last: index + 1 } });
+        }
+    }
     let (offsets, arena_bytes) = place::place(&buffers);
+    let scratch = |buffer: usize| offsets[buffer]..offsets[buffer] + buffers[buffer].bytes;
     let plan = Plan {
         arena_bytes,
         offsets: buffer_of.into_iter().map(|(id, buffer)| (id, offsets[buffer])).collect(),
         in_place,
+        scratch: scratch_buffers.into_iter().map(|(index, buffer)| (index, scratch(buffer))).collect(),
     };
     verify::verify(graph, &plan, borrowed_inputs)?;
     Ok(plan)

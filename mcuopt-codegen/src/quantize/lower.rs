@@ -122,7 +122,7 @@ impl Lowering<'_> {
     }
 
     fn push(&mut self, name: &str, operator: &'static str, kernel: Kernel, inputs: Vec<ValueId>, output: ValueId) {
-        let op = Layer { operator, kernel };
+        let op = Layer { operator, kernel, prefer: rt::Prefer::Speed };
         self.lowered.nodes.push(Node { name: name.to_string(), op, inputs, outputs: vec![output] });
     }
 

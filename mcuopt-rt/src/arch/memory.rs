@@ -37,6 +37,27 @@ impl<const BYTES: usize> Default for Arena<BYTES> {
     }
 }
 
+/// Words as bytes, in memory order.
+#[inline(always)]
+pub(crate) fn i8s(words: &[u32]) -> &[i8] {
+    // SAFETY: four bytes a word, any byte is an i8, and the borrow is the same.
+    unsafe { slice::from_raw_parts(words.as_ptr().cast(), 4 * words.len()) }
+}
+
+/// Words as bytes to be changed, in memory order.
+#[inline(always)]
+pub(crate) fn i8s_mut(words: &mut [u32]) -> &mut [i8] {
+    // SAFETY: as in `i8s`; any bytes are a u32.
+    unsafe { slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 4 * words.len()) }
+}
+
+/// Words as signed ones.
+#[inline(always)]
+pub(crate) fn i32s(words: &[u32]) -> &[i32] {
+    // SAFETY: u32 and i32 have the same size and alignment, and no bits are invalid.
+    unsafe { slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
+}
+
 /// Gives out parts of an arena, of which those that are written overlap no other.
 ///
 /// Invariant: the parts given out for `'a` are those of `taken`.

@@ -1,5 +1,9 @@
 //! ONNX Conv: any groups, strides, dilations and padding.
 
+mod kernel;
+
+pub use kernel::ConvS8;
+
 use crate::fixed::Requantize;
 use crate::geometry::{Clamp, Conv2d};
 use crate::value::{Value, dot, short_dot, store};
@@ -58,7 +62,6 @@ fn conv2d<T: Value>(
 ) {
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
     let taps = p.kernel[0] * p.kernel[1] * (in_c / p.groups);
-    let group_outputs = out_c / p.groups;
     assert_eq!(weights.len(), out_c * taps, "weights");
     assert_eq!(bias.len(), out_c, "bias");
     assert_eq!(x.len(), p.batch * in_h * in_w * in_c, "x");
@@ -66,31 +69,85 @@ fn conv2d<T: Value>(
 
     for (image, y) in x.chunks_exact(in_h * in_w * in_c).zip(y.chunks_exact_mut(out_h * out_w * out_c)) {
         for (out_y, y) in y.chunks_exact_mut(out_w * out_c).enumerate() {
-            let rows = Taps::new(out_y, p.stride[0], p.pad[0], p.dilation[0], p.kernel[0], in_h);
             for (out_x, y) in y.chunks_exact_mut(out_c).enumerate() {
-                let columns = Taps::new(out_x, p.stride[1], p.pad[1], p.dilation[1], p.kernel[1], in_w);
-                let window = Window { rows, columns };
-                let groups = y
-                    .chunks_exact_mut(group_outputs)
-                    .zip(weights.chunks_exact(group_outputs * taps))
-                    .zip(bias.chunks_exact(group_outputs));
-                for (group, ((y, weights), bias)) in groups.enumerate() {
-                    // Four outputs at a time share each load of an activation.
-                    let (y4, y1) = y.as_chunks_mut::<4>();
-                    let (bias4, bias1) = bias.as_chunks::<4>();
-                    let (weights4, weights1) = weights.split_at(y4.len() * 4 * taps);
-                    let mut o = group * group_outputs;
-                    for ((y, bias), weights) in y4.iter_mut().zip(bias4).zip(weights4.chunks_exact(4 * taps)) {
-                        store(y, o, sum(p, &window, group, pad_value, weights, *bias, image), &finish);
-                        o += 4;
-                    }
-                    for ((y, bias), weights) in y1.iter_mut().zip(bias1).zip(weights1.chunks_exact(taps)) {
-                        let [sum] = sum(p, &window, group, pad_value, weights, [*bias], image);
-                        *y = finish(o, sum);
-                        o += 1;
-                    }
-                }
+                pixel(p, pad_value, weights, bias, image, [out_y, out_x], y, &finish);
             }
+        }
+    }
+}
+
+/// [`conv2d_s8`] where input and output share memory: `y` is the beginning of `xy`, `x` starts at `x_start`, which is
+/// at least [`Conv2d::distance`]. `scratch` holds a pixel's outputs: `out_c` elements.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub fn conv2d_s8_overlapping(
+    p: &Conv2d,
+    q: &Requantize,
+    pad_value: i8,
+    weights: &[i8],
+    bias: &[i32],
+    multipliers: &[i32],
+    x_start: usize,
+    xy: &mut [i8],
+    scratch: &mut [i8],
+) {
+    let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
+    assert_eq!(multipliers.len(), out_c, "multipliers");
+    let outputs = &mut scratch[..out_c];
+    let mut done = 0;
+    for image in 0..p.batch {
+        for out_y in 0..out_h {
+            for out_x in 0..out_w {
+                let x = &xy[x_start + image * in_h * in_w * in_c..][..in_h * in_w * in_c];
+                let finish = |o, sum| q.apply(sum, multipliers[o]);
+                pixel(p, pad_value, weights, bias, x, [out_y, out_x], outputs, finish);
+                xy[done..][..out_c].copy_from_slice(outputs);
+                done += out_c;
+            }
+        }
+    }
+}
+
+/// All outputs of one pixel.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn pixel<T: Value>(
+    p: &Conv2d,
+    pad_value: T,
+    weights: &[T],
+    bias: &[T::Sum],
+    image: &[T],
+    [out_y, out_x]: [usize; 2],
+    y: &mut [T],
+    finish: impl Fn(usize, T::Sum) -> T,
+) {
+    let [in_h, in_w, in_c] = p.input;
+    let taps = p.kernel[0] * p.kernel[1] * (in_c / p.groups);
+    let group_outputs = p.output[2] / p.groups;
+    let rows = Taps::new(out_y, p.stride[0], p.pad[0], p.dilation[0], p.kernel[0], in_h);
+    let columns = Taps::new(out_x, p.stride[1], p.pad[1], p.dilation[1], p.kernel[1], in_w);
+    let window = Window { rows, columns };
+    let groups = y
+        .chunks_exact_mut(group_outputs)
+        .zip(weights.chunks_exact(group_outputs * taps))
+        .zip(bias.chunks_exact(group_outputs));
+    for (group, ((y, weights), bias)) in groups.enumerate() {
+        // Four outputs at a time share each load of an activation.
+        let (y4, y1) = y.as_chunks_mut::<4>();
+        let (bias4, bias1) = bias.as_chunks::<4>();
+        let (weights4, weights1) = weights.split_at(y4.len() * 4 * taps);
+        let mut o = group * group_outputs;
+        for ((y, bias), weights) in y4.iter_mut().zip(bias4).zip(weights4.chunks_exact(4 * taps)) {
+            store(y, o, sum(p, &window, group, pad_value, weights, *bias, image), &finish);
+            o += 4;
+        }
+        for ((y, bias), weights) in y1.iter_mut().zip(bias1).zip(weights1.chunks_exact(taps)) {
+            let [sum] = sum(p, &window, group, pad_value, weights, [*bias], image);
+            *y = finish(o, sum);
+            o += 1;
         }
     }
 }

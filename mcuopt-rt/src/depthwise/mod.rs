@@ -1,5 +1,9 @@
 //! Depthwise convolution: ONNX Conv with as many groups as input channels.
 
+mod kernel;
+
+pub use kernel::DepthwiseS8;
+
 use crate::fixed::Requantize;
 use crate::geometry::{Clamp, Conv2d};
 use crate::value::{Value, lanes, store};
