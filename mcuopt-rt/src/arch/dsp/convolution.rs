@@ -198,23 +198,13 @@ impl Source<'_> {
         let (p, sizes) = (self.p, &self.sizes);
         // SAFETY: reads stay inside `x` or the patch, and writes inside the lanes, which hold all taps.
         unsafe {
-            if is_pointwise(p) {
-                let first = self.image + (pixel.y * p.stride[0] * p.input[1] + pixel.x * p.stride[1]) * p.input[2];
-                // What is read behind the last channel meets weights of 0, but it must exist.
-                if first + sizes.taps4 <= self.x_len {
-                    widen(self.x.add(first), sizes.taps4, lane);
-                    return;
-                }
-            } else if let Some(first) = self.whole_rows(pixel) {
-                let row = p.kernel[1] * p.input[2];
-                for ky in 0..p.kernel[0] {
-                    let at = first + ky * p.dilation[0] * p.input[1] * p.input[2];
-                    widen(self.x.add(at), row, lane.add(ky * row * 2));
-                }
-                return;
+            if let Some(first) = self.whole_rows(pixel) {
+                let row_step = p.dilation[0] * p.input[1] * p.input[2];
+                widen(self.x.add(first), lane, sizes.row_stride / 4, p.kernel[0], row_step);
+            } else {
+                self.gather(pixel);
+                widen(self.patch, lane, p.groups * sizes.taps4 / 4, 1, 0);
             }
-            self.gather(pixel);
-            widen(self.patch, p.groups * sizes.taps4, lane);
         }
     }
 
@@ -232,12 +222,12 @@ impl Source<'_> {
         self.patch
     }
 
-    /// Where the taps start, if the kernel's rows are runs of whole words inside the image.
+    /// Where the taps start, if the kernel's rows can be read where they are: as runs of whole words inside the image.
+    /// What is read behind the last tap of a row meets weights of 0, but it must exist.
     #[inline(always)]
     fn whole_rows(&self, pixel: Pixel) -> Option<usize> {
-        let p = self.p;
-        let row = p.kernel[1] * p.input[2];
-        if p.groups > 1 || p.dilation[1] > 1 || !row.is_multiple_of(4) {
+        let (p, sizes) = (self.p, &self.sizes);
+        if p.groups > 1 || p.dilation[1] > 1 || !sizes.row_stride.is_multiple_of(4) {
             return None;
         }
         let y = (pixel.y * p.stride[0]).wrapping_sub(p.pad[0]);
@@ -245,7 +235,8 @@ impl Source<'_> {
         let last_y = y.wrapping_add((p.kernel[0] - 1) * p.dilation[0]);
         // Rows and columns before the image have wrapped around.
         let inside = y < p.input[0] && last_y < p.input[0] && x < p.input[1] && x + p.kernel[1] <= p.input[1];
-        inside.then(|| self.image + (y * p.input[1] + x) * p.input[2])
+        let row_start = self.image + (last_y * p.input[1] + x) * p.input[2];
+        (inside && row_start + sizes.row_stride <= self.x_len).then(|| self.image + (y * p.input[1] + x) * p.input[2])
     }
 
     /// Copies the taps of a pixel to the patch, padding included.
@@ -253,38 +244,59 @@ impl Source<'_> {
     unsafe fn gather(&self, pixel: Pixel) {
         let (p, sizes) = (self.p, &self.sizes);
         let [in_h, in_w, in_c] = p.input;
-        let depth = in_c / p.groups;
         // Neighbouring taps are one run of memory if all channels are taken.
         let run = if p.groups == 1 && p.dilation[1] == 1 { p.kernel[1] } else { 1 };
+        let depth = sizes.row_taps / p.kernel[1];
         for group in 0..p.groups {
-            // SAFETY: the patch has room for the taps of all groups and three bytes more; copies write runs in order,
-            // so that what one writes behind its end is overwritten by the next.
-            let mut to = unsafe { self.patch.add(group * sizes.taps4) };
-            for ky in 0..p.kernel[0] {
-                let y = (pixel.y * p.stride[0] + ky * p.dilation[0]).wrapping_sub(p.pad[0]);
-                for kx in (0..p.kernel[1]).step_by(run) {
-                    let start = pixel.x * p.stride[1] + kx * p.dilation[1];
-                    // Taps of the run before the image, and from where on they are behind it.
-                    let before = p.pad[1].saturating_sub(start).min(run);
-                    let inside = (in_w + p.pad[1]).saturating_sub(start).min(run).max(before);
-                    let (before, inside) = if y < in_h { (before, inside) } else { (run, run) };
+            for kx in (0..p.kernel[1]).step_by(run) {
+                let start = pixel.x * p.stride[1] + kx * p.dilation[1];
+                // Taps of the run before the image, inside it, and behind it.
+                let before = p.pad[1].saturating_sub(start).min(run);
+                let inside = (in_w + p.pad[1]).saturating_sub(start).min(run).max(before) - before;
+                let [before, inside, behind] = [before, inside, run - before - inside].map(|taps| taps * depth);
+                let column = (start.max(p.pad[1]) - p.pad[1]) * in_c + group * depth;
+                // SAFETY: the patch has room for the taps of all groups and three bytes more. Copies of a row end up to
+                // three bytes behind it, where the next row or group starts, which is written later; runs of a single
+                // tap do not.
+                let mut to = unsafe { self.patch.add(group * sizes.taps4 + kx * depth) };
+                for ky in 0..p.kernel[0] {
+                    let y = (pixel.y * p.stride[0] + ky * p.dilation[0]).wrapping_sub(p.pad[0]);
                     // SAFETY: as above, and the taps that are inside are inside `x`.
                     unsafe {
-                        to = fill(to, self.pad_value, before * depth);
-                        if inside > before {
-                            let at = self.image + (y * in_w + start + before - p.pad[1]) * in_c + group * depth;
-                            to = self.copy(to, at, (inside - before) * depth);
+                        if run == 1 {
+                            self.copy_tap(to, y, if inside > 0 { Some(column) } else { None }, depth);
+                        } else if y < in_h {
+                            fill(to, self.pad_value, before);
+                            self.copy(to.add(before), self.image + y * in_w * in_c + column, inside);
+                            fill(to.add(before + inside), self.pad_value, behind);
+                        } else {
+                            fill(to, self.pad_value, sizes.row_taps);
                         }
-                        to = fill(to, self.pad_value, (run - inside) * depth);
+                        to = to.add(sizes.row_stride);
                     }
                 }
             }
         }
     }
 
-    /// Copies `len` bytes of `x`, by the word where the last one does not reach behind its end; returns where to go on.
+    /// Copies one tap's channels, byte by byte.
     #[inline(always)]
-    unsafe fn copy(&self, to: *mut i8, at: usize, len: usize) -> *mut i8 {
+    unsafe fn copy_tap(&self, to: *mut i8, y: usize, column: Option<usize>, depth: usize) {
+        let [in_h, in_w, in_c] = self.p.input;
+        for i in 0..depth {
+            let value = match column {
+                // SAFETY: the tap is inside `x`.
+                Some(column) if y < in_h => unsafe { self.x.add(self.image + y * in_w * in_c + column + i).read() },
+                _ => self.pad_value,
+            };
+            // SAFETY: the caller's. Volatile as in `copy`.
+            unsafe { to.add(i).write_volatile(value) };
+        }
+    }
+
+    /// Copies `len` bytes of `x`, by the word where the last one does not reach behind its end.
+    #[inline(always)]
+    unsafe fn copy(&self, to: *mut i8, at: usize, len: usize) {
         // SAFETY: the caller's.
         unsafe {
             let from = self.x.add(at);
@@ -300,74 +312,86 @@ impl Source<'_> {
                     to.add(i).write_volatile(from.add(i).read());
                 }
             }
-            to.add(len)
         }
     }
 }
 
-/// Writes `len` bytes, and up to three more; returns where to go on.
+/// Writes `len` bytes, and up to three more.
 #[inline(always)]
-unsafe fn fill(to: *mut i8, value: i8, len: usize) -> *mut i8 {
+unsafe fn fill(to: *mut i8, value: i8, len: usize) {
     let word = u32::from(value as u8) * 0x0101_0101;
     let mut i = 0;
-    // SAFETY: the caller's.
-    unsafe {
-        while i < len {
-            to.add(i).cast::<u32>().write_unaligned(word);
-            i += 4;
-        }
-        to.add(len)
+    while i < len {
+        // SAFETY: the caller's.
+        unsafe { to.add(i).cast::<u32>().write_unaligned(word) };
+        i += 4;
     }
 }
 
-/// Takes `len` bytes, a multiple of 4 above 0, apart into pairs, (0, 2) and (1, 3) of each four.
-#[inline(always)]
-unsafe fn widen(from: *const i8, len: usize, to: *mut u32) {
-    let (mut from, mut to) = (from.cast::<u32>(), to);
-    let mut words = len / 4;
-    // SAFETY: the caller's.
-    unsafe {
-        while words >= 4 {
-            let word: [u32; 4] = core::array::from_fn(|i| from.add(i).read_unaligned());
-            for (i, word) in word.into_iter().enumerate() {
-                to.add(8 * i).write(even_bytes(word));
-                to.add(8 * i + 4).write(odd_bytes(word));
-            }
-            from = from.add(4);
-            to = to.add(32);
-            words -= 4;
-        }
-        while words > 0 {
-            let word = from.read_unaligned();
-            to.write(even_bytes(word));
-            to.add(4).write(odd_bytes(word));
-            from = from.add(1);
-            to = to.add(8);
-            words -= 1;
-        }
-    }
-}
-
-/// Bytes 0 and 2 as int16.
-#[inline(always)]
-fn even_bytes(word: u32) -> u32 {
-    let pair;
-    // SAFETY: only registers are touched.
-    unsafe {
-        dsp_asm!(asm: "sxtb16 {}, {}", lateout(reg) pair, in(reg) word,
-            options(pure, nomem, nostack, preserves_flags));
-    }
-    pair
-}
-
-/// Bytes 1 and 3 as int16.
-#[inline(always)]
-fn odd_bytes(word: u32) -> u32 {
-    let pair;
-    // SAFETY: only registers are touched.
-    unsafe {
-        dsp_asm!(asm: "sxtb16 {}, {}, ror #8", lateout(reg) pair, in(reg) word,
-            options(pure, nomem, nostack, preserves_flags));
-    }
-    pair
+/// Takes `rows` rows of `words` words, `row_step` bytes apart, into pairs of int16: (0, 2) and (1, 3) of each four
+/// bytes, each [`TILE_PIXELS`] words behind the one before. 25 cycles for four words.
+///
+/// # Safety
+/// All of that must be valid for reads and writes; `words` and `rows` are above 0. No alignment is asked of `from`.
+#[unsafe(naked)]
+unsafe extern "C" fn widen(from: *const i8, to: *mut u32, words: usize, rows: usize, row_step: usize) {
+    // r0 from, r1 to, r2 words, r3 rows, r12 from one row's end to the next one's start, lr words left.
+    dsp_asm!(naked_asm:
+        "push {{r4-r9, lr}}",
+        "ldr r12, [sp, #28]",
+        "sub r12, r12, r2, lsl #2",
+        "1:",
+        "subs lr, r2, #4",
+        "blo 3f",
+        "2:",
+        "ldr r4, [r0], #4",
+        "ldr r5, [r0], #4",
+        "ldr r6, [r0], #4",
+        "ldr r7, [r0], #4",
+        "sxtb16 r8, r4",
+        "sxtb16 r9, r4, ror #8",
+        "str r8, [r1], #16",
+        "str r9, [r1], #16",
+        "sxtb16 r8, r5",
+        "sxtb16 r9, r5, ror #8",
+        "str r8, [r1], #16",
+        "str r9, [r1], #16",
+        "sxtb16 r8, r6",
+        "sxtb16 r9, r6, ror #8",
+        "str r8, [r1], #16",
+        "str r9, [r1], #16",
+        "sxtb16 r8, r7",
+        "sxtb16 r9, r7, ror #8",
+        "str r8, [r1], #16",
+        "str r9, [r1], #16",
+        "subs lr, #4",
+        "bhs 2b",
+        "3:",
+        // One word, and two: the lowest bits of their number.
+        "lsls lr, r2, #31",
+        "beq 4f",
+        "ldr r4, [r0], #4",
+        "sxtb16 r8, r4",
+        "sxtb16 r9, r4, ror #8",
+        "str r8, [r1], #16",
+        "str r9, [r1], #16",
+        "4:",
+        "lsls lr, r2, #30",
+        "bpl 5f",
+        "ldr r4, [r0], #4",
+        "ldr r5, [r0], #4",
+        "sxtb16 r8, r4",
+        "sxtb16 r9, r4, ror #8",
+        "str r8, [r1], #16",
+        "str r9, [r1], #16",
+        "sxtb16 r8, r5",
+        "sxtb16 r9, r5, ror #8",
+        "str r8, [r1], #16",
+        "str r9, [r1], #16",
+        "5:",
+        "add r0, r0, r12",
+        "subs r3, #1",
+        "bne 1b",
+        "pop {{r4-r9, pc}}",
+    )
 }
