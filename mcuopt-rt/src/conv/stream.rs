@@ -26,7 +26,7 @@ use crate::linear::LinearS8;
 pub(crate) const TILE_PIXELS: usize = 4;
 
 /// What it takes to join a kernel row of one pixel to the rows before it, in cycles of a Cortex-M4.
-const JOIN_CYCLES: usize = 40;
+const JOIN_CYCLES: usize = 100;
 
 /// Sizes that follow from the geometry.
 #[derive(Clone, Copy)]

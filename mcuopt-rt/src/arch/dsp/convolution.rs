@@ -3,9 +3,10 @@
 
 use super::dot::{Row, RowArgs, Tile, TileArgs, tile_skip};
 use crate::conv::Operands;
-use crate::conv::stream::{Sizes, TILE_PIXELS, is_pointwise, is_row};
+use crate::conv::stream::{Sizes, TILE_PIXELS, is_row};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
+use core::ops::Range;
 
 /// The loops of one layer.
 #[derive(Clone, Copy)]
@@ -50,7 +51,18 @@ pub(crate) fn convolve(
     let (lanes, patch) = scratch.split_at_mut(sizes.lane_words);
     assert!(patch.len() >= sizes.patch_words, "scratch");
 
-    let mut source = Source { p, sizes, pad_value, x, x_len, image: 0, patch: patch.as_mut_ptr().cast() };
+    let mut source = Source {
+        p,
+        sizes,
+        inside: Inside::new(p, &sizes),
+        row_step: p.dilation[0] * p.input[1] * p.input[2],
+        pixel_step: p.stride[1] * p.input[2],
+        pad_value,
+        x,
+        x_len,
+        image: 0,
+        patch: patch.as_mut_ptr().cast(),
+    };
     let mut tile_args = TileArgs {
         activations: lanes.as_ptr(),
         end: lanes.as_ptr(),
@@ -75,10 +87,17 @@ pub(crate) fn convolve(
         let mut left = sizes.pixels;
         if let Some(tile) = loops.tile {
             while left >= TILE_PIXELS {
-                for lane in 0..TILE_PIXELS {
-                    // SAFETY: there are TILE_PIXELS words for each two taps of each group.
-                    unsafe { source.widen(pixel, lanes.as_mut_ptr().add(lane)) };
-                    pixel = pixel.next(p);
+                // SAFETY: there are TILE_PIXELS words for each two taps of each group.
+                unsafe {
+                    if source.inside.has(pixel, TILE_PIXELS) && source.readable(pixel, TILE_PIXELS) {
+                        source.widen(pixel, lanes.as_mut_ptr(), TILE_PIXELS);
+                        pixel = pixel.next(p, TILE_PIXELS);
+                    } else {
+                        for lane in 0..TILE_PIXELS {
+                            source.widen_one(pixel, lanes.as_mut_ptr().add(lane));
+                            pixel = pixel.next(p, 1);
+                        }
+                    }
                 }
                 for group in 0..p.groups {
                     // SAFETY: all pointers stay inside their slices; the outputs of the four pixels are written after
@@ -107,7 +126,7 @@ pub(crate) fn convolve(
                     }
                     y = y.add(p.output[2]);
                 }
-                pixel = pixel.next(p);
+                pixel = pixel.next(p, 1);
                 left -= 1;
             }
         }
@@ -173,9 +192,34 @@ struct Pixel {
 }
 
 impl Pixel {
+    /// The pixel `count` behind this one, at most the first of the next row.
     #[inline(always)]
-    fn next(self, p: &Conv2d) -> Self {
-        if self.x + 1 < p.output[1] { Pixel { x: self.x + 1, ..self } } else { Pixel { y: self.y + 1, x: 0 } }
+    fn next(self, p: &Conv2d, count: usize) -> Self {
+        if self.x + count < p.output[1] { Pixel { x: self.x + count, ..self } } else { Pixel { y: self.y + 1, x: 0 } }
+    }
+}
+
+/// The output pixels whose taps can be read where they are: kernel rows are runs of whole words inside the image.
+struct Inside {
+    y: Range<usize>,
+    x: Range<usize>,
+}
+
+impl Inside {
+    fn new(p: &Conv2d, sizes: &Sizes) -> Self {
+        let axis = |axis: usize| {
+            let reach = (p.kernel[axis] - 1) * p.dilation[axis];
+            let end = (p.input[axis] + p.pad[axis]).saturating_sub(reach).div_ceil(p.stride[axis]);
+            p.pad[axis].div_ceil(p.stride[axis])..end.min(p.output[axis])
+        };
+        let rows = p.groups == 1 && p.dilation[1] == 1 && sizes.row_stride.is_multiple_of(4);
+        Inside { y: if rows { axis(0) } else { 0..0 }, x: axis(1) }
+    }
+
+    /// Whether `count` neighbours in a row, from `pixel` on, are all there.
+    #[inline(always)]
+    fn has(&self, pixel: Pixel, count: usize) -> bool {
+        self.y.start <= pixel.y && pixel.y < self.y.end && self.x.start <= pixel.x && pixel.x + count <= self.x.end
     }
 }
 
@@ -183,6 +227,11 @@ impl Pixel {
 struct Source<'a> {
     p: &'a Conv2d,
     sizes: Sizes,
+    inside: Inside,
+    /// Bytes from one kernel row of a pixel to the next.
+    row_step: usize,
+    /// Bytes from the taps of one output pixel to those of the next.
+    pixel_step: usize,
     pad_value: i8,
     x: *const i8,
     x_len: usize,
@@ -192,18 +241,43 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The taps of a pixel as pairs of int16: a word in each [`TILE_PIXELS`] from `lane` on.
+    /// Where the taps of a pixel inside the image start.
     #[inline(always)]
-    unsafe fn widen(&self, pixel: Pixel, lane: *mut u32) {
+    fn first(&self, pixel: Pixel) -> usize {
+        let p = self.p;
+        let y = pixel.y * p.stride[0] - p.pad[0];
+        self.image + y * p.input[1] * p.input[2] + pixel.x * self.pixel_step - p.pad[1] * p.input[2]
+    }
+
+    /// Whether what is read behind the last taps of `count` pixels exists. It meets weights of 0.
+    #[inline(always)]
+    fn readable(&self, pixel: Pixel, count: usize) -> bool {
+        let last = self.first(pixel) + (count - 1) * self.pixel_step + (self.p.kernel[0] - 1) * self.row_step;
+        last + self.sizes.row_stride <= self.x_len
+    }
+
+    /// The taps of `count` pixels inside the image as pairs of int16: a word in each [`TILE_PIXELS`] from `lanes` on for
+    /// the first one, from the next word on for the second one.
+    #[inline(always)]
+    unsafe fn widen(&self, pixel: Pixel, lanes: *mut u32, count: usize) {
         let (p, sizes) = (self.p, &self.sizes);
-        // SAFETY: reads stay inside `x` or the patch, and writes inside the lanes, which hold all taps.
+        let words = sizes.row_stride / 4;
+        // SAFETY: the pixels are inside and readable, and the lanes hold all their taps.
         unsafe {
-            if let Some(first) = self.whole_rows(pixel) {
-                let row_step = p.dilation[0] * p.input[1] * p.input[2];
-                widen(self.x.add(first), lane, sizes.row_stride / 4, p.kernel[0], row_step);
+            widen(self.x.add(self.first(pixel)), lanes, words, p.kernel[0], self.row_step, count, self.pixel_step)
+        };
+    }
+
+    /// The taps of any pixel.
+    #[inline(always)]
+    unsafe fn widen_one(&self, pixel: Pixel, lane: *mut u32) {
+        // SAFETY: reads stay inside `x` or the patch, and writes inside the lanes.
+        unsafe {
+            if self.inside.has(pixel, 1) && self.readable(pixel, 1) {
+                self.widen(pixel, lane, 1);
             } else {
                 self.gather(pixel);
-                widen(self.patch, lane, p.groups * sizes.taps4 / 4, 1, 0);
+                widen(self.patch, lane, self.p.groups * self.sizes.taps4 / 4, 1, 0, 1, 0);
             }
         }
     }
@@ -220,23 +294,6 @@ impl Source<'_> {
             self.gather(pixel);
         }
         self.patch
-    }
-
-    /// Where the taps start, if the kernel's rows can be read where they are: as runs of whole words inside the image.
-    /// What is read behind the last tap of a row meets weights of 0, but it must exist.
-    #[inline(always)]
-    fn whole_rows(&self, pixel: Pixel) -> Option<usize> {
-        let (p, sizes) = (self.p, &self.sizes);
-        if p.groups > 1 || p.dilation[1] > 1 || !sizes.row_stride.is_multiple_of(4) {
-            return None;
-        }
-        let y = (pixel.y * p.stride[0]).wrapping_sub(p.pad[0]);
-        let x = (pixel.x * p.stride[1]).wrapping_sub(p.pad[1]);
-        let last_y = y.wrapping_add((p.kernel[0] - 1) * p.dilation[0]);
-        // Rows and columns before the image have wrapped around.
-        let inside = y < p.input[0] && last_y < p.input[0] && x < p.input[1] && x + p.kernel[1] <= p.input[1];
-        let row_start = self.image + (last_y * p.input[1] + x) * p.input[2];
-        (inside && row_start + sizes.row_stride <= self.x_len).then(|| self.image + (y * p.input[1] + x) * p.input[2])
     }
 
     /// Copies the taps of a pixel to the patch, padding included.
@@ -329,17 +386,33 @@ unsafe fn fill(to: *mut i8, value: i8, len: usize) {
 }
 
 /// Takes `rows` rows of `words` words, `row_step` bytes apart, into pairs of int16: (0, 2) and (1, 3) of each four
-/// bytes, each [`TILE_PIXELS`] words behind the one before. 25 cycles for four words.
+/// bytes, each [`TILE_PIXELS`] words behind the one before. That for `pixels` pixels, `pixel_step` bytes and a word of
+/// the result apart. 25 cycles for four words.
 ///
 /// # Safety
-/// All of that must be valid for reads and writes; `words` and `rows` are above 0. No alignment is asked of `from`.
+/// All of that must be valid for reads and writes; `words`, `rows` and `pixels` are above 0. No alignment is asked of `from`.
 #[unsafe(naked)]
-unsafe extern "C" fn widen(from: *const i8, to: *mut u32, words: usize, rows: usize, row_step: usize) {
-    // r0 from, r1 to, r2 words, r3 rows, r12 from one row's end to the next one's start, lr words left.
+unsafe extern "C" fn widen(
+    from: *const i8,
+    to: *mut u32,
+    words: usize,
+    rows: usize,
+    row_step: usize,
+    pixels: usize,
+    pixel_step: usize,
+) {
+    // r0 from, r1 to, r2 words, r3 rows left, r10 from one row's end to the next one's start, lr words left. On the
+    // stack: 0 from, 4 to, 8 rows; behind the saved registers 48 row step, 52 pixels, 56 pixel step.
     dsp_asm!(naked_asm:
-        "push {{r4-r9, lr}}",
-        "ldr r12, [sp, #28]",
-        "sub r12, r12, r2, lsl #2",
+        "push {{r4-r11, lr}}",
+        "sub sp, #12",
+        "str r3, [sp, #8]",
+        "ldr r10, [sp, #48]",
+        "sub r10, r10, r2, lsl #2",
+        "ldr r11, [sp, #56]",
+        "0:",
+        "str r0, [sp]",
+        "str r1, [sp, #4]",
         "1:",
         "subs lr, r2, #4",
         "blo 3f",
@@ -389,9 +462,19 @@ unsafe extern "C" fn widen(from: *const i8, to: *mut u32, words: usize, rows: us
         "str r8, [r1], #16",
         "str r9, [r1], #16",
         "5:",
-        "add r0, r0, r12",
+        "add r0, r0, r10",
         "subs r3, #1",
         "bne 1b",
-        "pop {{r4-r9, pc}}",
+        "ldr r0, [sp]",
+        "ldr r1, [sp, #4]",
+        "ldr r3, [sp, #8]",
+        "ldr r12, [sp, #52]",
+        "add r0, r0, r11",
+        "adds r1, #4",
+        "subs r12, #1",
+        "str r12, [sp, #52]",
+        "bne 0b",
+        "add sp, #12",
+        "pop {{r4-r11, pc}}",
     )
 }
