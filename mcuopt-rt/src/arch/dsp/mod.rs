@@ -11,5 +11,7 @@ macro_rules! dsp_asm {
     }};
 }
 
+pub(crate) mod add;
 pub(crate) mod convolution;
 pub(crate) mod dot;
+pub(crate) mod pool;
