@@ -1,7 +1,7 @@
 //! Convolution and dense layers: activations are gathered and widened four pixels at a time, and all filters run over
 //! them; pixels that remain go one by one.
 
-use super::dot::{Row, RowArgs, Tile, TileArgs, tile_skip};
+use super::dot::{Row, RowArgs, Tile, TileArgs, row_passes, row_skip, tile_skip};
 use crate::conv::Operands;
 use crate::conv::stream::{Sizes, TILE_PIXELS, is_row};
 use crate::fixed::Requantize;
@@ -75,6 +75,10 @@ pub(crate) fn convolve(
         left_shift: q.left_shift,
     };
     let row_args = RowArgs {
+        passes: row_passes(sizes.taps4),
+        skip: row_skip(loops.split, sizes.taps4),
+        quads: sizes.filters / 4,
+        stream: 4 * sizes.stream_words,
         zero_point: q.zero_point,
         min: u32::from(q.min as u8) * 0x0101_0101,
         max: u32::from(q.max as u8) * 0x0101_0101,
@@ -155,32 +159,22 @@ unsafe fn tile_pixels(tile: Tile, args: &TileArgs, sizes: &Sizes, weights: *cons
 
 /// All filters of a group over one pixel.
 unsafe fn row_filters(row: Row, args: &RowArgs, sizes: &Sizes, x: *const i8, weights: *const u32, y: *mut i8) {
-    let stream = sizes.stream_words;
-    let (mut weights, mut y, mut left) = (weights, y, sizes.filters);
-    // SAFETY: the caller's; where there is no second stream, the first takes its place.
+    // SAFETY: the caller's.
     unsafe {
-        while left > 2 {
-            let outputs = row(x, weights, weights.add(stream), sizes.taps4, args);
-            if left == 3 {
-                store(y, outputs, 3);
-                return;
+        if args.quads > 0 {
+            row(args, x, weights, y);
+        }
+        let done = 4 * args.quads;
+        if done < sizes.filters {
+            // The filters that are left, and others in place of those that would make up four.
+            let stream = if sizes.filters - done > 2 { args.stream } else { 0 };
+            let last = RowArgs { quads: 1, stream, ..*args };
+            let mut outputs = [0; 4];
+            row(&last, x, weights.add(done / 2 * sizes.stream_words), outputs.as_mut_ptr());
+            for i in done..sizes.filters {
+                y.add(i).write(outputs[i - done]);
             }
-            y.cast::<u32>().write_unaligned(outputs);
-            weights = weights.add(2 * stream);
-            y = y.add(4);
-            left -= 4;
         }
-        if left > 0 {
-            store(y, row(x, weights, weights, sizes.taps4, args), left);
-        }
-    }
-}
-
-/// The first `count` bytes of `outputs`.
-unsafe fn store(y: *mut i8, outputs: u32, count: usize) {
-    for i in 0..count {
-        // SAFETY: the caller's.
-        unsafe { y.add(i).write((outputs >> (8 * i)) as i8) };
     }
 }
 
