@@ -30,6 +30,7 @@ pub mod plan;
 pub mod quantize;
 pub mod reference;
 pub mod simplify;
+pub mod specialise;
 pub mod tensor;
 
 pub use compiled::Compiled;
@@ -74,10 +75,11 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
             quantize::correct_bias(&mut graph, &ranges)?;
         }
     }
-    let lowered = quantize::lower(&graph)?;
+    let mut lowered = quantize::lower(&graph)?;
+    let specialised = specialise::specialise(&mut lowered)?;
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
-    let compiled =
-        Compiled { graph, lowered, plan, simplified, notes, type_name, side_files: model.side_files, options };
+    let side_files = model.side_files;
+    let compiled = Compiled { graph, lowered, plan, simplified, specialised, notes, type_name, side_files, options };
     compiled.check_budget()?;
     Ok(compiled)
 }
