@@ -16,7 +16,7 @@ fn multiplier(layer: &DepthwiseS8, inputs: usize, outputs: usize) -> Option<usiz
 /// What each output channel can be.
 pub(super) fn ranges(layer: &DepthwiseS8, x: &[Range], outputs: usize) -> Option<Vec<Range>> {
     let multiplier = multiplier(layer, x.len(), outputs)?;
-    let windows = padding::windows(&layer.geometry);
+    let windows = padding::windows(&layer.geometry)?;
     let linear = &layer.linear;
     let range = |output: usize| {
         let tap = |&weight: &i8| {

@@ -25,7 +25,7 @@ impl<'a> Filters<'a> {
     pub(super) fn of(kernel: &'a Kernel, inputs: usize, outputs: usize) -> Option<Self> {
         let (linear, pad_value, windows) = match kernel {
             Kernel::ConvS8(ConvS8 { geometry: p, pad_value, linear }) if p.groups == 1 => {
-                (linear, *pad_value, (p.input[2] == inputs).then(|| padding::windows(p))?)
+                (linear, *pad_value, (p.input[2] == inputs).then(|| padding::windows(p))??)
             }
             Kernel::DenseS8(DenseS8 { geometry: p, linear }) => {
                 let pixels = p.inputs.checked_div(inputs).filter(|pixels| pixels * inputs == p.inputs)?;

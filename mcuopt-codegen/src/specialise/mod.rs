@@ -9,8 +9,9 @@
 //! layers around can do without: it is a tensor that loses a channel, not a layer. What the caller sees, the inputs
 //! and outputs of the network, stays as it is.
 //!
-//! Three things keep a constant channel: a reader that is not linear, a convolution whose padding holds another value
-//! (its sums would differ between border and interior), and a tensor that would have no channel left.
+//! Three things keep a constant channel: a reader that is neither linear nor treats channels one by one (grouped
+//! convolutions, too), a convolution whose padding holds another value (its sums would differ between border and
+//! interior), and a tensor that would have no channel left.
 
 mod broadcast;
 mod depthwise;
@@ -36,7 +37,7 @@ use live::Live;
 use range::Range;
 
 /// No microcontroller holds a tensor of so many elements: what is larger is not looked at.
-const MAX_ELEMENTS: usize = 1 << 24;
+const MAX_ELEMENTS: usize = 1 << 22;
 
 /// A tensor that lost channels.
 #[derive(Clone, Debug, PartialEq, Eq)]

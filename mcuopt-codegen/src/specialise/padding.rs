@@ -6,17 +6,31 @@ use mcuopt_rt::v0 as rt;
 
 use super::range::Range;
 
+/// Taps of all kinds of windows together, beyond which a layer is not looked at. A kernel of 7 by 7 in an image of any
+/// size has 2,401.
+const MAX_TAPS: usize = 1 << 20;
+
 /// The kinds of windows that a convolution has: for each tap, whether it lies inside the image. Without padding there
-/// is one.
-pub(super) fn windows(p: &rt::Conv2d) -> Vec<Vec<bool>> {
+/// is one. `None` if there are too many.
+pub(super) fn windows(p: &rt::Conv2d) -> Option<Vec<Vec<bool>>> {
+    let few = |counts: [usize; 3]| {
+        let product = counts.iter().try_fold(1usize, |product, &count| product.checked_mul(count));
+        product.is_some_and(|product| product <= MAX_TAPS)
+    };
+    if !few([p.output[0], p.kernel[0], 1]) || !few([p.output[1], p.kernel[1], 1]) {
+        return None;
+    }
     let kinds = |axis: usize| -> BTreeSet<Vec<bool>> {
         let image = p.pad[axis]..p.pad[axis] + p.input[axis];
         let inside = |out: usize, tap: usize| image.contains(&(out * p.stride[axis] + tap * p.dilation[axis]));
         (0..p.output[axis]).map(|out| (0..p.kernel[axis]).map(|tap| inside(out, tap)).collect()).collect()
     };
     let (rows, columns) = (kinds(0), kinds(1));
+    if !few([rows.len() * columns.len(), p.kernel[0], p.kernel[1]]) {
+        return None;
+    }
     let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
-    pairs.map(|(row, column)| row.iter().flat_map(|&y| column.iter().map(move |&x| y && x)).collect()).collect()
+    Some(pairs.map(|(row, column)| row.iter().flat_map(|&y| column.iter().map(move |&x| y && x)).collect()).collect())
 }
 
 /// What one tap adds to a sum.

@@ -36,8 +36,10 @@ pub(super) fn ranges(graph: &Graph<Layer>) -> Vec<Vec<Range>> {
     let mut ranges: Vec<Vec<Range>> = graph.values.iter().map(before_any_layer).collect();
     for node in &graph.nodes {
         let [output] = node.outputs[..] else { continue };
-        let known = node.inputs.iter().chain([&output]).all(|id| !ranges[id.index()].is_empty());
-        if let Some(found) = of_layer(graph, node, &ranges).filter(|_| known) {
+        let mut values = node.inputs.iter().chain([&output]);
+        if values.all(|id| !ranges[id.index()].is_empty())
+            && let Some(found) = of_layer(graph, node, &ranges)
+        {
             ranges[output.index()] = found;
         }
     }
@@ -55,7 +57,7 @@ fn before_any_layer(value: &Value) -> Vec<Range> {
     }
 }
 
-/// The ranges of a layer's output; `None` where nothing is known about it.
+/// The ranges of the output of a layer between int8 tensors; `None` where nothing is known about it.
 fn of_layer(graph: &Graph<Layer>, node: &Node<Layer>, ranges: &[Vec<Range>]) -> Option<Vec<Range>> {
     let count = channels(graph.value(*node.outputs.first()?));
     let x = &ranges[node.inputs.first()?.index()];

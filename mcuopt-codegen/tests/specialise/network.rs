@@ -11,6 +11,7 @@ use mcuopt_codegen::ops::pool::{AveragePoolS8, MaxPool};
 use mcuopt_codegen::ops::quantize::Requantize;
 use mcuopt_codegen::ops::reduce::ReduceMeanS8;
 use mcuopt_codegen::ops::slice::SliceCopy;
+use mcuopt_codegen::ops::transpose::TransposeCopy;
 use mcuopt_codegen::ops::unary::LutS8;
 use mcuopt_codegen::ops::{Kernel, Layer};
 use mcuopt_codegen::tensor::{DType, Tensor};
@@ -283,6 +284,30 @@ impl Network {
             output: [1, 1, 1, height - top, width, channels],
         };
         self.push("Slice", Kernel::SliceCopy(SliceCopy { geometry }), &[x], y)
+    }
+
+    /// Height, width, channels → channels, height, width.
+    pub(crate) fn transpose(&mut self, x: ValueId) -> ValueId {
+        let [height, width, channels] = self.shape(x);
+        let y = self.value([channels, height, width]);
+        let geometry = rt::Transpose {
+            shape: [1, 1, 1, channels, height, width],
+            strides: [0, 0, 0, 1, width * channels, channels],
+        };
+        self.push("Transpose", Kernel::TransposeCopy(TransposeCopy { geometry }), &[x], y)
+    }
+
+    /// Gives some tensors the shape that they had before a Reshape that left no layer: not what their readers see.
+    pub(crate) fn reshape(&mut self) {
+        for id in self.graph.ids() {
+            if self.graph.constant(id).is_some() || self.graph.inputs.contains(&id) || !self.one_in(5) {
+                continue;
+            }
+            let [height, width, channels] = self.shape(id);
+            let shapes = [[1, 1, height * width * channels], [width, height, channels], [height, channels, width]];
+            let [height, width, channels] = shapes[self.random.below(3)];
+            self.graph.value_mut(id).ty.shape = vec![1, height, width, channels];
+        }
     }
 
     /// One more column, and channels before and after.
