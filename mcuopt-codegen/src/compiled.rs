@@ -13,6 +13,7 @@ use crate::ops::{Layer, Op};
 use crate::options::{Input, Options};
 use crate::plan::Plan;
 use crate::simplify::Applied;
+use crate::specialise::Shrunk;
 use crate::tensor::Tensor;
 
 /// A compiled model: every stage's result, and the code.
@@ -26,6 +27,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// The rewriting rules that were applied, in order.
     pub simplified: Vec<Applied>,
+    /// The tensors that lost constant or dead channels, in the graph's order.
+    pub specialised: Vec<Shrunk>,
     /// What the user should know, a sentence each.
     pub notes: Vec<String>,
     /// Name of the generated type.
