@@ -1,7 +1,7 @@
 //! The choice of a kernel for an int8 depthwise convolution.
 
-use super::depthwise_s8;
-use crate::arch::Arch;
+use super::{depthwise_s8, depthwise_s8_in_place, in_place, ring_rows};
+use crate::arch::{Arch, memory};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
 use crate::linear::{Choice, LinearS8, Prefer, plain};
@@ -53,9 +53,16 @@ impl DepthwiseS8 {
         "depthwise_s8"
     }
 
+    /// Whether [`run_in_place`](Self::run_in_place) can compute the layer: the same answer for every target.
+    pub const fn in_place(&self) -> bool {
+        in_place(&self.geometry)
+    }
+
     /// Words of work memory.
     const fn scratch_words(&self) -> usize {
-        0
+        let p = &self.geometry;
+        // For work in place; otherwise nothing is needed.
+        if self.in_place() { (ring_rows(p) * p.input[1] * p.input[2]).div_ceil(4) } else { 0 }
     }
 
     /// Words of the constants.
@@ -100,6 +107,24 @@ impl DepthwiseS8 {
             Body::Portable => depthwise_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
             Body::PortableShared => {
                 crate::shared::depthwise_s8(p, q, self.pad_value, weights, bias, multipliers, x, y);
+            }
+        }
+    }
+    /// [`run`](Self::run) in place, if [`in_place`](Self::in_place) says that it can be done: `xy` is the input, and its
+    /// beginning the output.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run), and if it cannot be done in place.
+    #[inline(always)]
+    pub fn run_in_place(&self, constants: &[u32], xy: &mut [i8], scratch: &mut [u32]) {
+        assert!(self.in_place(), "this layer cannot work in place");
+        let (p, q) = (&self.geometry, &self.requantize);
+        let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
+        let ring = memory::i8s_mut(scratch);
+        match self.body {
+            Body::Portable => depthwise_s8_in_place(p, q, self.pad_value, weights, bias, multipliers, xy, ring),
+            Body::PortableShared => {
+                crate::shared::depthwise_s8_in_place(p, q, self.pad_value, weights, bias, multipliers, xy, ring);
             }
         }
     }
