@@ -1,6 +1,7 @@
 //! Depthwise convolution: ONNX Conv with as many groups as input channels.
 
 mod kernel;
+pub(crate) mod planar;
 
 pub use kernel::DepthwiseS8;
 

@@ -12,4 +12,5 @@ macro_rules! dsp_asm {
 }
 
 pub(crate) mod convolution;
+pub(crate) mod depthwise;
 pub(crate) mod dot;
