@@ -158,22 +158,22 @@ impl DepthwiseS8 {
     #[cfg(mcuopt_dsp)]
     #[inline(always)]
     fn run_dsp(&self, constants: &[u32], operands: Operands<'_>, scratch: &mut [u32]) {
-        use crate::arch::dsp::depthwise::{Channel, channel, convolve};
+        use crate::arch::dsp::depthwise::{Channels, channels, convolve};
         use core::hint::black_box;
 
         let Body::Dsp { planar, general } = &self.body else { return };
-        macro_rules! channels {
+        macro_rules! instances {
             ($($stride:literal, $taps:literal, $pairs:literal;)*) => {
                 match (planar.stride, planar.unrolled_taps(), planar.pairs, general) {
                     $(
-                        ($stride, $taps, $pairs, false) => channel::<$stride, $taps, $pairs, false>,
-                        ($stride, $taps, $pairs, true) => channel::<$stride, $taps, $pairs, true>,
+                        ($stride, $taps, $pairs, false) => channels::<$stride, $taps, $pairs, false>,
+                        ($stride, $taps, $pairs, true) => channels::<$stride, $taps, $pairs, true>,
                     )*
                     _ => unreachable!(),
                 }
             };
         }
-        let loops: Channel = channels! {
+        let loops: Channels = instances! {
             1, 1, 1; 1, 1, 2; 1, 1, 3; 1, 1, 4; 1, 1, 5; 1, 1, 6; 1, 1, 7;
             1, 3, 1;
             1, 0, 1; 1, 0, 2; 1, 0, 3;

@@ -46,6 +46,9 @@ impl Planar {
         if p.output[0] == 0 || p.output[1] == 0 || p.kernel[0] == 0 || p.kernel[1] == 0 {
             return Err("nothing to compute");
         }
+        if p.input[2] == 0 || !p.output[2].is_multiple_of(p.input[2]) {
+            return Err("not depthwise");
+        }
         let best = match (Planar::along(p, 0), Planar::along(p, 1)) {
             (Ok(columns), Ok(rows)) => {
                 if columns.cycles(p) < rows.cycles(p) {
@@ -59,7 +62,7 @@ impl Planar {
             (Err(_), Err(reason)) => return Err(reason),
         };
         // What the portable kernel takes, roughly.
-        let portable = p.output[0] * p.output[1] * (10 + 6 * p.kernel[0] * p.kernel[1]);
+        let portable = p.output[0] * p.output[1] * (50 + 8 * p.kernel[0] * p.kernel[1]);
         if best.cycles(p) < portable { Ok(best) } else { Err("so small a layer is faster without planes") }
     }
 
@@ -97,7 +100,7 @@ impl Planar {
         let tile = 24 + looped + self.taps * tile_line;
         let (tiles, lines) = (p.output[self.along].div_ceil(TILE), p.output[1 - self.along]);
         let copy = self.inside[1] * (20 + 3 * self.inside[0]);
-        150 + 11 * self.taps * self.pairs + copy + lines * (20 + tiles * tile)
+        90 + 11 * self.taps * self.pairs + copy + lines * (20 + tiles * tile)
     }
 
     /// Whether the loop over kernel lines is unrolled.
@@ -144,7 +147,7 @@ impl Planar {
     /// The weight of an output at a place of a kernel line; 0 between and behind its taps.
     const fn weight(&self, p: &Conv2d, linear: &LinearS8<'_>, o: usize, line: usize, place: usize) -> u8 {
         let dilation = p.dilation[self.along];
-        if place % dilation != 0 || place / dilation >= p.kernel[self.along] {
+        if !place.is_multiple_of(dilation) || place / dilation >= p.kernel[self.along] {
             return 0;
         }
         let [ky, kx] = if self.along == 0 { [place / dilation, line] } else { [line, place / dilation] };
