@@ -1,7 +1,7 @@
 //! The choice of a kernel for an int8 depthwise convolution.
 
 use super::depthwise_s8;
-use crate::arch::Arch;
+use crate::arch::{Arch, memory};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
 use crate::linear::{Choice, LinearS8, Prefer, plain};
@@ -53,9 +53,9 @@ impl DepthwiseS8 {
         "depthwise_s8"
     }
 
-    /// Words of work memory.
+    /// Words of work memory: one plane of the input.
     const fn scratch_words(&self) -> usize {
-        0
+        (self.geometry.input[0] * self.geometry.input[1]).div_ceil(4)
     }
 
     /// Words of the constants.
@@ -100,6 +100,53 @@ impl DepthwiseS8 {
             Body::Portable => depthwise_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
             Body::PortableShared => {
                 crate::shared::depthwise_s8(p, q, self.pad_value, weights, bias, multipliers, x, y);
+            }
+        }
+    }
+
+    /// [`run`](Self::run) where the output is the beginning of the input; for as many outputs as input channels, and
+    /// no more pixels.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    #[inline(always)]
+    pub fn run_in_place(&self, constants: &[u32], xy: &mut [i8], scratch: &mut [u32]) {
+        let (weights, bias, multipliers) = plain(constants, self.weights(), self.geometry.output[2]);
+        let plane = memory::i8s_mut(scratch);
+        depthwise_s8_in_place(&self.geometry, &self.requantize, self.pad_value, weights, bias, multipliers, xy, plane);
+    }
+}
+
+/// A plane of one channel is copied to `plane`; then nobody else needs what its outputs overwrite.
+#[inline(never)]
+#[allow(clippy::too_many_arguments)]
+fn depthwise_s8_in_place(
+    p: &Conv2d,
+    q: &Requantize,
+    pad_value: i8,
+    weights: &[i8],
+    bias: &[i32],
+    multipliers: &[i32],
+    xy: &mut [i8],
+    plane: &mut [i8],
+) {
+    let ([in_h, in_w, channels], [out_h, out_w, _]) = (p.input, p.output);
+    let plane = &mut plane[..in_h * in_w];
+    let taps = p.kernel[0] * p.kernel[1];
+    for image in 0..p.batch {
+        for c in 0..channels {
+            let x = xy[image * in_h * in_w * channels..].iter().skip(c).step_by(channels);
+            plane.iter_mut().zip(x).for_each(|(copy, x)| *copy = *x);
+            for pixel in 0..out_h * out_w {
+                let mut sum = bias[c];
+                for tap in 0..taps {
+                    let row = pixel / out_w * p.stride[0] + tap / p.kernel[1] * p.dilation[0];
+                    let column = pixel % out_w * p.stride[1] + tap % p.kernel[1] * p.dilation[1];
+                    let (row, column) = (row.wrapping_sub(p.pad[0]), column.wrapping_sub(p.pad[1]));
+                    let x = if row < in_h && column < in_w { plane[row * in_w + column] } else { pad_value };
+                    sum += i32::from(x) * i32::from(weights[tap * channels + c]);
+                }
+                xy[(image * out_h * out_w + pixel) * channels + c] = q.apply(sum, multipliers[c]);
             }
         }
     }
