@@ -77,6 +77,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     }
     let mut lowered = quantize::lower(&graph)?;
     prefer::prefer(&mut lowered, options.optimize);
+    plan::schedule(&mut lowered, options.input == Input::Borrowed)?;
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
     let compiled =
         Compiled { graph, lowered, plan, simplified, notes, type_name, side_files: model.side_files, options };
