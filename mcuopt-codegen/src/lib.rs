@@ -79,6 +79,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     let mut lowered = quantize::lower(&graph)?;
     let specialised = specialise::specialise(&mut lowered)?;
     prefer::prefer(&mut lowered, options.optimize);
+    plan::schedule(&mut lowered, options.input == Input::Borrowed)?;
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
     let side_files = model.side_files;
     let compiled = Compiled { graph, lowered, plan, simplified, specialised, notes, type_name, side_files, options };
