@@ -287,11 +287,11 @@ impl Layers {
                 quote!(#x_start, #y, #operands)
             }
             (Overlap::Same, _) => quote!(#y, #operands),
-            _ => quote!(#operands #y),
+            _ => quote!(#operands #y,),
         };
         let scratch = call.scratch.then(|| match scratch_name {
-            Some(_) => quote!(, scratch),
-            None => quote!(, &mut []),
+            Some(_) => quote!(scratch),
+            None => quote!(&mut []),
         });
         let index = number(index);
         quote! {
