@@ -6,7 +6,6 @@ use crate::conv::Operands;
 use crate::conv::stream::{Sizes, TILE_PIXELS, is_row};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
-use core::ops::Range;
 
 /// The loops of one layer.
 #[derive(Clone, Copy)]
@@ -24,8 +23,10 @@ pub(crate) struct Loops {
 /// # Panics
 /// If a slice is shorter than its shape.
 #[inline(never)]
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn convolve(
     p: &Conv2d,
+    sizes: &Sizes,
     q: &Requantize,
     pad_value: i8,
     loops: Loops,
@@ -33,7 +34,6 @@ pub(crate) fn convolve(
     operands: Operands<'_>,
     scratch: &mut [u32],
 ) {
-    let sizes = Sizes::new(p);
     let (x_len, y_len) = (p.batch * p.input.iter().product::<usize>(), p.batch * sizes.pixels * p.output[2]);
     let (x, y, overlapping) = match operands {
         Operands::Apart(x, y) => {
@@ -54,7 +54,6 @@ pub(crate) fn convolve(
     let mut source = Source {
         p,
         sizes,
-        inside: Inside::new(p, &sizes),
         row_step: p.dilation[0] * p.input[1] * p.input[2],
         pixel_step: p.stride[1] * p.input[2],
         pad_value,
@@ -93,7 +92,7 @@ pub(crate) fn convolve(
             while left >= TILE_PIXELS {
                 // SAFETY: there are TILE_PIXELS words for each two taps of each group.
                 unsafe {
-                    if source.inside.has(pixel, TILE_PIXELS) && source.readable(pixel, TILE_PIXELS) {
+                    if source.inside(pixel, TILE_PIXELS) && source.readable(pixel, TILE_PIXELS) {
                         source.widen_tile(pixel, lanes.as_mut_ptr());
                         pixel = pixel.next(p, TILE_PIXELS);
                     } else {
@@ -110,7 +109,7 @@ pub(crate) fn convolve(
                         tile_args.activations = lanes.as_ptr().add(group * sizes.taps4 * 2);
                         tile_args.end = tile_args.activations.add(sizes.taps4 * 2);
                         let weights = constants.as_ptr().add(group * sizes.group_words);
-                        tile_pixels(tile, &tile_args, &sizes, weights, y.add(group * sizes.filters));
+                        tile_pixels(tile, &tile_args, sizes, weights, y.add(group * sizes.filters));
                     }
                 }
                 // SAFETY: still inside `y`, or one past it.
@@ -126,7 +125,7 @@ pub(crate) fn convolve(
                     for group in 0..p.groups {
                         let weights = constants.as_ptr().add(group * sizes.group_words);
                         let x = taps.add(group * sizes.taps4);
-                        row_filters(row, &row_args, &sizes, x, weights, y.add(group * sizes.filters));
+                        row_filters(row, &row_args, sizes, x, weights, y.add(group * sizes.filters));
                     }
                     y = y.add(p.output[2]);
                 }
@@ -193,35 +192,10 @@ impl Pixel {
     }
 }
 
-/// The output pixels whose taps can be read where they are: kernel rows are runs of whole words inside the image.
-struct Inside {
-    y: Range<usize>,
-    x: Range<usize>,
-}
-
-impl Inside {
-    fn new(p: &Conv2d, sizes: &Sizes) -> Self {
-        let axis = |axis: usize| {
-            let reach = (p.kernel[axis] - 1) * p.dilation[axis];
-            let end = (p.input[axis] + p.pad[axis]).saturating_sub(reach).div_ceil(p.stride[axis]);
-            p.pad[axis].div_ceil(p.stride[axis])..end.min(p.output[axis])
-        };
-        let rows = p.groups == 1 && p.dilation[1] == 1 && sizes.row_stride.is_multiple_of(4);
-        Inside { y: if rows { axis(0) } else { 0..0 }, x: axis(1) }
-    }
-
-    /// Whether `count` neighbours in a row, from `pixel` on, are all there.
-    #[inline(always)]
-    fn has(&self, pixel: Pixel, count: usize) -> bool {
-        self.y.start <= pixel.y && pixel.y < self.y.end && self.x.start <= pixel.x && pixel.x + count <= self.x.end
-    }
-}
-
 /// Where the taps of a pixel come from.
 struct Source<'a> {
     p: &'a Conv2d,
-    sizes: Sizes,
-    inside: Inside,
+    sizes: &'a Sizes,
     /// Bytes from one kernel row of a pixel to the next.
     row_step: usize,
     /// Bytes from the taps of one output pixel to those of the next.
@@ -235,6 +209,13 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// Whether the taps of `count` neighbours in a row, from `pixel` on, can be read where they are.
+    #[inline(always)]
+    fn inside(&self, pixel: Pixel, count: usize) -> bool {
+        let Sizes { inside_y: [top, bottom], inside_x: [left, right], .. } = *self.sizes;
+        top <= pixel.y && pixel.y < bottom && left <= pixel.x && pixel.x + count <= right
+    }
+
     /// Where the taps of a pixel inside the image start.
     #[inline(always)]
     fn first(&self, pixel: Pixel) -> usize {
@@ -264,7 +245,7 @@ impl Source<'_> {
         let (words, gap) = (self.sizes.row_stride / 4, self.row_step.wrapping_sub(self.sizes.row_stride));
         // SAFETY: reads stay inside `x` or the patch, and writes inside the lanes.
         unsafe {
-            if self.inside.has(pixel, 1) && self.readable(pixel, 1) {
+            if self.inside(pixel, 1) && self.readable(pixel, 1) {
                 widen(self.x.add(self.first(pixel)), lane, words, self.p.kernel[0], gap);
             } else {
                 self.gather(pixel);
@@ -290,39 +271,56 @@ impl Source<'_> {
     /// Copies the taps of a pixel to the patch, padding included.
     #[inline(never)]
     unsafe fn gather(&self, pixel: Pixel) {
-        let (p, sizes) = (self.p, &self.sizes);
+        let (p, sizes) = (self.p, self.sizes);
         let [in_h, in_w, in_c] = p.input;
         let padding = u32::from(self.pad_value as u8) * 0x0101_0101;
         for word in 0..p.groups * sizes.taps4 / 4 {
             // SAFETY: the patch has room for the taps of all groups, and is aligned.
             unsafe { self.patch.cast::<u32>().add(word).write(padding) };
         }
+        // Kernel rows inside the image, and where the first one is.
+        let start_y = pixel.y * p.stride[0];
+        let Some(rows) = Run::new(start_y, p.pad[0], p.dilation[0], p.kernel[0], in_h) else { return };
+        let start_x = pixel.x * p.stride[1];
         // Neighbouring taps are one run of memory if all channels are taken.
         let run = if p.groups == 1 && p.dilation[1] == 1 { p.kernel[1] } else { 1 };
         let depth = sizes.row_taps / p.kernel[1];
         for kx in (0..p.kernel[1]).step_by(run) {
-            let start = pixel.x * p.stride[1] + kx * p.dilation[1];
-            // Taps of the run before the image, and inside it.
-            let before = p.pad[1].saturating_sub(start).min(run);
-            let inside = (in_w + p.pad[1]).saturating_sub(start).min(run).saturating_sub(before);
-            if inside == 0 {
-                continue;
-            }
-            let column = self.image + (start + before - p.pad[1]) * in_c;
-            for ky in 0..p.kernel[0] {
-                let y = (pixel.y * p.stride[0] + ky * p.dilation[0]).wrapping_sub(p.pad[0]);
-                if y >= in_h {
-                    continue;
-                }
-                for group in 0..p.groups {
-                    // SAFETY: taps that are inside are inside `x`, and the patch has room for them.
-                    unsafe {
-                        let to = group * sizes.taps4 + ky * sizes.row_stride + (kx + before) * depth;
-                        copy(self.x.add(column + y * in_w * in_c + group * depth), self.patch.add(to), inside * depth);
+            let columns = Run::new(start_x + kx * p.dilation[1], p.pad[1], 1, run, in_w);
+            let Some(columns) = columns else { continue };
+            for group in 0..p.groups {
+                let from = self.image + (rows.position * in_w + columns.position) * in_c + group * depth;
+                let to = group * sizes.taps4 + rows.first * sizes.row_stride + (kx + columns.first) * depth;
+                // SAFETY: taps that are inside are inside `x`, and the patch has room for them.
+                unsafe {
+                    let (mut from, mut to) = (self.x.add(from), self.patch.add(to));
+                    for _ in 0..rows.count {
+                        copy(from, to, columns.count * depth);
+                        from = from.wrapping_add(self.row_step);
+                        to = to.wrapping_add(sizes.row_stride);
                     }
                 }
             }
         }
+    }
+}
+
+/// The taps of a window along one axis that are inside the image.
+struct Run {
+    first: usize,
+    count: usize,
+    /// Where the first one lands.
+    position: usize,
+}
+
+impl Run {
+    /// `start` is where the window starts, counted from the start of the padding. `None` where no tap is inside.
+    #[inline(always)]
+    fn new(start: usize, pad: usize, dilation: usize, taps: usize, size: usize) -> Option<Self> {
+        let before = |end: usize| if dilation == 1 { end } else { end.div_ceil(dilation) };
+        let first = before(pad.saturating_sub(start)).min(taps);
+        let end = before((pad + size).saturating_sub(start)).min(taps);
+        (first < end).then(|| Run { first, count: end - first, position: start + first * dilation - pad })
     }
 }
 
