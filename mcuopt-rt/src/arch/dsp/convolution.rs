@@ -62,9 +62,10 @@ pub(crate) fn convolve(
         image: 0,
         patch: patch.as_mut_ptr().cast(),
     };
-    let mut tile_args = TileArgs {
+    let tile_args = TileArgs {
         activations: lanes.as_ptr(),
-        end: lanes.as_ptr(),
+        // Of the first group.
+        end: lanes.as_ptr().wrapping_add(sizes.taps4 * 2),
         skip: tile_skip(loops.split, sizes.taps4),
         pixel_stride: p.output[2],
         filters: sizes.filters & !1,
@@ -90,26 +91,28 @@ pub(crate) fn convolve(
         let mut left = sizes.pixels;
         if let Some(tile) = loops.tile {
             while left >= TILE_PIXELS {
-                // SAFETY: there are TILE_PIXELS words for each two taps of each group.
-                unsafe {
-                    if source.inside(pixel, TILE_PIXELS) && source.readable(pixel, TILE_PIXELS) {
-                        source.widen_tile(pixel, lanes.as_mut_ptr());
-                        pixel = pixel.next(p, TILE_PIXELS);
-                    } else {
-                        for lane in 0..TILE_PIXELS {
-                            source.widen(pixel, lanes.as_mut_ptr().add(lane));
-                            pixel = pixel.next(p, 1);
-                        }
-                    }
+                // As many tiles as there are of pixels side by side that can be read where they are.
+                let tiles = source.tiles_inside(pixel).min(left / TILE_PIXELS);
+                if tiles > 0 {
+                    // SAFETY: as below.
+                    y = unsafe { source.run_tiles(tile, &tile_args, constants.as_ptr(), pixel, tiles, lanes, y) };
+                    pixel = pixel.next(p, tiles * TILE_PIXELS);
+                    left -= tiles * TILE_PIXELS;
+                    continue;
+                }
+                for lane in 0..TILE_PIXELS {
+                    // SAFETY: there are TILE_PIXELS words for each two taps of each group.
+                    unsafe { source.widen(pixel, lanes.as_mut_ptr().add(lane)) };
+                    pixel = pixel.next(p, 1);
                 }
                 for group in 0..p.groups {
                     // SAFETY: all pointers stay inside their slices; the outputs of the four pixels are written after
                     // all they depend on was read.
                     unsafe {
-                        tile_args.activations = lanes.as_ptr().add(group * sizes.taps4 * 2);
-                        tile_args.end = tile_args.activations.add(sizes.taps4 * 2);
+                        let activations = lanes.as_ptr().add(group * sizes.taps4 * 2);
+                        let args = TileArgs { activations, end: activations.add(sizes.taps4 * 2), ..tile_args };
                         let weights = constants.as_ptr().add(group * sizes.group_words);
-                        tile_pixels(tile, &tile_args, sizes, weights, y.add(group * sizes.filters));
+                        tile_pixels(tile, &args, sizes, weights, y.add(group * sizes.filters));
                     }
                 }
                 // SAFETY: still inside `y`, or one past it.
@@ -138,6 +141,7 @@ pub(crate) fn convolve(
 }
 
 /// All filters of a group over the pixels that have been widened.
+#[inline(always)]
 unsafe fn tile_pixels(tile: Tile, args: &TileArgs, sizes: &Sizes, weights: *const u32, y: *mut i8) {
     // SAFETY: the caller's.
     unsafe {
@@ -145,13 +149,22 @@ unsafe fn tile_pixels(tile: Tile, args: &TileArgs, sizes: &Sizes, weights: *cons
             tile(args, weights, y);
         }
         if sizes.filters % 2 == 1 {
-            // The last filter's partner does not exist, and its outputs must not be written to `y`.
-            let last = TileArgs { filters: 2, pixel_stride: 2, ..*args };
-            let mut outputs = [0; 2 * TILE_PIXELS];
-            tile(&last, weights.add(sizes.filters / 2 * sizes.stream_words), outputs.as_mut_ptr());
-            for pixel in 0..TILE_PIXELS {
-                y.add(pixel * args.pixel_stride + sizes.filters - 1).write(outputs[2 * pixel]);
-            }
+            last_filter(tile, args, sizes, weights, y);
+        }
+    }
+}
+
+/// The last of an odd number of filters. Its partner does not exist, and has no place in `y`.
+#[inline(never)]
+unsafe fn last_filter(tile: Tile, args: &TileArgs, sizes: &Sizes, weights: *const u32, y: *mut i8) {
+    let last = TileArgs { filters: 2, pixel_stride: 2, ..*args };
+    let mut outputs = [0; 2 * TILE_PIXELS];
+    // SAFETY: the caller's.
+    unsafe {
+        tile(&last, weights.add(sizes.filters / 2 * sizes.stream_words), outputs.as_mut_ptr());
+        let y = y.add(sizes.filters - 1);
+        for pixel in 0..TILE_PIXELS {
+            y.add(pixel * args.pixel_stride).write(outputs[2 * pixel]);
         }
     }
 }
@@ -209,11 +222,49 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Whether the taps of `count` neighbours in a row, from `pixel` on, can be read where they are.
+    /// How many tiles of pixels side by side, from `pixel` on, can be read where they are.
     #[inline(always)]
-    fn inside(&self, pixel: Pixel, count: usize) -> bool {
-        let Sizes { inside_y: [top, bottom], inside_x: [left, right], .. } = *self.sizes;
-        top <= pixel.y && pixel.y < bottom && left <= pixel.x && pixel.x + count <= right
+    fn tiles_inside(&self, pixel: Pixel) -> usize {
+        let Sizes { inside_y: [top, bottom], inside_x: [left, right], row_stride, .. } = *self.sizes;
+        if pixel.y < top || pixel.y >= bottom || pixel.x < left || pixel.x + TILE_PIXELS > right {
+            return 0;
+        }
+        let pixels = right - pixel.x;
+        // What is read behind the last taps must exist. It meets weights of 0.
+        let reach = self.first(pixel) + (self.p.kernel[0] - 1) * self.row_step + row_stride;
+        if reach + (pixels - 1) * self.pixel_step <= self.x_len {
+            pixels / TILE_PIXELS
+        } else {
+            (pixels / TILE_PIXELS - 1) * usize::from(reach + (pixels - TILE_PIXELS - 1) * self.pixel_step <= self.x_len)
+        }
+    }
+
+    /// Computes tiles of pixels side by side that can be read where they are; returns where the next output goes.
+    #[inline(never)]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn run_tiles(
+        &self,
+        tile: Tile,
+        args: &TileArgs,
+        weights: *const u32,
+        pixel: Pixel,
+        tiles: usize,
+        lanes: &mut [u32],
+        y: *mut i8,
+    ) -> *mut i8 {
+        let (words, rows) = (self.sizes.row_stride / 4, self.p.kernel[0]);
+        let gap = self.row_step.wrapping_sub(self.sizes.row_stride);
+        let (mut from, mut y) = (self.x.wrapping_add(self.first(pixel)), y);
+        for _ in 0..tiles {
+            // SAFETY: the caller's.
+            unsafe {
+                widen_tile(from, lanes.as_mut_ptr(), words, rows, gap, self.pixel_step);
+                tile_pixels(tile, args, self.sizes, weights, y);
+            }
+            from = from.wrapping_add(TILE_PIXELS * self.pixel_step);
+            y = y.wrapping_add(TILE_PIXELS * args.pixel_stride);
+        }
+        y
     }
 
     /// Where the taps of a pixel inside the image start.
@@ -224,20 +275,12 @@ impl Source<'_> {
         self.image + y * p.input[1] * p.input[2] + pixel.x * self.pixel_step - p.pad[1] * p.input[2]
     }
 
-    /// Whether what is read behind the last taps of `count` pixels exists. It meets weights of 0.
+    /// Whether the taps of a pixel can be read where they are.
     #[inline(always)]
-    fn readable(&self, pixel: Pixel, count: usize) -> bool {
-        let last = self.first(pixel) + (count - 1) * self.pixel_step + (self.p.kernel[0] - 1) * self.row_step;
-        last + self.sizes.row_stride <= self.x_len
-    }
-
-    /// The taps of [`TILE_PIXELS`] pixels that are inside and readable, as pairs of int16.
-    #[inline(always)]
-    unsafe fn widen_tile(&self, pixel: Pixel, lanes: *mut u32) {
-        let (words, gap) = (self.sizes.row_stride / 4, self.row_step.wrapping_sub(self.sizes.row_stride));
-        let from = self.x.wrapping_add(self.first(pixel));
-        // SAFETY: the lanes hold all taps.
-        unsafe { widen_tile(from, lanes, words, self.p.kernel[0], gap, self.pixel_step) };
+    fn is_inside(&self, pixel: Pixel) -> bool {
+        let Sizes { inside_y: [top, bottom], inside_x: [left, right], row_stride, .. } = *self.sizes;
+        let inside = top <= pixel.y && pixel.y < bottom && left <= pixel.x && pixel.x < right;
+        inside && self.first(pixel) + (self.p.kernel[0] - 1) * self.row_step + row_stride <= self.x_len
     }
 
     /// The taps of any pixel as pairs of int16: a word in each [`TILE_PIXELS`] from `lane` on.
@@ -245,7 +288,7 @@ impl Source<'_> {
         let (words, gap) = (self.sizes.row_stride / 4, self.row_step.wrapping_sub(self.sizes.row_stride));
         // SAFETY: reads stay inside `x` or the patch, and writes inside the lanes.
         unsafe {
-            if self.inside(pixel, 1) && self.readable(pixel, 1) {
+            if self.is_inside(pixel) {
                 widen(self.x.add(self.first(pixel)), lane, words, self.p.kernel[0], gap);
             } else {
                 self.gather(pixel);
