@@ -52,7 +52,8 @@ impl ConvS8 {
             }
             Arch::Dsp => (Body::Portable, "its sums could overflow when they are shifted left"),
         };
-        ConvS8 { geometry: *p, requantize: linear.requantize, pad_value, dense: false, prefer, body, remark }
+        let geometry = if stream::is_pointwise(p) && p.stride[0] == 1 && p.stride[1] == 1 { one_row(p) } else { *p };
+        ConvS8 { geometry, requantize: linear.requantize, pad_value, dense: false, prefer, body, remark }
     }
 
     /// The kernel for a dense layer: a convolution over `rows` pixels. The weights are `[outputs, inputs]`.
@@ -84,6 +85,8 @@ impl ConvS8 {
     const fn scratch_words(&self) -> usize {
         let sizes = Sizes::new(&self.geometry);
         match self.body {
+            // A row of a dense layer never lies over its own inputs.
+            Body::Portable if self.dense && sizes.pixels == 1 => 0,
             // One pixel's outputs, where they may lie over its inputs.
             Body::Portable => self.geometry.output[2].div_ceil(4),
             Body::Dsp { .. } => sizes.lane_words + sizes.patch_words,
@@ -203,6 +206,12 @@ impl ConvS8 {
     fn run_dsp(&self, _: &[u32], _: Operands<'_>, _: &mut [u32]) {
         panic!("the kernel was chosen for another instruction set");
     }
+}
+
+/// Pixels that depend on a single one each, as a single row.
+const fn one_row(p: &Conv2d) -> Conv2d {
+    let pixels = p.batch * p.input[0] * p.input[1];
+    Conv2d { batch: 1, input: [1, pixels, p.input[2]], output: [1, pixels, p.output[2]], ..*p }
 }
 
 const fn taps(p: &Conv2d) -> usize {

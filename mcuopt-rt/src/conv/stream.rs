@@ -25,11 +25,17 @@ use crate::linear::LinearS8;
 /// A tile computes two filters at a time for so many pixels.
 pub(crate) const TILE_PIXELS: usize = 4;
 
+/// What it takes to join a kernel row of one pixel to the rows before it, in cycles of a Cortex-M4.
+const JOIN_CYCLES: usize = 100;
+
 /// Sizes that follow from the geometry.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
-    /// Taps of a filter, padded to a multiple of 4.
+    /// Taps of a filter, padded to a multiple of 4: all together, or those of each kernel row.
     pub(crate) taps4: usize,
+    /// Taps of a kernel row, and how far apart rows lie.
+    pub(crate) row_taps: usize,
+    pub(crate) row_stride: usize,
     /// Pixels of an output image.
     pub(crate) pixels: usize,
     /// Outputs of a group.
@@ -44,19 +50,27 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     pub(crate) const fn new(p: &Conv2d) -> Self {
-        let taps4 = (p.kernel[0] * p.kernel[1] * (p.input[2] / p.groups)).next_multiple_of(4);
         let pixels = p.output[0] * p.output[1];
         let filters = p.output[2] / p.groups;
+        let row_taps = p.kernel[1] * (p.input[2] / p.groups);
+        // Rows of whole words go from the image to the widened pairs at once. Otherwise they have to be joined first,
+        // byte by byte, unless the filters are so few that products with zeros cost less.
+        let (joined, padded) =
+            ((p.kernel[0] * row_taps).next_multiple_of(4), p.kernel[0] * row_taps.next_multiple_of(4));
+        let pad_rows = p.groups == 1 && p.dilation[1] == 1 && (padded - joined) * filters <= p.kernel[0] * JOIN_CYCLES;
+        let row_stride = if pad_rows { row_taps.next_multiple_of(4) } else { row_taps };
+        let taps4 = if pad_rows { padded } else { joined };
         let stream_words = 4 + taps4 / 2;
         Sizes {
             taps4,
+            row_taps,
+            row_stride,
             pixels,
             filters,
             stream_words,
             group_words: filters.div_ceil(2) * stream_words,
             lane_words: if pixels >= TILE_PIXELS { p.groups * taps4 / 2 * TILE_PIXELS } else { 0 },
-            // Copies go by the word and end up to three bytes behind the last tap.
-            patch_words: if pixels == 1 && is_row(p) { 0 } else { p.groups * taps4 / 4 + 1 },
+            patch_words: if pixels == 1 && is_row(p) { 0 } else { p.groups * taps4 / 4 },
         }
     }
 }
@@ -74,22 +88,22 @@ pub(crate) const fn is_pointwise(p: &Conv2d) -> bool {
 /// Writes the stream of each group.
 pub(crate) const fn pack(p: &Conv2d, split: bool, linear: &LinearS8<'_>, words: &mut [u32]) {
     let sizes = Sizes::new(p);
-    let taps = p.kernel[0] * p.kernel[1] * (p.input[2] / p.groups);
     let (mut at, mut group) = (0, 0);
     while group < p.groups {
         let mut filter = 0;
         while filter < sizes.filters {
             let o = group * sizes.filters + filter;
-            let pair = filter + 1 < sizes.filters;
+            let pair = Pair { first: o * p.kernel[0] * sizes.row_taps, complete: filter + 1 < sizes.filters, split };
             words[at] = linear.bias(o) as u32;
             at += 1;
             let mut tap = 0;
             while tap < sizes.taps4 {
-                words[at] = tap_pair(linear, o * taps, taps, tap, tap + 2, pair, split);
-                words[at + 1] = tap_pair(linear, o * taps, taps, tap + 1, tap + 3, pair, split);
+                words[at] = pair.word(p, &sizes, linear, tap, tap + 2);
+                words[at + 1] = pair.word(p, &sizes, linear, tap + 1, tap + 3);
                 at += 2;
                 tap += 4;
             }
+            let pair = pair.complete;
             words[at] = if pair { linear.bias(o + 1) as u32 } else { 0 };
             words[at + 1] = linear.multiplier(o) as u32;
             words[at + 2] = if pair { linear.multiplier(o + 1) as u32 } else { 0 };
@@ -100,27 +114,32 @@ pub(crate) const fn pack(p: &Conv2d, split: bool, linear: &LinearS8<'_>, words: 
     }
 }
 
-/// Two taps of two filters.
-const fn tap_pair(
-    linear: &LinearS8<'_>,
+/// Two filters.
+struct Pair {
+    /// Where the first one's weights start.
     first: usize,
-    taps: usize,
-    a: usize,
-    b: usize,
-    pair: bool,
+    /// Whether there is a second one.
+    complete: bool,
     split: bool,
-) -> u32 {
-    let [a0, a1] = tap_bytes(linear, first, taps, a, pair, split);
-    let [b0, b1] = tap_bytes(linear, first, taps, b, pair, split);
-    // The lowest byte first, whatever the host's order.
-    (a0 as u32) | (a1 as u32) << 8 | (b0 as u32) << 16 | (b1 as u32) << 24
 }
 
-const fn tap_bytes(linear: &LinearS8<'_>, first: usize, taps: usize, tap: usize, pair: bool, split: bool) -> [u8; 2] {
-    if tap >= taps {
-        return [0, 0];
+impl Pair {
+    /// Two taps of both.
+    const fn word(&self, p: &Conv2d, sizes: &Sizes, linear: &LinearS8<'_>, a: usize, b: usize) -> u32 {
+        let ([a0, a1], [b0, b1]) = (self.bytes(p, sizes, linear, a), self.bytes(p, sizes, linear, b));
+        // The lowest byte first, whatever the host's order.
+        (a0 as u32) | (a1 as u32) << 8 | (b0 as u32) << 16 | (b1 as u32) << 24
     }
-    let w0 = linear.weight(first + tap);
-    let w1 = if pair { linear.weight(first + taps + tap) } else { 0 };
-    [w0 as u8, if split && w0 < 0 { (w1 as u8).wrapping_sub(1) } else { w1 as u8 }]
+
+    /// One tap of both.
+    const fn bytes(&self, p: &Conv2d, sizes: &Sizes, linear: &LinearS8<'_>, tap: usize) -> [u8; 2] {
+        let (row, column) = (tap / sizes.row_stride, tap % sizes.row_stride);
+        if row >= p.kernel[0] || column >= sizes.row_taps {
+            return [0, 0];
+        }
+        let at = self.first + row * sizes.row_taps + column;
+        let w0 = linear.weight(at);
+        let w1 = if self.complete { linear.weight(at + p.kernel[0] * sizes.row_taps) } else { 0 };
+        [w0 as u8, if self.split && w0 < 0 { (w1 as u8).wrapping_sub(1) } else { w1 as u8 }]
+    }
 }

@@ -66,16 +66,16 @@ impl DepthwiseS8 {
         Choice { name, remark: self.remark, weight_bytes: 4 * self.words(), scratch_bytes: 4 * self.scratch_words() }
     }
 
-    /// Whether [`run_in_place`](Self::run_in_place) can compute the layer: the same answer for every target.
-    pub const fn in_place(&self) -> bool {
-        in_place(&self.geometry)
+    /// Whether [`run_in_place`](Self::run_in_place) can compute such a layer, whatever the target.
+    pub const fn works_in_place(p: &Conv2d) -> bool {
+        in_place(p)
     }
 
     const fn scratch_words(&self) -> usize {
         let p = &self.geometry;
         match self.body {
             // For work in place; otherwise nothing is needed.
-            Body::Portable if self.in_place() => (ring_rows(p) * p.input[1] * p.input[2]).div_ceil(4),
+            Body::Portable if in_place(&self.geometry) => (ring_rows(p) * p.input[1] * p.input[2]).div_ceil(4),
             Body::Portable => 0,
             Body::Dsp { planar, .. } => planar.plane_words,
         }
@@ -134,14 +134,14 @@ impl DepthwiseS8 {
         }
     }
 
-    /// [`run`](Self::run) in place, if [`in_place`](Self::in_place) says that it can be done: `xy` is the input, and its
+    /// [`run`](Self::run) in place, if [`works_in_place`](Self::works_in_place) says that it can be done: `xy` is the input, and its
     /// beginning the output.
     ///
     /// # Panics
     /// As [`run`](Self::run), and if it cannot be done in place.
     #[inline(always)]
     pub fn run_in_place(&self, constants: &[u32], xy: &mut [i8], scratch: &mut [u32]) {
-        assert!(self.in_place(), "this layer cannot work in place");
+        assert!(in_place(&self.geometry), "this layer cannot work in place");
         if self.body != Body::Portable {
             return self.run_dsp(constants, Operands::Overlapping(xy, 0), scratch);
         }

@@ -11,6 +11,8 @@ macro_rules! dsp_asm {
     }};
 }
 
+pub(crate) mod add;
 pub(crate) mod convolution;
 pub(crate) mod depthwise;
 pub(crate) mod dot;
+pub(crate) mod pool;
