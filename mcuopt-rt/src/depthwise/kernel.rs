@@ -163,23 +163,23 @@ impl DepthwiseS8 {
 
         let Body::Dsp { planar, general } = &self.body else { return };
         macro_rules! instances {
-            ($($stride:literal, $taps:literal, $pairs:literal;)*) => {
-                match (planar.stride, planar.unrolled_taps(), planar.pairs, general) {
+            ($($stride:literal, $taps:literal, $pairs:literal, $wide:literal;)*) => {
+                match (planar.stride, planar.unrolled_taps(), planar.pairs, planar.wide, general) {
                     $(
-                        ($stride, $taps, $pairs, false) => channels::<$stride, $taps, $pairs, false>,
-                        ($stride, $taps, $pairs, true) => channels::<$stride, $taps, $pairs, true>,
+                        ($stride, $taps, $pairs, $wide, false) => channels::<$stride, $taps, $pairs, $wide, false>,
+                        ($stride, $taps, $pairs, $wide, true) => channels::<$stride, $taps, $pairs, $wide, true>,
                     )*
                     _ => unreachable!(),
                 }
             };
         }
         let loops: Channels = instances! {
-            1, 1, 1; 1, 1, 2; 1, 1, 3; 1, 1, 4; 1, 1, 5; 1, 1, 6; 1, 1, 7;
-            1, 3, 1;
-            1, 0, 1; 1, 0, 2; 1, 0, 3;
-            2, 1, 1; 2, 1, 2; 2, 1, 3;
-            2, 3, 1;
-            2, 0, 1; 2, 0, 2; 2, 0, 3;
+            1, 1, 1, false; 1, 1, 2, false; 1, 1, 3, false; 1, 1, 4, false; 1, 1, 5, false; 1, 1, 6, false; 1, 1, 7, false;
+            1, 3, 1, false; 1, 3, 1, true;
+            1, 0, 1, false; 1, 0, 2, false; 1, 0, 3, false;
+            2, 1, 1, false; 2, 1, 2, false; 2, 1, 3, false;
+            2, 3, 1, false;
+            2, 0, 1, false; 2, 0, 2, false; 2, 0, 3, false;
         };
         // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
         let (kernel, planar, loops) = black_box((self, planar, loops));

@@ -12,9 +12,6 @@
 use crate::geometry::Conv2d;
 use crate::linear::LinearS8;
 
-/// Outputs along a line that are computed together.
-const TILE: usize = 4;
-
 /// The longest line of taps is `2 · MAX_PAIRS + 1`.
 const MAX_PAIRS: usize = 7;
 
@@ -34,6 +31,8 @@ pub(crate) struct Planar {
     pub(crate) taps: usize,
     /// Elements from one line of the plane to the next: even.
     pub(crate) line: usize,
+    /// Whether six outputs of a line are computed together, or four.
+    pub(crate) wide: bool,
     /// Words of the plane.
     pub(crate) plane_words: usize,
     /// How many elements of a line, and how many lines, come from the image.
@@ -49,24 +48,30 @@ impl Planar {
         if p.input[2] == 0 || !p.output[2].is_multiple_of(p.input[2]) {
             return Err("not depthwise");
         }
-        let best = match (Planar::along(p, 0), Planar::along(p, 1)) {
-            (Ok(columns), Ok(rows)) => {
-                if columns.cycles(p) < rows.cycles(p) {
-                    columns
-                } else {
-                    rows
-                }
-            }
-            (Ok(columns), Err(_)) => columns,
-            (Err(_), Ok(rows)) => rows,
-            (Err(_), Err(reason)) => return Err(reason),
+        let mut best = Planar::along(p, 1, false);
+        let (mut along, mut wide) = (0, false);
+        loop {
+            best = match (best, Planar::along(p, along, wide)) {
+                (Ok(best), Ok(other)) => Ok(if other.cycles(p) < best.cycles(p) { other } else { best }),
+                (Ok(best), Err(_)) | (Err(_), Ok(best)) => Ok(best),
+                (Err(reason), Err(_)) => Err(reason),
+            };
+            (along, wide) = match (along, wide) {
+                (0, false) => (0, true),
+                (0, true) => (1, true),
+                _ => break,
+            };
+        }
+        let best = match best {
+            Ok(best) => best,
+            Err(reason) => return Err(reason),
         };
         // What the portable kernel takes, roughly.
         let portable = p.output[0] * p.output[1] * (50 + 8 * p.kernel[0] * p.kernel[1]);
         if best.cycles(p) < portable { Ok(best) } else { Err("so small a layer is faster without planes") }
     }
 
-    const fn along(p: &Conv2d, along: usize) -> Result<Planar, &'static str> {
+    const fn along(p: &Conv2d, along: usize, wide: bool) -> Result<Planar, &'static str> {
         let across = 1 - along;
         let (stride, taps) = (p.stride[along], p.kernel[across]);
         let span = p.dilation[along] * (p.kernel[along] - 1) + 1;
@@ -74,6 +79,9 @@ impl Planar {
         // Each combination is a loop of its own in `arch::dsp::depthwise`.
         let unrolled = taps == 1 || (taps == 3 && pairs == 1);
         let max_pairs = if stride == 1 && unrolled { MAX_PAIRS } else { 3 };
+        if wide && !(stride == 1 && taps == 3 && pairs == 1) {
+            return Err("wide tiles are for other layers");
+        }
         if stride > 2 {
             return Err("strides above 2 have no DSP kernel");
         }
@@ -85,20 +93,21 @@ impl Planar {
         let lines = (p.output[across] - 1) * p.stride[across] + p.dilation[across] * (taps - 1) + 1;
         let line = length.next_multiple_of(2);
         // A tile reads its words even if not all of its outputs exist.
-        let tiles = p.output[along].div_ceil(TILE);
-        let read = TILE * stride * (tiles - 1) + 2 * (if stride == 1 { 2 } else { TILE } + pairs);
+        let tile = if wide { 6 } else { 4 };
+        let tiles = p.output[along].div_ceil(tile);
+        let read = tile * stride * (tiles - 1) + 2 * (tile * stride / 2 + pairs);
         let last_line = if read > line { read.next_multiple_of(2) } else { line };
         let inside = [inside(p, along, length), inside(p, across, lines)];
         let plane_words = ((lines - 1) * line + last_line) / 2;
-        Ok(Planar { along, stride, pairs, taps, line, plane_words, inside })
+        Ok(Planar { along, stride, pairs, taps, line, wide, plane_words, inside })
     }
 
     /// Cycles of a channel on Cortex-M4.
     const fn cycles(&self, p: &Conv2d) -> usize {
         let tile_line = if self.stride == 1 { 6 + 8 * self.pairs } else { 10 + 7 * self.pairs };
         let looped = if self.unrolled() { 0 } else { 10 + 6 * self.taps };
-        let tile = 24 + looped + self.taps * tile_line;
-        let (tiles, lines) = (p.output[self.along].div_ceil(TILE), p.output[1 - self.along]);
+        let (outputs, tile) = if self.wide { (6, 94) } else { (4, 24 + looped + self.taps * tile_line) };
+        let (tiles, lines) = (p.output[self.along].div_ceil(outputs), p.output[1 - self.along]);
         let copy = self.inside[1] * (20 + 3 * self.inside[0]);
         90 + 11 * self.taps * self.pairs + copy + lines * (20 + tiles * tile)
     }

@@ -145,6 +145,62 @@ macro_rules! copy4 {
     };
 }
 
+/// Copies a channel into the plane. For [`channels`] only: it has arguments of its own and keeps no registers.
+#[unsafe(naked)]
+unsafe extern "C" fn copy() {
+    // r1 x, r2 plane, r3 length, r4 lines left, r5 step, r6 and r7 gaps, r8 elements left, r9 three steps; r0, r10–r12
+    // data. Two elements make a word as soon as the plane is at an even one.
+    dsp_asm!(naked_asm:
+        "add r9, r5, r5, lsl #1",
+        "cmp r4, #0",
+        "it eq",
+        "bxeq lr",
+        "2:",
+        "mov r8, r3",
+        "tst r2, #2",
+        "beq 5f",
+        "ldrsb r0, [r1]",
+        "add r1, r1, r5",
+        "strh r0, [r2], #2",
+        "sub r8, r8, #1",
+        "5:",
+        "subs r8, r8, #8",
+        "blt 6f",
+        "3:",
+        copy4!(),
+        copy4!(),
+        "subs r8, r8, #8",
+        "bge 3b",
+        // The low bits of what is left are right, although it is negative: the next one becomes the sign.
+        "6:",
+        "lsls r8, r8, #29",
+        "beq 9f",
+        "bpl 7f",
+        copy4!(),
+        "7:",
+        "lsls r8, r8, #1",
+        "beq 9f",
+        "bpl 8f",
+        "ldrsb r0, [r1]",
+        "ldrsb r10, [r1, r5]",
+        "add r1, r1, r5, lsl #1",
+        "pkhbt r0, r0, r10, lsl #16",
+        "str r0, [r2], #4",
+        "8:",
+        "lsls r8, r8, #1",
+        "beq 9f",
+        "ldrsb r0, [r1]",
+        "add r1, r1, r5",
+        "strh r0, [r2], #2",
+        "9:",
+        "add r1, r1, r6",
+        "add r2, r2, r7",
+        "subs r4, r4, #1",
+        "bne 2b",
+        "bx lr",
+    )
+}
+
 /// Four neighbouring outputs and one pair of taps with stride 1, behind the first pair.
 macro_rules! pair {
     ($j:literal, $x:literal, $taps:literal, $x0:literal, $x1:literal, $x2:literal) => {
@@ -239,6 +295,54 @@ macro_rules! line1 {
             pair!("4", $x, $taps, "r7", "r8", "r6"),
             pair!("5", $x, $taps, "r8", "r6", "r7"),
             pair!("6", $x, $taps, "r6", "r7", "r8"),
+        )
+    };
+}
+
+/// Six neighbouring outputs r0 to r3, r10 and r11 and one kernel line of a pair of taps with stride 1: 19 cycles.
+macro_rules! line_wide {
+    ($first:literal, $step:literal, $taps:literal, $s0:literal, $s1:literal, $s2:literal, $s4:literal, $s5:literal) => {
+        concat!(
+            "ldr r4, [",
+            $taps,
+            "]\n",
+            "ldr r5, [",
+            $taps,
+            " + 4]\n",
+            "ldr r6, ",
+            $first,
+            "\n",
+            "ldr r7, [r9, #4 - ",
+            $step,
+            "]\n",
+            "ldr r8, [r9, #8 - ",
+            $step,
+            "]\n",
+            "ldr lr, [r9, #12 - ",
+            $step,
+            "]\n",
+            "smlad r0, r6, r4, ",
+            $s0,
+            "\n",
+            "smlatb r1, r6, r4, ",
+            $s1,
+            "\n",
+            "smlad r2, r7, r4, ",
+            $s2,
+            "\n",
+            "smlad r10, r8, r4, ",
+            $s4,
+            "\n",
+            "smlatb r11, r8, r4, ",
+            $s5,
+            "\n",
+            "smlatb r3, r7, r4, r3\n",
+            "smlabt r0, r7, r5, r0\n",
+            "smlad r1, r7, r5, r1\n",
+            "smlabt r2, r8, r5, r2\n",
+            "smlad r3, r8, r5, r3\n",
+            "smlabt r10, lr, r5, r10\n",
+            "smlad r11, lr, r5, r11\n",
         )
     };
 }
@@ -344,12 +448,31 @@ macro_rules! line2 {
     };
 }
 
+/// Limits sums to the output range in r4 and r5.
+macro_rules! clamp {
+    ($sums:literal) => {
+        concat!(
+            ".irp sum, ",
+            $sums,
+            "\n",
+            "cmp \\sum, r4\n",
+            "it lt\n",
+            "movlt \\sum, r4\n",
+            "cmp \\sum, r5\n",
+            "it gt\n",
+            "movgt \\sum, r5\n",
+            ".endr\n",
+        )
+    };
+}
+
 /// Computes the channels of an image, one after the other. STRIDE along lines is 1 or 2; TAPS, the kernel's lines, 1,
-/// 3 or 0 for a loop; PAIRS of taps in each, at most 7, for stride 2 and loops 3. GENERAL layers have a left shift, or
-/// an output range of their own.
+/// 3 or 0 for a loop; PAIRS of taps in each, at most 7, for stride 2 and loops 3. WIDE tiles have six outputs, not four: for 3×3
+/// kernels with stride 1. GENERAL layers have a left shift, or an output range of their own.
 ///
-/// Cycles on Cortex-M4: 3 for each element that is copied; for each tile of four outputs its kernel lines ([`line1!`],
-/// [`line2!`]) and 22 to requantize and store; and about 20 for each line and 60 for each channel.
+/// Cycles on Cortex-M4: 3 for each element that is copied; for each tile its kernel lines ([`line1!`], [`line2!`],
+/// [`line_wide!`]) and about 6 for each output to requantize and store it; and about 20 for each line and 60 for each
+/// channel.
 ///
 /// # Safety
 /// What `args` describes must be memory: `x`, the constants and the plane to be read, `y` and the plane to be written.
@@ -359,6 +482,7 @@ pub(crate) unsafe extern "C" fn channels<
     const STRIDE: usize,
     const TAPS: usize,
     const PAIRS: usize,
+    const WIDE: bool,
     const GENERAL: bool,
 >(
     args: *const Args,
@@ -368,7 +492,7 @@ pub(crate) unsafe extern "C" fn channels<
 ) {
     // On the stack, of the channel: 0 y of the line, 4 bias, 8 multiplier, 12 plane at the line, 16 its end, 20 lines
     // left. Args: 24 zero point, 28 min, 32 max, 36 left shift, 40 y_step, 44 y_line, 48 tap_line, 52 x_line,
-    // 56 rewind, 60 taps, 64 plane, 68 end, 72 lines, 76 words, 80 inside, 84 copy_length, 88 copy_lines,
+    // 56 rewind, 60 taps (WIDE: y), 64 plane, 68 end, 72 lines, 76 words, 80 inside, 84 copy_length, 88 copy_lines,
     // 92 copy_step, 96 copy_gap, 100 plane_gap, 104 inputs (left), 108 multiplier. Of the image: 112 outputs left of an
     // input, 116 x, 120 constants, 124 y, 128 pairs of taps.
     dsp_asm!(naked_asm:
@@ -384,8 +508,7 @@ pub(crate) unsafe extern "C" fn channels<
         "ldm r0!, {{r1-r4, r6-r12}}",
         "stm r5!, {{r1-r4, r6-r12}}",
         ".endr",
-        // Copy an input channel: r1 x, r2 plane, r3 length, r4 lines left, r5 step, r6 and r7 gaps, r8 elements left,
-        // r9 three steps; r0, r10–r12 data. Two elements make a word as soon as the plane is at an even one.
+        // An input channel.
         "1:",
         "ldr r1, [sp, #116]",
         "ldr r0, [sp, #108]",
@@ -394,54 +517,10 @@ pub(crate) unsafe extern "C" fn channels<
         "str r0, [sp, #112]",
         "add r0, sp, #80",
         "ldm r0, {{r2-r7}}",
-        "add r9, r5, r5, lsl #1",
-        "cmp r4, #0",
-        "beq 4f",
-        "2:",
-        "mov r8, r3",
-        "tst r2, #2",
-        "beq 5f",
-        "ldrsb r0, [r1]",
-        "add r1, r1, r5",
-        "strh r0, [r2], #2",
-        "sub r8, r8, #1",
-        "5:",
-        "subs r8, r8, #8",
-        "blt 6f",
-        "3:",
-        copy4!(),
-        copy4!(),
-        "subs r8, r8, #8",
-        "bge 3b",
-        // The low bits of what is left are right, although it is negative: the next one becomes the sign.
-        "6:",
-        "lsls r8, r8, #29",
-        "beq 9f",
-        "bpl 7f",
-        copy4!(),
-        "7:",
-        "lsls r8, r8, #1",
-        "beq 9f",
-        "bpl 8f",
-        "ldrsb r0, [r1]",
-        "ldrsb r10, [r1, r5]",
-        "add r1, r1, r5, lsl #1",
-        "pkhbt r0, r0, r10, lsl #16",
-        "str r0, [r2], #4",
-        "8:",
-        "lsls r8, r8, #1",
-        "beq 9f",
-        "ldrsb r0, [r1]",
-        "add r1, r1, r5",
-        "strh r0, [r2], #2",
-        "9:",
-        "add r1, r1, r6",
-        "add r2, r2, r7",
-        "subs r4, r4, #1",
-        "bne 2b",
+        "bl {copy}",
         // An output channel: r0–r3 sums, r4 and r5 taps, r6–r8 (stride 2: lr, too) inputs, r12 y. Unrolled: r9–r11
         // inputs of each kernel line. Loop: r9 inputs, r10 kernel lines left, r11 taps. lr with stride 1: unrolled
-        // y_step, loop tap_line.
+        // y_step, loop tap_line. WIDE: r10 and r11 sums, r6–r8 and lr inputs, r9 inputs, r12 tap_line.
         "4:",
         "ldr r1, [sp, #120]",
         "add r0, sp, #128",
@@ -475,6 +554,10 @@ pub(crate) unsafe extern "C" fn channels<
         "5:",
         "ldr r12, [sp]",
         "ldr r9, [sp, #12]",
+        ".if {wide}",
+        "str r12, [sp, #60]",
+        "ldr r12, [sp, #48]",
+        ".else",
         ".if {stride} == 1 && {taps} > 0",
         "ldr lr, [sp, #40]",
         ".elseif {stride} == 1",
@@ -485,10 +568,18 @@ pub(crate) unsafe extern "C" fn channels<
         "add r10, r9, r11",
         "add r11, r10, r11",
         ".endif",
-        // Four outputs.
+        ".endif",
+        // A tile of outputs.
         "6:",
         "ldr r3, [sp, #4]",
-        ".if {taps} > 0",
+        ".if {wide}",
+        line_wide!("[r9]", "0", "sp, #128", "r3", "r3", "r3", "r3", "r3"),
+        "add r9, r9, r12",
+        line_wide!("[r9]", "0", "sp, #136", "r0", "r1", "r2", "r10", "r11"),
+        "add r9, r9, r12",
+        line_wide!("[r9], #12", "12", "sp, #144", "r0", "r1", "r2", "r10", "r11"),
+        "sub r9, r9, r12, lsl #1",
+        ".elseif {taps} > 0",
         ".if {stride} == 1",
         line1!("r9", "sp, #128", "r3", "r3", "r3"),
         ".if {taps} == 3",
@@ -530,12 +621,21 @@ pub(crate) unsafe extern "C" fn channels<
         "lsl r1, r1, r4",
         "lsl r2, r2, r4",
         "lsl r3, r3, r4",
+        ".if {wide}",
+        "lsl r10, r10, r4",
+        "lsl r11, r11, r4",
+        ".endif",
         ".endif",
         "ldr r4, [sp, #8]",
         "ldr r5, [sp, #24]",
         "ldr r6, [sp, #16]",
-        ".if {stride} == 2 || {taps} == 0",
+        ".if {stride} == 2 || {taps} == 0 || {wide}",
         "ldr lr, [sp, #40]",
+        ".endif",
+        ".if {wide}",
+        "ldr r7, [sp, #60]",
+        "smmlar r10, r10, r4, r5",
+        "smmlar r11, r11, r4, r5",
         ".endif",
         "smmlar r0, r0, r4, r5",
         "smmlar r1, r1, r4, r5",
@@ -544,23 +644,52 @@ pub(crate) unsafe extern "C" fn channels<
         ".if {general}",
         "ldr r4, [sp, #28]",
         "ldr r5, [sp, #32]",
-        ".irp sum, r0, r1, r2, r3",
-        "cmp \\sum, r4",
-        "it lt",
-        "movlt \\sum, r4",
-        "cmp \\sum, r5",
-        "it gt",
-        "movgt \\sum, r5",
-        ".endr",
+        clamp!("r0, r1, r2, r3"),
+        ".if {wide}",
+        clamp!("r10, r11"),
+        ".endif",
         ".else",
-        "ssat r0, #8, r0",
-        "ssat r1, #8, r1",
-        "ssat r2, #8, r2",
-        "ssat r3, #8, r3",
+        ".irp sum, r0, r1, r2, r3",
+        "ssat \\sum, #8, \\sum",
+        ".endr",
+        ".if {wide}",
+        "ssat r10, #8, r10",
+        "ssat r11, #8, r11",
+        ".endif",
         ".endif",
         // x is where the next tile starts: behind the end, this one is not whole.
         "cmp r9, r6",
         "bhi 8f",
+        ".if {wide}",
+        "strb r0, [r7]",
+        "strb r1, [r7, lr]",
+        "add r7, r7, lr, lsl #1",
+        "strb r2, [r7]",
+        "strb r3, [r7, lr]",
+        "add r7, r7, lr, lsl #1",
+        "strb r10, [r7]",
+        "strb r11, [r7, lr]",
+        "add r7, r7, lr, lsl #1",
+        "str r7, [sp, #60]",
+        "blo 6b",
+        "b 9f",
+        "8:",
+        "sub r6, r9, r6",
+        "strb r0, [r7]",
+        "cmp r6, #10",
+        "beq 9f",
+        "strb r1, [r7, lr]",
+        "cmp r6, #8",
+        "beq 9f",
+        "strb r2, [r7, lr, lsl #1]",
+        "add r7, r7, lr, lsl #1",
+        "cmp r6, #6",
+        "beq 9f",
+        "strb r3, [r7, lr]",
+        "cmp r6, #4",
+        "beq 9f",
+        "strb r10, [r7, lr, lsl #1]",
+        ".else",
         "strb r0, [r12]",
         "strb r1, [r12, lr]",
         "add r12, r12, lr, lsl #1",
@@ -581,6 +710,7 @@ pub(crate) unsafe extern "C" fn channels<
         "cmp r6, #4 * {stride}",
         "beq 9f",
         "strb r2, [r12, lr, lsl #1]",
+        ".endif",
         "9:",
         "ldr r8, [sp, #20]",
         "ldr r3, [sp, #52]",
@@ -609,9 +739,11 @@ pub(crate) unsafe extern "C" fn channels<
         "add sp, sp, #128",
         "add sp, sp, r3, lsl #3",
         "pop {{r4-r11, pc}}",
+        copy = sym copy,
         stride = const STRIDE,
         taps = const TAPS,
         pairs = const PAIRS,
+        wide = const WIDE as usize,
         general = const GENERAL as usize,
     )
 }
