@@ -13,7 +13,7 @@ use crate::Chosen;
 pub fn main() -> Result<(), Error> {
     crate::drive::run(Box::new(Chosen::new()).as_mut())?;
     for layer in <Chosen as Model>::LAYERS {
-        let mcuopt_rt::Layer { name, op, kernel, macs, weight_bytes, output_bytes } = layer;
+        let mcuopt_rt::Layer { name, op, kernel, remark: _, macs, weight_bytes, output_bytes } = layer;
         println!("{name}\t{op}\t{kernel}\t{macs}\t{weight_bytes}\t{output_bytes}");
     }
     Ok(())
