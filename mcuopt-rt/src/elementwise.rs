@@ -54,8 +54,9 @@ impl AddS8 {
         AddS8 { a_multiplier, b_multiplier, bias, shift, min, max }
     }
 
+    /// `clamp((a · a_multiplier + b · b_multiplier + bias) >> shift, min, max)`.
     #[inline(always)]
-    const fn apply(&self, a: i8, b: i8) -> i8 {
+    pub const fn apply(&self, a: i8, b: i8) -> i8 {
         let sum = a as i32 * self.a_multiplier + b as i32 * self.b_multiplier + self.bias;
         clamp_i8(sum >> self.shift, self.min, self.max)
     }
@@ -110,6 +111,15 @@ binary_f32!(div_f32, div_f32_in_place, "a / b", |a, b| a / b);
 /// If a slice's length is not what `p` reaches.
 #[inline(always)]
 pub fn add_s8(p: &Broadcast, q: &AddS8, a: &[i8], b: &[i8], y: &mut [i8]) {
+    #[cfg(mcuopt_dsp)]
+    if let Some(len) = one_run(p) {
+        assert!(a.len() == len && b.len() == len && y.len() == len, "a, b, y");
+        crate::arch::dsp::add::add(&dsp_args(q), len & !3, Some(a), b, y);
+        for i in len & !3..len {
+            y[i] = q.apply(a[i], b[i]);
+        }
+        return;
+    }
     binary(p, a, b, y, |a, b| q.apply(a, b));
 }
 
@@ -119,7 +129,37 @@ pub fn add_s8(p: &Broadcast, q: &AddS8, a: &[i8], b: &[i8], y: &mut [i8]) {
 /// If a slice's length is not what `p` reaches.
 #[inline(always)]
 pub fn add_s8_in_place(p: &Broadcast, q: &AddS8, ay: &mut [i8], b: &[i8]) {
+    #[cfg(mcuopt_dsp)]
+    if let Some(len) = one_run(p) {
+        assert!(b.len() == len && ay.len() == len, "ay, b");
+        crate::arch::dsp::add::add(&dsp_args(q), len & !3, None, b, ay);
+        for i in len & !3..len {
+            ay[i] = q.apply(ay[i], b[i]);
+        }
+        return;
+    }
     binary_in_place(p, ay, b, |a, b| q.apply(a, b));
+}
+
+/// The number of elements, if they meet one to one.
+#[cfg(mcuopt_dsp)]
+#[inline(always)]
+fn one_run(p: &Broadcast) -> Option<usize> {
+    let [a, b, c, len] = p.shape;
+    let contiguous = p.a_strides[3] == 1 && p.b_strides[3] == 1;
+    (a * b * c == 1 && contiguous).then_some(len)
+}
+
+#[cfg(mcuopt_dsp)]
+#[inline(always)]
+fn dsp_args(q: &AddS8) -> crate::arch::dsp::add::AddArgs {
+    crate::arch::dsp::add::AddArgs {
+        multipliers: (q.a_multiplier as u32 & 0xffff) | (q.b_multiplier as u32) << 16,
+        bias: q.bias,
+        shift: q.shift,
+        min: u32::from(q.min as u8) * 0x0101_0101,
+        max: u32::from(q.max as u8) * 0x0101_0101,
+    }
 }
 
 /// Product in int8: `y = q.apply((a − a_zero_point) · (b − b_zero_point), multiplier)`; broadcast as `p` says.

@@ -26,7 +26,11 @@ pub fn max_pool_f32(p: &Pool2d, x: &[f32], y: &mut [f32]) {
 /// If a slice's length is not that of its shape.
 #[inline(always)]
 pub fn max_pool_s8(p: &Pool2d, x: &[i8], y: &mut [i8]) {
-    pool(p, x, y, i8::MIN, |max: i8, x| max.max(x), |_, max| max);
+    let max = |_: &Cells, max: i8| max;
+    #[cfg(mcuopt_dsp)]
+    return pool_by_words(p, x, y, i8::MIN, |max: i8, x| max.max(x), max, crate::arch::dsp::pool::max);
+    #[cfg(not(mcuopt_dsp))]
+    pool(p, x, y, i8::MIN, |max: i8, x| max.max(x), max);
 }
 
 /// Mean over each window in f32; `x: [batch, in_h, in_w, c]`, `y: [batch, out_h, out_w, c]`.
@@ -64,7 +68,54 @@ pub fn average_pool_s8(
         let sum = sum - cells.inside as i32 * input_zero_point;
         q.apply(sum, multipliers[cells.divisor(count_include_pad) - 1])
     };
+    // Windows whose sums fit int16.
+    #[cfg(mcuopt_dsp)]
+    if p.kernel[0] * p.kernel[1] <= 255 {
+        return pool_by_words(p, x, y, 0, |sum, x| sum + i32::from(x), mean, crate::arch::dsp::pool::sum);
+    }
     pool(p, x, y, 0, |sum, x| sum + i32::from(x), mean);
+}
+
+/// [`pool`], where `fold4` folds four channels of a window at once.
+#[cfg(mcuopt_dsp)]
+#[inline(always)]
+fn pool_by_words<A: Copy>(
+    p: &Pool2d,
+    x: &[i8],
+    y: &mut [i8],
+    start: A,
+    add: impl Fn(A, i8) -> A,
+    finish: impl Fn(&Cells, A) -> i8,
+    fold4: fn(&crate::arch::dsp::pool::Cells, &[i8]) -> [A; 4],
+) {
+    let ([in_h, in_w, channels], [out_h, out_w, _]) = (p.input, p.output);
+    assert_eq!(x.len(), p.batch * in_h * in_w * channels, "x");
+    assert_eq!(y.len(), p.batch * out_h * out_w * channels, "y");
+
+    for (image, y) in x.chunks_exact(in_h * in_w * channels).zip(y.chunks_exact_mut(out_h * out_w * channels)) {
+        for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
+            let (window, cells) = window(p, [pixel / out_w, pixel % out_w]);
+            let first = (window.rows.start() * in_w + window.columns.start()) * channels;
+            let (y4, y1) = y.as_chunks_mut::<4>();
+            let mut words = crate::arch::dsp::pool::Cells {
+                first,
+                rows: window.rows.count(),
+                columns: window.columns.count(),
+                column_step: p.dilation[1] * channels,
+                row_step: p.dilation[0] * in_w * channels,
+            };
+            for y in y4 {
+                store(y, 0, fold4(&words, image), |_, sum| finish(&cells, sum));
+                words.first += 4;
+            }
+            let mut channel = words.first - first;
+            for y in y1 {
+                let [sum] = fold(p, &window, image, channel, [start], &add);
+                *y = finish(&cells, sum);
+                channel += 1;
+            }
+        }
+    }
 }
 
 /// How many cells of a window there are to divide by.

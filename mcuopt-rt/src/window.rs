@@ -44,6 +44,13 @@ impl Taps {
         self.first == 0 && self.end == self.kernel
     }
 
+    /// Where the first tap that is inside lands; 0 if there is none.
+    #[cfg(mcuopt_dsp)]
+    #[inline(always)]
+    pub(crate) fn start(&self) -> usize {
+        self.position
+    }
+
     /// Where a tap that is inside lands.
     #[inline(always)]
     pub(crate) fn position(&self, tap: usize) -> usize {

@@ -1,11 +1,13 @@
 //! The choice of a kernel for an int8 convolution or dense layer.
 
-use super::conv2d_s8;
+use super::stream::{self, Sizes};
+use super::{Operands, conv2d_s8, conv2d_s8_overlapping};
 use crate::arch::{Arch, memory};
 use crate::dense::{Dense, dense_s8};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
 use crate::linear::{Choice, LinearS8, Prefer, plain};
+use crate::shared;
 use crate::weights::Aligned;
 
 /// An int8 convolution or dense layer, with the kernel that was chosen for it.
@@ -16,37 +18,45 @@ pub struct ConvS8 {
     geometry: Conv2d,
     requantize: Requantize,
     pad_value: i8,
+    /// Whether the layer is a dense one: a convolution over rows.
+    dense: bool,
+    prefer: Prefer,
     body: Body,
-    scratch_words: usize,
+    remark: &'static str,
 }
 
-/// The loops that compute it.
+/// The loops that compute a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Body {
-    /// [`conv2d_s8`], inlined into the layer.
+    /// [`conv2d_s8`] or [`dense_s8`].
     Portable,
-    /// [`conv2d_s8`], one copy for all layers.
-    PortableShared,
-    /// [`dense_s8`], inlined into the layer.
-    PortableDense,
-    /// [`dense_s8`], one copy for all layers.
-    PortableDenseShared,
+    /// `arch::dsp::convolution`.
+    Dsp {
+        /// With split sums.
+        split: bool,
+        /// With a left shift, or an output range of its own.
+        general: bool,
+    },
 }
 
 impl ConvS8 {
-    /// The kernel for a convolution. `pad_value` is what padded taps read: the input's zero point.
+    /// The kernel for a convolution. `pad_value` is what padded taps read: the input's zero point. The weights are
+    /// `[out_c, kh, kw, in_c / groups]`.
     pub const fn choose(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
-        let body = match prefer {
-            Prefer::Speed => Body::Portable,
-            Prefer::Size => Body::PortableShared,
+        let (body, remark) = match arch {
+            Arch::Portable => (Body::Portable, ""),
+            Arch::Dsp if stays_in_range(p, linear) => {
+                let q = &linear.requantize;
+                let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
+                (Body::Dsp { split: can_split(p, linear), general }, "")
+            }
+            Arch::Dsp => (Body::Portable, "its sums could overflow when they are shifted left"),
         };
-        let _ = arch;
-        // One pixel's outputs, where they may lie over its inputs.
-        let scratch_words = p.output[2].div_ceil(4);
-        ConvS8 { geometry: *p, requantize: linear.requantize, pad_value, body, scratch_words }
+        let geometry = if stream::is_pointwise(p) && p.stride[0] == 1 && p.stride[1] == 1 { one_row(p) } else { *p };
+        ConvS8 { geometry, requantize: linear.requantize, pad_value, dense: false, prefer, body, remark }
     }
 
-    /// The kernel for a dense layer: a convolution over `rows` pixels.
+    /// The kernel for a dense layer: a convolution over `rows` pixels. The weights are `[outputs, inputs]`.
     pub const fn choose_dense(p: &Dense, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
         let geometry = Conv2d {
             batch: 1,
@@ -58,45 +68,40 @@ impl ConvS8 {
             dilation: [1, 1],
             groups: 1,
         };
-        let chosen = Self::choose(&geometry, 0, linear, prefer, arch);
-        let body = match chosen.body {
-            Body::Portable => Body::PortableDense,
-            Body::PortableShared => Body::PortableDenseShared,
-            other => other,
-        };
-        ConvS8 { body, ..chosen }
+        ConvS8 { dense: true, ..Self::choose(&geometry, 0, linear, prefer, arch) }
     }
 
     /// What was chosen, for reports and plans.
     pub const fn choice(&self) -> Choice {
-        Choice {
-            name: self.name(),
-            remark: "",
-            weight_bytes: 4 * self.words(),
-            scratch_bytes: 4 * self.scratch_words(),
-        }
+        let name = match (self.body, self.dense) {
+            (Body::Portable, false) => "conv2d_s8",
+            (Body::Portable, true) => "dense_s8",
+            (Body::Dsp { .. }, false) => "conv2d_s8_dsp",
+            (Body::Dsp { .. }, true) => "dense_s8_dsp",
+        };
+        Choice { name, remark: self.remark, weight_bytes: 4 * self.words(), scratch_bytes: 4 * self.scratch_words() }
     }
 
-    const fn name(&self) -> &'static str {
-        match self.body {
-            Body::Portable | Body::PortableShared => "conv2d_s8",
-            Body::PortableDense | Body::PortableDenseShared => "dense_s8",
-        }
-    }
-
-    /// Words of work memory.
     const fn scratch_words(&self) -> usize {
-        self.scratch_words
+        let sizes = Sizes::new(&self.geometry);
+        match self.body {
+            // One pixel's outputs, where they may lie over its inputs.
+            Body::Portable => self.geometry.output[2].div_ceil(4),
+            Body::Dsp { .. } => sizes.lane_words + sizes.patch_words,
+        }
     }
 
     /// Words of the constants.
     pub const fn words(&self) -> usize {
-        LinearS8::plain_words(self.weights(), self.geometry.output[2])
+        let p = &self.geometry;
+        match self.body {
+            Body::Portable => LinearS8::plain_words(self.weights(), p.output[2]),
+            Body::Dsp { .. } => p.groups * Sizes::new(p).group_words,
+        }
     }
 
     const fn weights(&self) -> usize {
-        let p = &self.geometry;
-        p.output[2] * p.kernel[0] * p.kernel[1] * (p.input[2] / p.groups)
+        self.geometry.output[2] * taps(&self.geometry)
     }
 
     /// The constants, arranged for this kernel.
@@ -114,7 +119,10 @@ impl ConvS8 {
     pub const fn pack_into(&self, linear: &LinearS8<'_>, words: &mut [u32]) {
         assert!(words.len() == self.words(), "the constants have another length");
         assert!(linear.weights.len() == self.weights() && linear.outputs() == self.geometry.output[2], "weights, bias");
-        linear.pack_plain(words);
+        match self.body {
+            Body::Portable => linear.pack_plain(words),
+            Body::Dsp { split, .. } => stream::pack(&self.geometry, split, linear, words),
+        }
     }
 
     /// Computes the layer: `x: [batch, in_h, in_w, in_c]`, `y: [batch, out_h, out_w, out_c]`.
@@ -124,17 +132,17 @@ impl ConvS8 {
     /// fewer bytes than [`choice`](Self::choice) says.
     #[inline(always)]
     pub fn run(&self, constants: &[u32], x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
+        if self.body != Body::Portable {
+            return self.run_dsp(constants, Operands::Apart(x, y), scratch);
+        }
         let (p, q) = (&self.geometry, &self.requantize);
         let dense = Dense { rows: p.input[1], inputs: p.input[2], outputs: p.output[2] };
         let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
-        let _ = scratch;
-        match self.body {
-            Body::Portable => conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
-            Body::PortableShared => {
-                crate::shared::conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y);
-            }
-            Body::PortableDense => dense_s8(&dense, q, weights, bias, multipliers, x, y),
-            Body::PortableDenseShared => crate::shared::dense_s8(&dense, q, weights, bias, multipliers, x, y),
+        match (self.dense, self.prefer) {
+            (false, Prefer::Speed) => conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
+            (false, Prefer::Size) => shared::conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
+            (true, Prefer::Speed) => dense_s8(&dense, q, weights, bias, multipliers, x, y),
+            (true, Prefer::Size) => shared::dense_s8(&dense, q, weights, bias, multipliers, x, y),
         }
     }
 
@@ -145,26 +153,104 @@ impl ConvS8 {
     /// As [`run`](Self::run), and if `xy` is too short for either.
     #[inline(always)]
     pub fn run_overlapping(&self, constants: &[u32], x_start: usize, xy: &mut [i8], scratch: &mut [u32]) {
-        let (p, q) = (&self.geometry, &self.requantize);
+        if self.body != Body::Portable {
+            return self.run_dsp(constants, Operands::Overlapping(xy, x_start), scratch);
+        }
+        let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
         let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
         let pixel = memory::i8s_mut(scratch);
-        match self.body {
-            Body::Portable | Body::PortableDense => {
-                super::conv2d_s8_overlapping(p, q, self.pad_value, weights, bias, multipliers, x_start, xy, pixel);
-            }
-            Body::PortableShared | Body::PortableDenseShared => {
-                crate::shared::conv2d_s8_overlapping(
-                    p,
-                    q,
-                    self.pad_value,
-                    weights,
-                    bias,
-                    multipliers,
-                    x_start,
-                    xy,
-                    pixel,
-                );
-            }
+        match self.prefer {
+            Prefer::Speed => conv2d_s8_overlapping(p, q, pad, weights, bias, multipliers, x_start, xy, pixel),
+            Prefer::Size => shared::conv2d_s8_overlapping(p, q, pad, weights, bias, multipliers, x_start, xy, pixel),
         }
     }
+
+    /// Only the loops that this layer needs get into the program, as `self` is a constant where this is inlined.
+    #[cfg(mcuopt_dsp)]
+    #[inline(always)]
+    fn run_dsp(&self, constants: &[u32], operands: Operands<'_>, scratch: &mut [u32]) {
+        use super::stream::TILE_PIXELS;
+        use core::hint::black_box;
+
+        use crate::arch::dsp::convolution::{Loops, convolve};
+        use crate::arch::dsp::dot::{row, tile};
+
+        let pixels = self.geometry.output[0] * self.geometry.output[1];
+        let (tiles, rows) = (pixels >= TILE_PIXELS, !pixels.is_multiple_of(TILE_PIXELS));
+        let Body::Dsp { split, general } = self.body else { return };
+        let mut loops = Loops { tile: None, row: None, split };
+        if tiles {
+            loops.tile = Some(match (split, general) {
+                (false, false) => tile::<false, false>,
+                (false, true) => tile::<false, true>,
+                (true, false) => tile::<true, false>,
+                (true, true) => tile::<true, true>,
+            });
+        }
+        if rows {
+            loops.row = Some(match (split, general) {
+                (false, false) => row::<false, false>,
+                (false, true) => row::<false, true>,
+                (true, false) => row::<true, false>,
+                (true, true) => row::<true, true>,
+            });
+        }
+        // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
+        let (kernel, loops) = black_box((self, loops));
+        convolve(&kernel.geometry, &kernel.requantize, kernel.pad_value, loops, constants, operands, scratch);
+    }
+
+    #[cfg(not(mcuopt_dsp))]
+    fn run_dsp(&self, _: &[u32], _: Operands<'_>, _: &mut [u32]) {
+        panic!("the kernel was chosen for another instruction set");
+    }
+}
+
+/// Pixels that depend on a single one each, as a single row.
+const fn one_row(p: &Conv2d) -> Conv2d {
+    let pixels = p.batch * p.input[0] * p.input[1];
+    Conv2d { batch: 1, input: [1, pixels, p.input[2]], output: [1, pixels, p.output[2]], ..*p }
+}
+
+const fn taps(p: &Conv2d) -> usize {
+    p.kernel[0] * p.kernel[1] * (p.input[2] / p.groups)
+}
+
+/// Whether no sum, bias included, saturates when it is shifted left.
+const fn stays_in_range(p: &Conv2d, linear: &LinearS8<'_>) -> bool {
+    let (taps, mut o) = (taps(p), 0);
+    if linear.requantize.left_shift == 0 {
+        return true;
+    }
+    while o < linear.outputs() {
+        let largest = linear.largest_sum(o * taps, 1, taps) + linear.bias(o).unsigned_abs() as u64;
+        if largest >= 1 << (31 - linear.requantize.left_shift) {
+            return false;
+        }
+        o += 1;
+    }
+    true
+}
+
+/// Whether the sums of every second filter of a group can be split off, see [`stream`].
+const fn can_split(p: &Conv2d, linear: &LinearS8<'_>) -> bool {
+    let (taps, filters) = (taps(p), p.output[2] / p.groups);
+    let mut o = 0;
+    while o < linear.outputs() {
+        if o % filters % 2 == 1 {
+            // The stream's byte is lower by one where the other filter's weight is negative.
+            let mut i = 0;
+            while i < taps {
+                if linear.weight(o * taps + i) == i8::MIN && linear.weight((o - 1) * taps + i) < 0 {
+                    return false;
+                }
+                i += 1;
+            }
+            if linear.largest_sum(o * taps, 1, taps) >= 1 << 23 {
+                return false;
+            }
+        }
+        o += 1;
+    }
+    true
 }

@@ -1,6 +1,7 @@
 //! ONNX Conv: any groups, strides, dilations and padding.
 
 mod kernel;
+pub(crate) mod stream;
 
 pub use kernel::ConvS8;
 
@@ -8,6 +9,15 @@ use crate::fixed::Requantize;
 use crate::geometry::{Clamp, Conv2d};
 use crate::value::{Value, dot, short_dot, store};
 use crate::window::{Taps, Window};
+
+/// Where the input and the output of a layer are.
+#[cfg_attr(not(mcuopt_dsp), allow(dead_code, reason = "only fast kernels look inside"))]
+pub(crate) enum Operands<'a> {
+    /// In different memory.
+    Apart(&'a [i8], &'a mut [i8]),
+    /// The output is the beginning of the slice, the input starts at the index: at least [`Conv2d::distance`].
+    Overlapping(&'a mut [i8], usize),
+}
 
 /// Convolution in f32: `y = clamp(bias[o] + Σ x · weights[o])`, summed in the order ky, kx, channel.
 ///
