@@ -68,6 +68,11 @@ impl Board {
         }
     }
 
+    /// Bytes of flash and RAM, of a board that has not got plenty.
+    pub fn memory(self) -> Option<[u64; 2]> {
+        (self == Board::CortexM0).then_some([256 * 1024, 16 * 1024])
+    }
+
     /// Whether the emulator is installed.
     pub fn is_present(self) -> bool {
         let version =
