@@ -10,9 +10,10 @@ use crate::error::Error;
 use crate::graph::{Graph, ValueId};
 use crate::interp;
 use crate::ops::{Layer, Op};
-use crate::options::{Input, Options};
+use crate::options::Options;
 use crate::plan::Plan;
 use crate::simplify::Applied;
+use crate::specialise::Shrunk;
 use crate::tensor::Tensor;
 
 /// A compiled model: every stage's result, and the code.
@@ -26,6 +27,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// The rewriting rules that were applied, in order.
     pub simplified: Vec<Applied>,
+    /// The tensors that lost constant or dead channels, in the graph's order.
+    pub specialised: Vec<Shrunk>,
     /// What the user should know, a sentence each.
     pub notes: Vec<String>,
     /// Name of the generated type.
@@ -117,26 +120,18 @@ impl Compiled {
     /// Fails if a limit of the options is exceeded, naming what costs most.
     pub(crate) fn check_budget(&self) -> Result<(), Error> {
         let names = emit::layer_names(&self.lowered);
-        let largest = |cost: &dyn Fn(&crate::graph::Node<Layer>) -> usize| {
-            let mut costs: Vec<(usize, &String)> = self.lowered.nodes.iter().map(cost).zip(&names).collect();
+        let largest = |cost: &dyn Fn(usize) -> usize| {
+            let mut costs: Vec<(usize, &String)> = (0..names.len()).map(cost).zip(&names).collect();
             costs.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
             let shown = costs.iter().take(3).map(|(cost, name)| format!("`{name}` {cost}"));
             shown.collect::<Vec<_>>().join(", ")
         };
         if let Some(limit) = self.options.max_ram.filter(|limit| self.plan.arena_bytes > *limit) {
-            let live = |node: &crate::graph::Node<Layer>| {
-                let foreign = |id: &ValueId| self.options.input == Input::Borrowed && self.lowered.inputs.contains(id);
-                let values = node.inputs.iter().chain(&node.outputs).filter(|id| !foreign(id));
-                values
-                    .map(|id| self.lowered.value(*id))
-                    .filter(|value| value.constant.is_none())
-                    .map(|v| v.ty.bytes())
-                    .sum()
-            };
             return Err(Error::budget(format!(
-                "the model needs {} bytes of RAM, max_ram is {limit}; input and output of the largest layers: {}",
+                "the model needs {} bytes of RAM, max_ram is {limit}; input, output and work memory of the \
+                 largest layers: {}",
                 self.plan.arena_bytes,
-                largest(&live)
+                largest(&|index| self.plan.layer_bytes(&self.lowered, index))
             )));
         }
         // For the target that needs most: which one it will be is not known here.
@@ -145,7 +140,7 @@ impl Compiled {
         if let Some(limit) = self.options.max_flash.filter(|limit| weights > *limit) {
             return Err(Error::budget(format!(
                 "the weights take {weights} bytes of flash, max_flash is {limit}; the largest layers: {}",
-                largest(&|node| self.layer_weight_bytes(node, arch))
+                largest(&|index| self.layer_weight_bytes(&self.lowered.nodes[index], arch))
             )));
         }
         Ok(())

@@ -31,6 +31,7 @@ pub mod prefer;
 pub mod quantize;
 pub mod reference;
 pub mod simplify;
+pub mod specialise;
 pub mod tensor;
 
 pub use compiled::Compiled;
@@ -76,10 +77,12 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
         }
     }
     let mut lowered = quantize::lower(&graph)?;
+    let specialised = specialise::specialise(&mut lowered)?;
     prefer::prefer(&mut lowered, options.optimize);
+    plan::schedule(&mut lowered, options.input == Input::Borrowed)?;
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
-    let compiled =
-        Compiled { graph, lowered, plan, simplified, notes, type_name, side_files: model.side_files, options };
+    let side_files = model.side_files;
+    let compiled = Compiled { graph, lowered, plan, simplified, specialised, notes, type_name, side_files, options };
     compiled.check_budget()?;
     Ok(compiled)
 }

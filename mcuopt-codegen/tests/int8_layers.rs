@@ -15,6 +15,7 @@ use mcuopt_codegen::onnx::Attribute;
 use mcuopt_codegen::ops::{Layer, Op};
 use mcuopt_codegen::quantize::{assign, lower};
 use mcuopt_codegen::simplify::simplify;
+use mcuopt_codegen::specialise::specialise;
 use mcuopt_codegen::tensor::Tensor;
 
 /// A sketch that grows layer by layer.
@@ -240,13 +241,18 @@ fn check(seed: u64) -> Result<usize> {
     let ranges = ranges(&graph, &samples)?;
     assign(&mut graph, Some(&ranges))?;
     let lowered = lower(&graph)?;
+    let mut specialised = lowered.clone();
+    specialise(&mut specialised)?;
     let quantization = lowered.value(lowered.inputs[0]).quantization.clone();
     let (scale, zero_point) = quantization.as_ref().and_then(Quantization::single).ok_or("an int8 input")?;
     let mut compared = 0;
     for sample in &samples {
         let reals = sample[0].f32s().ok_or("floats")?;
         let integers: Vec<i8> = reals.iter().map(|x| (x / scale + zero_point as f32).round() as i8).collect();
-        compared += compare(&graph, &lowered, &Tensor::new(&shape, integers).ok_or("a shape")?)?;
+        let input = Tensor::new(&shape, integers).ok_or("a shape")?;
+        compared += compare(&graph, &lowered, &input)?;
+        let run = |graph| run_lowered(graph, std::slice::from_ref(&input), |_, _| {});
+        ensure!(run(&lowered)? == run(&specialised)?, "specialisation changed an output");
     }
     Ok(compared)
 }

@@ -26,48 +26,38 @@ pub struct Conv2d {
 
 impl Conv2d {
     /// How many elements the input must start behind the output's start, so that a convolution in which both share
-    /// memory overwrites no input that it still reads.
+    /// memory overwrites no input that it still reads. The least number for which that holds.
     ///
-    /// Holds for kernels that compute pixels in memory order and read all that a pixel needs before they write it.
+    /// For kernels that compute pixels in memory order and read all that a pixel needs before they write it.
     pub const fn distance(&self) -> usize {
         let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (self.input, self.output);
         let mut distance = 0;
-        let (mut written, mut image) = (0, 0);
-        while image < self.batch {
-            let mut y = 0;
-            while y < out_h {
-                let mut x = 0;
-                while x < out_w {
-                    written += out_c;
-                    let needed = if x + 1 < out_w {
-                        // A later row may reach further to the left in the same input row, at the top border.
-                        let (this, next) = (self.first_cell(y, x + 1), self.first_cell(y + 1, 0));
-                        if y + 1 < out_h && next < this { next } else { this }
-                    } else if y + 1 < out_h {
-                        self.first_cell(y + 1, 0)
-                    } else {
-                        in_h * in_w
-                    };
-                    let needed = (image * in_h * in_w + needed) * in_c;
-                    let last = image + 1 == self.batch && y + 1 == out_h && x + 1 == out_w;
-                    if !last && written > needed + distance {
-                        distance = written - needed;
-                    }
-                    x += 1;
-                }
-                y += 1;
+        // Backwards over the output's pixels, as what counts is the first input that any later one reads.
+        let mut needed = usize::MAX;
+        let mut pixel = self.batch * out_h * out_w;
+        while pixel > 0 {
+            let written = pixel * out_c;
+            if written > needed && written - needed > distance {
+                distance = written - needed;
             }
-            image += 1;
+            pixel -= 1;
+            let (image, y, x) = (pixel / (out_h * out_w), pixel / out_w % out_h, pixel % out_w);
+            if let (Some(row), Some(column)) = (self.first_inside(0, y), self.first_inside(1, x)) {
+                let first = ((image * in_h + row) * in_w + column) * in_c;
+                if first < needed {
+                    needed = first;
+                }
+            }
         }
         distance
     }
 
-    /// The first input pixel that the output at `(y, x)` or any to its right reads.
-    const fn first_cell(&self, y: usize, x: usize) -> usize {
-        let row = (y * self.stride[0]).saturating_sub(self.pad[0]);
-        let column = (x * self.stride[1]).saturating_sub(self.pad[1]);
-        let (cell, end) = (row * self.input[1] + column, self.input[0] * self.input[1]);
-        if cell < end { cell } else { end }
+    /// Where the first kernel tap that falls into the image lands along an axis.
+    const fn first_inside(&self, axis: usize, output: usize) -> Option<usize> {
+        let (start, pad, dilation) = (output * self.stride[axis], self.pad[axis], self.dilation[axis]);
+        let tap = pad.saturating_sub(start).div_ceil(dilation);
+        let position = start + tap * dilation;
+        if tap < self.kernel[axis] && position < pad + self.input[axis] { Some(position - pad) } else { None }
     }
 }
 

@@ -44,6 +44,10 @@ shared! {
             p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
             x: &[i8], y: &mut [i8],
         );
+        fn depthwise_s8_in_place(
+            p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
+            xy: &mut [i8], scratch: &mut [i8],
+        );
     }
 
     dense {

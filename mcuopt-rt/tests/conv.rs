@@ -137,6 +137,89 @@ fn depthwise_convolutions_of_any_geometry() {
     }
 }
 
+/// The least distance between the starts of output and input at which no pixel overwrites what a later one reads,
+/// from the products themselves.
+fn least_distance(p: &Conv2d) -> usize {
+    let pixels = p.batch * p.output[0] * p.output[1];
+    let reads = |pixel: usize| {
+        let position = [pixel / (p.output[0] * p.output[1]), pixel / p.output[1] % p.output[0], pixel % p.output[1]];
+        (0..p.output[2]).flat_map(move |o| products(p, &[&position[..], &[o]].concat())).filter_map(|(cell, _)| cell)
+    };
+    let first_reads: Vec<Option<usize>> = (0..pixels).map(|pixel| reads(pixel).min()).collect();
+    let written = |pixel: usize| (pixel + 1) * p.output[2];
+    let behind = |pixel: usize| {
+        let later = first_reads[pixel + 1..].iter().flatten().min();
+        later.map_or(0, |first| written(pixel).saturating_sub(*first))
+    };
+    (0..pixels).map(behind).max().unwrap_or(0)
+}
+
+#[test]
+fn convolutions_over_their_own_input() {
+    let mut random = Random::new(14);
+    for i in 0..300 {
+        let groups = if i % 3 == 0 { random.size(1, 3) } else { 1 };
+        let (inputs, outputs) = (random.size(1, 6), random.size(1, 6));
+        let p = layer(&mut random, groups, inputs, outputs);
+        let distance = p.distance();
+        assert_eq!(distance, least_distance(&p), "{p:?}");
+
+        let (requantize, pad_value) = (random.requantize(), random.i8());
+        let weights = random.i8s(p.kernel[0] * p.kernel[1] * p.input[2] / p.groups * p.output[2]);
+        let (bias, multipliers) = (random.i32s(p.output[2], 100_000), random.multipliers(p.output[2]));
+        let x = random.i8s(input_shape(&p).iter().product());
+        let len = p.batch * p.output.iter().product::<usize>();
+        let expected = run!(conv2d_s8(&p, &requantize, pad_value, &weights, &bias, &multipliers, &x) -> len, 0);
+
+        let bytes = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let weight_bytes: Vec<u8> = weights.iter().map(|&weight| weight as u8).collect();
+        let (bias, multipliers) = (bytes(&bias), bytes(&multipliers));
+        let linear = LinearS8 { weights: &weight_bytes, bias: &bias, multipliers: &multipliers, requantize };
+        for prefer in [Prefer::Speed, Prefer::Size] {
+            let chosen = ConvS8::choose(&p, pad_value, &linear, prefer, Arch::CURRENT);
+            let mut constants = vec![0; chosen.words()];
+            chosen.pack_into(&linear, &mut constants);
+            let mut scratch = vec![0; chosen.choice().scratch_bytes / 4];
+            for x_start in [distance, distance + 1, distance + random.size(0, 9)] {
+                let mut xy = vec![0; len.max(x_start + x.len())];
+                xy[x_start..][..x.len()].copy_from_slice(&x);
+                chosen.run_overlapping(&constants, x_start, &mut xy, &mut scratch);
+                assert_eq!(xy[..len], expected, "x_start {x_start} of {p:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn depthwise_convolutions_over_their_own_input() {
+    let mut random = Random::new(15);
+    for _ in 0..200 {
+        let channels = random.size(1, 20);
+        let p = layer(&mut random, channels, 1, 1);
+        if p.output[0] * p.output[1] > p.input[0] * p.input[1] {
+            continue;
+        }
+        let (requantize, pad_value) = (random.requantize(), random.i8());
+        let weights = random.i8s(p.kernel[0] * p.kernel[1] * channels);
+        let (bias, multipliers) = (random.i32s(channels, 100_000), random.multipliers(channels));
+        let x = random.i8s(input_shape(&p).iter().product());
+        let len = p.batch * p.output.iter().product::<usize>();
+        let expected = run!(depthwise_s8(&p, &requantize, pad_value, &weights, &bias, &multipliers, &x) -> len, 0);
+
+        let bytes = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let weight_bytes: Vec<u8> = weights.iter().map(|&weight| weight as u8).collect();
+        let (bias, multipliers) = (bytes(&bias), bytes(&multipliers));
+        let linear = LinearS8 { weights: &weight_bytes, bias: &bias, multipliers: &multipliers, requantize };
+        let chosen = DepthwiseS8::choose(&p, pad_value, &linear, Prefer::Speed, Arch::CURRENT);
+        let mut constants = vec![0; chosen.words()];
+        chosen.pack_into(&linear, &mut constants);
+        let mut scratch = vec![0; chosen.choice().scratch_bytes / 4];
+        let mut xy = x;
+        chosen.run_in_place(&constants, &mut xy, &mut scratch);
+        assert_eq!(xy[..len], expected, "{p:?}");
+    }
+}
+
 #[test]
 fn sums_reach_their_limits() {
     // 2^16 products of −128 · −128.

@@ -1,6 +1,7 @@
 //! The layers: their constants and their calls.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use mcuopt_rt::v0::{Arch, Choice, Prefer};
 use proc_macro2::{Ident, Literal, TokenStream};
@@ -9,8 +10,9 @@ use quote::{format_ident, quote};
 use super::{Program, ident, number};
 use crate::call::{Call, Constant, Data, Operands};
 use crate::graph::{Node, Value, ValueId};
-use crate::ops::{Kernel, Layer};
+use crate::ops::{Kernel, Layer, Overlap};
 use crate::options::Input;
+use crate::plan::Overlapping;
 use crate::tensor::Tensor;
 
 /// Everything the emitted code says about layers.
@@ -19,6 +21,8 @@ pub(super) struct Layers {
     pub(super) slots: BTreeMap<ValueId, Ident>,
     /// Name of the slot of each layer's work memory, where it needs some.
     pub(super) scratch: BTreeMap<usize, Ident>,
+    /// The memory of an output and the operand that it is written over, for layers that are called with both as one.
+    pub(super) unions: BTreeMap<usize, Union>,
     /// Parameters, weights and other constants.
     pub(super) constants: TokenStream,
     /// The calls, in order.
@@ -33,11 +37,43 @@ pub(super) struct Layers {
     pub(super) macs: u64,
 }
 
-/// A layer as it will be called: possibly in place, possibly with its operands exchanged.
+/// A slot for an output together with an operand.
+pub(super) struct Union {
+    pub(super) name: Ident,
+    pub(super) bytes: Range<usize>,
+    /// Where the operand starts in it.
+    x_start: usize,
+}
+
+/// A layer as it will be called: possibly over its first operand, possibly with its operands exchanged.
 struct Chosen {
     kernel: Kernel,
     inputs: Vec<ValueId>,
-    in_place: bool,
+    overlap: Overlap,
+}
+
+impl Chosen {
+    /// What the plan makes of a layer.
+    fn new(node: &Node<Layer>, overlapping: Option<Overlapping>) -> Self {
+        let kernel = node.op.kernel.clone();
+        let overlap = overlapping.map_or(Overlap::Never, |overlapping| overlapping.how);
+        match (overlapping, kernel.swapped()) {
+            (Some(Overlapping { operand: 1, .. }), Some(swapped)) => {
+                Self { kernel: swapped, inputs: node.inputs.iter().rev().copied().collect(), overlap }
+            }
+            _ => Self { kernel, inputs: node.inputs.clone(), overlap },
+        }
+    }
+
+    /// The kernel's twin for the overlap.
+    fn function(&self, call: &Call) -> String {
+        let twin = match self.overlap {
+            Overlap::Never => "",
+            Overlap::Same => "_in_place",
+            Overlap::Ahead(_) => "_overlapping",
+        };
+        format!("{}{twin}", call.function)
+    }
 }
 
 impl Layers {
@@ -47,6 +83,7 @@ impl Layers {
         let mut layers = Self {
             slots: slot_names(program, &names),
             scratch: scratch_names(program, &names),
+            unions: unions(program, &names),
             constants: TokenStream::new(),
             calls: Vec::new(),
             table: Vec::new(),
@@ -85,7 +122,7 @@ impl Layers {
         name: &str,
         constants: &BTreeMap<ValueId, TokenStream>,
     ) {
-        let chosen = choose(node, program.plan.in_place[index]);
+        let chosen = Chosen::new(node, program.plan.overlaps[index]);
         let output = program.graph.value(node.outputs[0]);
         let call = chosen.kernel.call(output.ty.dtype);
         let macs = chosen.kernel.macs();
@@ -94,7 +131,7 @@ impl Layers {
 
         let documentation = describe(program, node, output);
         let arguments = self.constants_of(program, node, &call, name, &documentation);
-        let function = format!("{}{}", call.function, if chosen.in_place { "_in_place" } else { "" });
+        let function = chosen.function(&call);
         let path: Vec<Ident> = function.split("::").map(ident).collect();
         let kernel = ident(&name.to_ascii_uppercase());
         let is_chosen = call.constants.iter().any(|constant| matches!(constant, Constant::Chosen { .. }));
@@ -196,12 +233,22 @@ impl Layers {
         (path, arguments): (&TokenStream, &[TokenStream]),
         constants: &BTreeMap<ValueId, TokenStream>,
     ) -> TokenStream {
-        let output = &self.slots[&node.outputs[0]];
+        // The name of the slice with the output, its slot, and the output itself.
+        let own = &self.slots[&node.outputs[0]];
+        let len = |id: ValueId| program.graph.value(id).ty.len();
+        let begins = number(len(node.outputs[0]));
+        let (y, output, result) = match (chosen.overlap, self.unions.get(&index)) {
+            (Overlap::Ahead(_), Some(union)) => (ident("xy"), &union.name, quote!(&xy[..#begins])),
+            (Overlap::Same, _) if len(node.outputs[0]) < len(chosen.inputs[0]) => {
+                (ident("xy"), &self.slots[&chosen.inputs[0]], quote!(&xy[..#begins]))
+            }
+            _ => (ident("y"), own, quote!(&y[..])),
+        };
         let in_array = call.operands == Operands::Array;
         let mut bindings = Vec::new();
         let mut slots = Vec::new();
         let mut operands = Vec::new();
-        for (position, id) in chosen.inputs.iter().enumerate().skip(usize::from(chosen.in_place)) {
+        for (position, id) in chosen.inputs.iter().enumerate().skip(usize::from(chosen.overlap != Overlap::Never)) {
             if let Some(constant) = constants.get(id) {
                 operands.push(constant.clone());
             } else if program.input == Input::Borrowed && program.graph.inputs.contains(id) {
@@ -224,9 +271,9 @@ impl Layers {
         let scratch = self.scratch.get(&index).map(|slot| (quote!(scratch,), quote!(slot::#slot.write(),)));
         let (scratch_name, scratch_slot) = scratch.unzip();
         let views = match in_array && !slots.is_empty() {
-            true => quote!(let (x, y) = arena.many_to_one([#(slot::#slots.erase()),*], slot::#output.write());),
+            true => quote!(let (x, #y) = arena.many_to_one([#(slot::#slots.erase()),*], slot::#output.write());),
             false => quote! {
-                let (#(#bindings,)* y, #scratch_name) =
+                let (#(#bindings,)* #y, #scratch_name) =
                     arena.views((#(slot::#slots.read(),)* slot::#output.write(), #scratch_slot));
             },
         };
@@ -234,31 +281,24 @@ impl Layers {
             Operands::Separate => quote!(#(#operands,)*),
             Operands::Array => quote!(&[#(#operands),*],),
         };
-        let first = match chosen.in_place {
-            true => quote!(y, #operands),
-            false => quote!(#operands y),
+        let tensors = match (chosen.overlap, self.unions.get(&index)) {
+            (Overlap::Ahead(_), Some(union)) => {
+                let x_start = number(union.x_start);
+                quote!(#x_start, #y, #operands)
+            }
+            (Overlap::Same, _) => quote!(#y, #operands),
+            _ => quote!(#operands #y,),
         };
         let scratch = call.scratch.then(|| match scratch_name {
-            Some(_) => quote!(, scratch),
-            None => quote!(, &mut []),
+            Some(_) => quote!(scratch),
+            None => quote!(&mut []),
         });
         let index = number(index);
         quote! {
             #views
-            #path(#(#arguments,)* #first #scratch);
-            observer.layer(#index, rt::Tensor::from(&y[..]));
+            #path(#(#arguments,)* #tensors #scratch);
+            observer.layer(#index, rt::Tensor::from(#result));
         }
-    }
-}
-
-/// How the plan wants a layer called.
-fn choose(node: &Node<Layer>, in_place: Option<usize>) -> Chosen {
-    let kernel = node.op.kernel.clone();
-    match (in_place, in_place.and_then(|_| kernel.swapped())) {
-        (Some(1), Some(swapped)) => {
-            Chosen { kernel: swapped, inputs: node.inputs.iter().rev().copied().collect(), in_place: true }
-        }
-        (in_place, _) => Chosen { kernel, inputs: node.inputs.clone(), in_place: in_place.is_some() },
     }
 }
 
@@ -279,6 +319,22 @@ fn slot_names(program: &Program<'_>, names: &[String]) -> BTreeMap<ValueId, Iden
 fn scratch_names(program: &Program<'_>, names: &[String]) -> BTreeMap<usize, Ident> {
     let name = |index: &usize| format_ident!("{}_SCRATCH", names[*index].to_ascii_uppercase());
     program.plan.scratch.keys().map(|index| (*index, name(index))).collect()
+}
+
+/// A slot for each output and operand that overlap without starting at the same place.
+fn unions(program: &Program<'_>, names: &[String]) -> BTreeMap<usize, Union> {
+    let range = |id: ValueId| {
+        let start = program.plan.offsets[&id];
+        start..start + program.graph.value(id).ty.bytes()
+    };
+    let union = |(index, overlapping): (usize, &Option<Overlapping>)| {
+        let operand = overlapping.filter(|overlapping| matches!(overlapping.how, Overlap::Ahead(_)))?.operand;
+        let node = &program.graph.nodes[index];
+        let (x, y) = (range(node.inputs[operand]), range(node.outputs[0]));
+        let name = format_ident!("{}_XY", names[index].to_ascii_uppercase());
+        Some((index, Union { name, x_start: x.start - y.start, bytes: y.start..x.end.max(y.end) }))
+    };
+    program.plan.overlaps.iter().enumerate().filter_map(union).collect()
 }
 
 /// Which kernel runs a layer on which target.

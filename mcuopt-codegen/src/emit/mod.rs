@@ -65,23 +65,32 @@ pub fn emit(program: &Program<'_>, visibility: &TokenStream) -> TokenStream {
 
 /// The memory map: where each tensor lies in the arena.
 fn slots(program: &Program<'_>, layers: &layers::Layers) -> TokenStream {
-    let slots = program.plan.offsets.iter().map(|(&id, &offset)| {
-        let name = &layers.slots[&id];
-        let ty = &program.graph.value(id).ty;
-        let (element, length, offset) = (element(ty.dtype), number(ty.len()), number(offset));
+    let slot = |name: &Ident, element: TokenStream, length: usize, offset: usize| {
+        let (length, offset) = (number(length), number(offset));
         quote!(pub(super) const #name: rt::Slot<#element, #length> = rt::Slot::at(#offset);)
+    };
+    let tensor = |id: &ValueId| {
+        let ty = &program.graph.value(*id).ty;
+        let offset = program.plan.offsets.get(id)?;
+        Some(slot(&layers.slots[id], element(ty.dtype), ty.len(), *offset))
+    };
+    let inputs = program.graph.inputs.iter().filter_map(tensor);
+    let slots = program.graph.nodes.iter().enumerate().flat_map(|(index, node)| {
+        let union = layers.unions.get(&index);
+        let union = union.map(|union| slot(&union.name, quote!(i8), union.bytes.len(), union.bytes.start));
+        let scratch = program.plan.scratch.get(&index);
+        let scratch = scratch.map(|bytes| slot(&layers.scratch[&index], quote!(u32), bytes.len() / 4, bytes.start));
+        [tensor(&node.outputs[0]), union, scratch]
     });
-    let scratch = program.plan.scratch.iter().map(|(index, scratch)| {
-        let (name, offset, words) = (&layers.scratch[index], number(scratch.start), number(scratch.len() / 4));
-        quote!(pub(super) const #name: rt::Slot<u32, #words> = rt::Slot::at(#offset);)
-    });
+    let slots = slots.flatten();
     quote! {
         /// The memory map: where each tensor starts in the arena. Tensors that are not needed at the same time share
-        /// memory.
+        /// memory. `_XY` is an output together with the operand that it is written over, `_SCRATCH` is what a layer
+        /// works in.
         mod slot {
             use super::rt;
+            #(#inputs)*
             #(#slots)*
-            #(#scratch)*
         }
     }
 }

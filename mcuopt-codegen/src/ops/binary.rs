@@ -7,7 +7,7 @@ use mcuopt_rt::v0 as rt;
 use ndarray::{ArrayD, IxDyn, Zip};
 
 use super::linear;
-use super::{Io, Kernel, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut};
+use super::{Io, Kernel, Lowered, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut};
 use crate::builder::Builder;
 use crate::call::{Call, struct_literals};
 use crate::error::Error;
@@ -268,16 +268,12 @@ fn swapped(geometry: &rt::Broadcast) -> rt::Broadcast {
     rt::Broadcast { shape: geometry.shape, a_strides: geometry.b_strides, b_strides: geometry.a_strides }
 }
 
-/// The operands that have as many elements as the result, and so could hold it; the second one only if the
-/// operation can be turned around.
-fn full_operands(geometry: &rt::Broadcast, commutes: bool) -> &'static [usize] {
-    let full = |strides: &[usize; 4]| (0..4).all(|axis| geometry.shape[axis] == 1 || strides[axis] != 0);
-    match (full(&geometry.a_strides), full(&geometry.b_strides) && commutes) {
-        (true, true) => &[0, 1],
-        (true, false) => &[0],
-        (false, true) => &[1],
-        (false, false) => &[],
-    }
+/// An operand that has as many elements as the result can hold it; the second one only if the operation can be turned
+/// around.
+fn overlap(geometry: &rt::Broadcast, operand: usize, commutes: bool) -> Overlap {
+    let strides = if operand == 0 { &geometry.a_strides } else { &geometry.b_strides };
+    let full = (0..4).all(|axis| geometry.shape[axis] == 1 || strides[axis] != 0);
+    if full && (operand == 0 || commutes) { Overlap::Same } else { Overlap::Never }
 }
 
 struct_literals! {
@@ -315,8 +311,8 @@ impl Routine for BinaryF32 {
         }
     }
 
-    fn in_place(&self) -> &'static [usize] {
-        full_operands(&self.geometry, matches!(self.kind, Kind::Add | Kind::Mul))
+    fn overlap(&self, operand: usize) -> Overlap {
+        overlap(&self.geometry, operand, matches!(self.kind, Kind::Add | Kind::Mul))
     }
 
     fn swapped(&self) -> Option<Kernel> {
@@ -342,8 +338,8 @@ impl Routine for AddS8 {
         rt::add_s8(&self.geometry, &self.params, i8s(x[0]), i8s(x[1]), i8s_mut(y));
     }
 
-    fn in_place(&self) -> &'static [usize] {
-        full_operands(&self.geometry, true)
+    fn overlap(&self, operand: usize) -> Overlap {
+        overlap(&self.geometry, operand, true)
     }
 
     fn swapped(&self) -> Option<Kernel> {
@@ -380,8 +376,8 @@ impl Routine for MulS8 {
         rt::mul_s8(&self.geometry, &self.requantize, self.multiplier, zero_points.0, zero_points.1, a, b, i8s_mut(y));
     }
 
-    fn in_place(&self) -> &'static [usize] {
-        full_operands(&self.geometry, true)
+    fn overlap(&self, operand: usize) -> Overlap {
+        overlap(&self.geometry, operand, true)
     }
 
     fn swapped(&self) -> Option<Kernel> {

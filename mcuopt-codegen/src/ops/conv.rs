@@ -7,7 +7,7 @@ use mcuopt_rt::v0 as rt;
 
 use super::linear::{self, Linear};
 use super::window::{self, Direction};
-use super::{Io, Lowered, Operator, Routine, f32s, f32s_mut, i8s, i8s_mut, result};
+use super::{Io, Lowered, Operator, Overlap, Routine, f32s, f32s_mut, i8s, i8s_mut, result};
 use crate::builder::Builder;
 use crate::call::{Call, Data, Literal as _, struct_literals};
 use crate::error::Error;
@@ -305,6 +305,10 @@ impl Routine for ConvS8 {
         rt::conv2d_s8(&self.geometry, requantize, self.pad_value, weights, bias, multipliers, i8s(x[0]), i8s_mut(y));
     }
 
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Ahead(self.geometry.distance())
+    }
+
     fn macs(&self) -> u64 {
         macs(&self.geometry)
     }
@@ -336,6 +340,10 @@ impl Routine for DepthwiseS8 {
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
         let Linear { weights, bias, multipliers, requantize } = &self.linear;
         rt::depthwise_s8(&self.geometry, requantize, self.pad_value, weights, bias, multipliers, i8s(x[0]), i8s_mut(y));
+    }
+
+    fn overlap(&self, _: usize) -> Overlap {
+        if rt::DepthwiseS8::works_in_place(&self.geometry) { Overlap::Same } else { Overlap::Never }
     }
 
     fn macs(&self) -> u64 {

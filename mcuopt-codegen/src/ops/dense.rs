@@ -6,7 +6,7 @@
 use mcuopt_rt::v0 as rt;
 
 use super::linear::{self, Linear};
-use super::{Io, Lowered, Operator, Routine, binary, f32s, f32s_mut, i8s, i8s_mut, matmul, result, window};
+use super::{Io, Lowered, Operator, Overlap, Routine, binary, f32s, f32s_mut, i8s, i8s_mut, matmul, result, window};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;
@@ -188,6 +188,14 @@ impl Routine for DenseS8 {
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
         let Linear { weights, bias, multipliers, requantize } = &self.linear;
         rt::dense_s8(&self.geometry, requantize, weights, bias, multipliers, i8s(x[0]), i8s_mut(y));
+    }
+
+    fn overlap(&self, _: usize) -> Overlap {
+        // A single row is read from end to end for each output.
+        match self.geometry.rows {
+            1 => Overlap::Never,
+            rows => Overlap::Ahead(self.geometry.outputs.saturating_sub(self.geometry.inputs) * rows.saturating_sub(1)),
+        }
     }
 
     fn macs(&self) -> u64 {

@@ -104,10 +104,10 @@ pub trait Routine {
         0
     }
 
-    /// The operands whose memory the output may take. For the first one the emitted call is the kernel's
-    /// `_in_place` twin; for the second one that of [`swapped`](Self::swapped).
-    fn in_place(&self) -> &'static [usize] {
-        &[]
+    /// How the output may lie over an operand if nothing else reads that any more. If it is not the first one,
+    /// the emitted call is that of [`swapped`](Self::swapped).
+    fn overlap(&self, _operand: usize) -> Overlap {
+        Overlap::Never
     }
 
     /// The kernel that mcuopt-rt chooses for a target, where it has a choice.
@@ -156,9 +156,11 @@ impl Layer {
 pub enum Overlap {
     /// Not at all.
     Never,
-    /// Starting where the operand starts; the emitted call is the function's `_in_place` twin.
+    /// Starting where the operand starts, and no longer; the emitted call is the function's `_in_place` twin, which
+    /// may use all of the operand's memory.
     Same,
-    /// Starting at least so many bytes before the operand; the emitted call is the function's `_overlapping` twin.
+    /// Starting at least so many bytes before the operand; the emitted call is the function's `_overlapping` twin,
+    /// which may use all of both tensors' memory.
     Ahead(usize),
 }
 

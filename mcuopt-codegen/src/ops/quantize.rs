@@ -7,7 +7,7 @@
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result};
+use super::{Io, Lowered, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result};
 use crate::builder::Builder;
 use crate::call::{Call, struct_literals};
 use crate::error::Error;
@@ -265,7 +265,7 @@ impl Routine for Requantize {
         rt::requantize_s8(&self.requantize, self.multiplier, self.input_zero_point, i8s(x[0]), i8s_mut(y));
     }
 
-    fn in_place(&self) -> &'static [usize] {
-        &[0]
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Same
     }
 }

@@ -5,7 +5,7 @@
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
+use super::{Io, Lowered, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;
@@ -129,8 +129,8 @@ impl Routine for SoftmaxF32 {
         }
     }
 
-    fn in_place(&self) -> &'static [usize] {
-        &[0]
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Same
     }
 }
 
@@ -154,8 +154,8 @@ impl Routine for SoftmaxS8 {
         rt::softmax_s8(&self.rows, &self.params, &self.exp, i8s(x[0]), i8s_mut(y));
     }
 
-    fn in_place(&self) -> &'static [usize] {
-        &[0]
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Same
     }
 }
 
@@ -179,7 +179,7 @@ impl Routine for LogSoftmaxS8 {
         rt::log_softmax_s8(&self.rows, &self.params, &self.exp, i8s(x[0]), i8s_mut(y));
     }
 
-    fn in_place(&self) -> &'static [usize] {
-        &[0]
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Same
     }
 }

@@ -6,7 +6,7 @@ use mcuopt_rt::v0 as rt;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{Io, Lowered, Op, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
+use super::{Io, Lowered, Op, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
 use crate::builder::Builder;
 use crate::call::{Call, Data, Literal};
 use crate::error::Error;
@@ -156,8 +156,8 @@ impl Routine for UnaryF32 {
         rt::unary_f32(&self.function, f32s(x[0]), f32s_mut(y));
     }
 
-    fn in_place(&self) -> &'static [usize] {
-        &[0]
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Same
     }
 }
 
@@ -179,7 +179,7 @@ impl Routine for LutS8 {
         rt::lut_s8(&table, i8s(x[0]), i8s_mut(y));
     }
 
-    fn in_place(&self) -> &'static [usize] {
-        &[0]
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Same
     }
 }

@@ -1,11 +1,17 @@
-//! Where each tensor lies in the arena.
+//! In which order the layers run, and where each tensor lies in the arena.
 //!
-//! The layers run in the graph's order, so each tensor lives from the layer that makes it to the last one that reads
-//! it. Tensors whose lives overlap must not overlap in memory, except that a layer may write its result over an
-//! operand that nothing reads afterwards. Offsets come from best-fit placement in several orders, of which the
-//! smallest arena wins; see Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020.
+//! Each tensor lives from the layer that makes it to the last one that reads it. Tensors whose lives meet must not
+//! overlap in memory, except that a layer may write its result over an operand that nothing reads afterwards, as far as
+//! its kernel allows ([`Overlap`]). A layer's work memory lives as long as the layer runs.
+//!
+//! [`schedule`] chooses the order, [`plan`] the places: which overlaps to use ([`arrange`]), then offsets ([`place`]).
+//! Small networks get an optimal placement in most cases; that the lower bound is reached proves it. What the searches
+//! may take is counted in steps, not in time, so that the same network has the same plan on any machine.
 
+mod arrange;
+mod needs;
 mod place;
+mod schedule;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -13,11 +19,19 @@ use std::ops::Range;
 
 use crate::error::Error;
 use crate::graph::{Graph, ValueId};
-use crate::ops::Layer;
-use place::Buffer;
+use crate::ops::{Layer, Overlap};
+use arrange::{Arrangement, Sequence};
+use needs::Needs;
+use place::Placement;
 
 /// Every tensor starts at a multiple of so many bytes.
 pub const ALIGNMENT: usize = 4;
+
+/// What the choice of overlaps may cost: packings times the square of the number of blocks.
+const CHOICE_WORK: usize = 1_000_000;
+
+/// What the search for a placement may cost: steps times the square of the number of blocks.
+const SEARCH_WORK: usize = 4_000_000;
 
 /// The memory plan of a lowered graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,100 +40,104 @@ pub struct Plan {
     pub arena_bytes: usize,
     /// Byte offset of each tensor that lies in the arena: inputs (unless borrowed) and all layers' outputs.
     pub offsets: BTreeMap<ValueId, usize>,
-    /// For each layer, the operand whose memory the output takes.
-    pub in_place: Vec<Option<usize>>,
+    /// For each layer, the operand whose memory the output shares.
+    pub overlaps: Vec<Option<Overlapping>>,
     /// For each layer that needs work memory, the bytes of the arena that it has while it runs.
     pub scratch: BTreeMap<usize, Range<usize>>,
+}
+
+impl Plan {
+    /// Bytes of the arena that a layer works on: its operands, its output and its work memory.
+    pub fn layer_bytes(&self, graph: &Graph<Layer>, index: usize) -> usize {
+        let node = &graph.nodes[index];
+        let tensor = |id: &ValueId| self.offsets.get(id).map(|start| *start..*start + graph.value(*id).ty.bytes());
+        let tensors = node.inputs.iter().chain(&node.outputs).filter_map(tensor);
+        let mut ranges: Vec<Range<usize>> = tensors.chain(self.scratch.get(&index).cloned()).collect();
+        ranges.sort_by_key(|range| range.start);
+        let mut end = 0;
+        let new_bytes = |range: &Range<usize>| {
+            let new = range.end.saturating_sub(range.start.max(end));
+            end = end.max(range.end);
+            new
+        };
+        ranges.iter().map(new_bytes).sum()
+    }
+}
+
+/// A layer's output lies over one of its operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlapping {
+    /// The operand's position.
+    pub operand: usize,
+    /// What the kernel asks for.
+    pub how: Overlap,
 }
 
 /// The layers between which a tensor must keep its memory: `first` writes it, `last` reads it for the last time.
 /// Layer numbers count from 1; 0 is the caller before the first layer, and outputs live past the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
-    /// When it is written.
-    pub first: usize,
-    /// When it is last read.
-    pub last: usize,
+struct Life {
+    first: usize,
+    last: usize,
+}
+
+/// Puts the layers into the order that needs the least memory, as far as the graph leaves it free.
+pub fn schedule(graph: &mut Graph<Layer>, borrowed_inputs: bool) -> Result<(), Error> {
+    let needs = Needs::new(graph, borrowed_inputs);
+    let places = schedule::orders(&needs).into_iter().map(|order| {
+        let sequence = Sequence::new(&needs, order);
+        let bytes = best(&sequence).1.bytes;
+        (bytes, sequence.order)
+    });
+    // The graph's own order comes first, and stays if no other one is better.
+    if let Some((_, order)) = places.min_by_key(|(bytes, _)| *bytes) {
+        graph.nodes = order.iter().map(|index| graph.nodes[*index].clone()).collect();
+    }
+    graph.verify()
 }
 
 /// Plans the arena; with `borrowed_inputs` the inputs stay outside.
 pub fn plan(graph: &Graph<Layer>, borrowed_inputs: bool) -> Result<Plan, Error> {
-    let lives = lives(graph);
-    let in_place = choose_in_place(graph, &lives, borrowed_inputs);
-    // Tensors that share memory form one buffer.
-    let mut buffers: Vec<Buffer> = Vec::new();
-    let mut buffer_of: BTreeMap<ValueId, usize> = BTreeMap::new();
-    for (&id, &life) in &lives {
-        if borrowed_inputs && graph.inputs.contains(&id) {
-            continue;
-        }
-        let bytes = graph.value(id).ty.bytes().next_multiple_of(ALIGNMENT);
-        let node = life.first.checked_sub(1).map(|index| (&graph.nodes[index], in_place[index]));
-        let shared = node.and_then(|(node, in_place)| in_place.map(|operand| buffer_of[&node.inputs[operand]]));
-        let buffer = shared.unwrap_or_else(|| {
-            buffers.push(Buffer { bytes, life });
-            buffers.len() - 1
-        });
-        buffers[buffer].bytes = buffers[buffer].bytes.max(bytes);
-        buffers[buffer].life.last = buffers[buffer].life.last.max(life.last);
-        buffer_of.insert(id, buffer);
-    }
-    let mut scratch_buffers = BTreeMap::new();
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let bytes = node.op.scratch_bytes().next_multiple_of(ALIGNMENT);
-        if bytes > 0 {
-            scratch_buffers.insert(index, buffers.len());
-            buffers.push(Buffer { bytes, life: Life { first: index + 1, last: index + 1 } });
-        }
-    }
-    let (offsets, arena_bytes) = place::place(&buffers);
-    let scratch = |buffer: usize| offsets[buffer]..offsets[buffer] + buffers[buffer].bytes;
-    let plan = Plan {
-        arena_bytes,
-        offsets: buffer_of.into_iter().map(|(id, buffer)| (id, offsets[buffer])).collect(),
-        in_place,
-        scratch: scratch_buffers.into_iter().map(|(index, buffer)| (index, scratch(buffer))).collect(),
-    };
+    let needs = Needs::new(graph, borrowed_inputs);
+    let sequence = Sequence::new(&needs, (0..graph.nodes.len()).collect());
+    let (arrangement, placement) = best(&sequence);
+    let plan = sequence.plan(graph, &arrangement, &placement);
     verify::verify(graph, &plan, borrowed_inputs)?;
     Ok(plan)
 }
 
-/// The life of each tensor that is not a constant. Ids ascend with the layers that make them, as lowering adds them.
-pub fn lives(graph: &Graph<Layer>) -> BTreeMap<ValueId, Life> {
-    let mut lives: BTreeMap<ValueId, Life> = BTreeMap::new();
-    for id in &graph.inputs {
-        lives.insert(*id, Life { first: 0, last: 0 });
-    }
-    for (index, node) in graph.nodes.iter().enumerate() {
-        for input in &node.inputs {
-            if let Some(life) = lives.get_mut(input) {
-                life.last = index + 1;
+/// The best overlaps and places that were found for an order of the layers.
+fn best(sequence: &Sequence<'_>) -> (Arrangement, Placement) {
+    let bound = sequence.lower_bound() as i64;
+    let mut choice = sequence.first_choice();
+    let mut arrangement = sequence.arrange(&choice);
+    let mut placement = place::place(&arrangement.blocks);
+    let size = arrangement.blocks.bytes.len().max(1).pow(2);
+    let mut packings = CHOICE_WORK / size;
+    // One layer after the other gets another overlap, or none, while that helps.
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for position in 0..choice.len() {
+            let possible = sequence.overlaps(position).len();
+            for other in (0..possible).map(Some).chain([None]).filter(|_| possible > 0) {
+                if packings == 0 || placement.bytes <= bound {
+                    break;
+                }
+                packings -= 1;
+                let before = std::mem::replace(&mut choice[position], other);
+                let tried = sequence.arrange(&choice);
+                let tried_placement = place::place(&tried.blocks);
+                if tried_placement.bytes < placement.bytes {
+                    (arrangement, placement, changed) = (tried, tried_placement, true);
+                } else {
+                    choice[position] = before;
+                }
             }
         }
-        for output in &node.outputs {
-            lives.insert(*output, Life { first: index + 1, last: index + 1 });
-        }
     }
-    for output in &graph.outputs {
-        if let Some(life) = lives.get_mut(output) {
-            life.last = graph.nodes.len() + 1;
-        }
+    if placement.bytes > bound {
+        placement = place::search(&arrangement.blocks, placement, SEARCH_WORK / size);
     }
-    lives
+    (arrangement, placement)
 }
 
-/// For each layer, the first operand that it may overwrite and that nobody needs any more.
-fn choose_in_place(graph: &Graph<Layer>, lives: &BTreeMap<ValueId, Life>, borrowed_inputs: bool) -> Vec<Option<usize>> {
-    let choose = |(index, node): (usize, &crate::graph::Node<Layer>)| {
-        let output = &graph.value(node.outputs[0]).ty;
-        node.op.kernel.in_place().iter().copied().find(|&operand| {
-            let id = node.inputs[operand];
-            let dies = lives.get(&id).is_some_and(|life| life.last == index + 1);
-            let twice = node.inputs.iter().filter(|other| **other == id).count() > 1;
-            let foreign = borrowed_inputs && graph.inputs.contains(&id);
-            let input = &graph.value(id).ty;
-            dies && !twice && !foreign && input.dtype == output.dtype && input.len() == output.len()
-        })
-    };
-    graph.nodes.iter().enumerate().map(choose).collect()
-}

@@ -1,108 +1,216 @@
-//! Offsets for buffers with lives.
+//! Offsets for blocks of memory of which some must keep a distance.
+//!
+//! Every pair of blocks that are needed at the same time has two distances: how far the second must start above the
+//! first, if it does not start below it, and the other way around. Without overlaps the distance is the size of the
+//! lower block.
+//!
+//! In an arrangement in which no block can move down, each block starts at 0 or at its distance above another. So
+//! putting the blocks, in the order of their offsets, each at its lowest place gives the arrangement back: one of the
+//! orders of placement gives the smallest arena. A search through the orders, cut off by bounds, finds it where there
+//! are not too many blocks; where there are, what counts is the best of some good orders.
 
-use super::Life;
+use std::cmp::Reverse;
 
-/// A piece of memory that is needed for some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Buffer {
-    /// Its size, a multiple of the alignment.
-    pub(super) bytes: usize,
-    /// When it is needed.
-    pub(super) life: Life,
+/// What is to be placed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blocks {
+    /// The size of each.
+    pub(super) bytes: Vec<i64>,
+    /// `distances[a][b]`: how far `b` must start above `a`, unless it keeps `distances[b][a]` below it. `None` for both
+    /// if they are not needed at the same time. At most the size of `a`, and not negative.
+    pub(super) distances: Vec<Vec<Option<i64>>>,
+    /// What is needed at the same time.
+    pub(super) moments: Vec<Moment>,
 }
 
-impl Buffer {
-    fn meets(&self, other: &Buffer) -> bool {
-        self.life.first <= other.life.last && other.life.first <= self.life.last
+/// The blocks that are needed at some time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Moment {
+    /// Each with the bytes of it that are needed.
+    pub(super) blocks: Vec<(usize, i64)>,
+    /// Two of them that together may take so much less than their sum.
+    pub(super) saving: Option<(usize, usize, i64)>,
+}
+
+/// Where the blocks lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Placement {
+    pub(super) offsets: Vec<i64>,
+    /// End of the last one.
+    pub(super) bytes: i64,
+}
+
+/// The best placement that some orders give.
+pub(super) fn place(blocks: &Blocks) -> Placement {
+    let life = |block: &usize| blocks.moments.iter().filter(|moment| moment.has(*block)).count();
+    // The most that is needed while the block is.
+    let crowd = |block: &usize| blocks.moments.iter().filter(|m| m.has(*block)).map(Moment::bytes).max();
+    let as_given: Vec<usize> = (0..blocks.bytes.len()).collect();
+    let mut orders = vec![as_given; 5];
+    orders[1].reverse();
+    orders[2].sort_by_cached_key(|block| Reverse((blocks.bytes[*block], life(block))));
+    orders[3].sort_by_cached_key(|block| Reverse((life(block), blocks.bytes[*block])));
+    orders[4].sort_by_cached_key(|block| Reverse((crowd(block), blocks.bytes[*block])));
+    let mirrored = blocks.mirrored();
+    let from_both_ends = orders.iter().flat_map(|order| {
+        let from_top = mirrored.first_fit(order);
+        let offset = |block: usize| from_top.bytes - from_top.offsets[block] - blocks.bytes[block];
+        let from_top = Placement { offsets: (0..blocks.bytes.len()).map(offset).collect(), bytes: from_top.bytes };
+        [blocks.first_fit(order), from_top]
+    });
+    let best = from_both_ends.min_by_key(|placement| placement.bytes);
+    best.unwrap_or(Placement { offsets: Vec::new(), bytes: 0 })
+}
+
+/// A better placement than `known`, if the search finds one within so many steps.
+pub(super) fn search(blocks: &Blocks, known: Placement, steps: usize) -> Placement {
+    let mut search = Search { blocks, bound: blocks.lower_bound(), best: known, steps };
+    let start = State {
+        offsets: vec![None; blocks.bytes.len()],
+        lowest: vec![0; blocks.bytes.len()],
+        last: None,
+        missing: blocks.bytes.len(),
+    };
+    search.extend(&start);
+    search.best
+}
+
+impl Moment {
+    fn has(&self, block: usize) -> bool {
+        self.blocks.iter().any(|(other, _)| *other == block)
+    }
+
+    fn bytes(&self) -> i64 {
+        self.blocks.iter().map(|(_, bytes)| bytes).sum::<i64>() - self.saving.map_or(0, |(_, _, saving)| saving)
     }
 }
 
-/// The offset of each buffer, and the size of the arena: the best of several orders of placement.
-pub(super) fn place(buffers: &[Buffer]) -> (Vec<usize>, usize) {
-    let duration = |index: &usize| buffers[*index].life.last - buffers[*index].life.first;
-    let mut orders: Vec<Vec<usize>> = vec![(0..buffers.len()).collect(); 3];
-    // Largest first; longest-lived first; then as they come up.
-    orders[0].sort_by_key(|index| std::cmp::Reverse((buffers[*index].bytes, duration(index))));
-    orders[1].sort_by_key(|index| std::cmp::Reverse((duration(index), buffers[*index].bytes)));
-    let placements = orders.iter().map(|order| place_in_order(buffers, order));
-    placements.min_by_key(|(_, bytes)| *bytes).unwrap_or_default()
-}
+impl Blocks {
+    /// The least that any placement takes: what is needed at once.
+    pub(super) fn lower_bound(&self) -> i64 {
+        self.moments.iter().map(Moment::bytes).max().unwrap_or(0)
+    }
 
-/// Puts each buffer into the tightest gap between those placed before it that live at the same time, or behind them.
-fn place_in_order(buffers: &[Buffer], order: &[usize]) -> (Vec<usize>, usize) {
-    let mut offsets = vec![0; buffers.len()];
-    let mut placed: Vec<usize> = Vec::new();
-    let mut arena = 0;
-    for &index in order {
-        let buffer = &buffers[index];
-        let mut neighbours: Vec<(usize, usize)> = placed
-            .iter()
-            .filter(|&&other| buffers[other].meets(buffer))
-            .map(|&other| (offsets[other], offsets[other] + buffers[other].bytes))
-            .collect();
-        neighbours.sort_unstable();
-        let mut end = 0;
-        let mut best: Option<(usize, usize)> = None;
-        for (start, stop) in neighbours {
-            let fits = start.checked_sub(end).filter(|gap| *gap >= buffer.bytes);
-            if let Some(gap) = fits.filter(|gap| best.is_none_or(|(smallest, _)| *gap < smallest)) {
-                best = Some((gap, end));
-            }
-            end = end.max(stop);
+    /// The same blocks upside down.
+    fn mirrored(&self) -> Self {
+        let count = self.bytes.len();
+        let distance = |b: usize, a: usize| self.distances[a][b].map(|d| d + self.bytes[b] - self.bytes[a]);
+        let distances = (0..count).map(|b| (0..count).map(|a| distance(b, a)).collect()).collect();
+        Self { bytes: self.bytes.clone(), distances, moments: Vec::new() }
+    }
+
+    /// Puts each block at the lowest place that those before it leave.
+    fn first_fit(&self, order: &[usize]) -> Placement {
+        let mut offsets = vec![None; self.bytes.len()];
+        for &block in order {
+            offsets[block] = Some(self.lowest(block, 0, &offsets));
         }
-        offsets[index] = best.map_or(end, |(_, offset)| offset);
-        arena = arena.max(offsets[index] + buffer.bytes);
-        placed.push(index);
-    }
-    (offsets, arena)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn buffer(bytes: usize, first: usize, last: usize) -> Buffer {
-        Buffer { bytes, life: Life { first, last } }
+        let offsets: Vec<i64> = offsets.into_iter().map(Option::unwrap_or_default).collect();
+        let bytes = offsets.iter().zip(&self.bytes).map(|(offset, bytes)| offset + bytes).max().unwrap_or(0);
+        Placement { offsets, bytes }
     }
 
-    #[test]
-    fn a_chain_needs_the_largest_neighbours_only() {
-        let chain = [buffer(100, 0, 1), buffer(400, 1, 2), buffer(200, 2, 3), buffer(40, 3, 4)];
-        assert_eq!(place(&chain).1, 600);
-    }
-
-    #[test]
-    fn a_gap_is_filled_before_the_arena_grows() {
-        let buffers = [buffer(64, 0, 4), buffer(32, 0, 1), buffer(64, 1, 4), buffer(32, 2, 4)];
-        assert_eq!(place(&buffers).1, 160);
-    }
-
-    #[test]
-    fn random_buffers_never_meet_and_the_arena_is_no_larger_than_their_sum() {
-        let mut state = 0x2545_f491_4f6c_dd1du64;
-        let mut random = |limit: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % limit as u64) as usize
-        };
-        for _ in 0..200 {
-            let buffers: Vec<Buffer> = (0..random(20) + 1)
-                .map(|_| {
-                    let first = random(12);
-                    buffer(4 * (random(50) + 1), first, first + random(6))
-                })
-                .collect();
-            let (offsets, arena) = place(&buffers);
-            for a in 0..buffers.len() {
-                assert!(offsets[a] + buffers[a].bytes <= arena);
-                for b in 0..a {
-                    let apart =
-                        offsets[a] + buffers[a].bytes <= offsets[b] || offsets[b] + buffers[b].bytes <= offsets[a];
-                    assert!(apart || !buffers[a].meets(&buffers[b]), "{buffers:?} {offsets:?}");
+    /// The lowest place for a block, not below `start`, among those that have one.
+    fn lowest(&self, block: usize, mut start: i64, offsets: &[Option<i64>]) -> i64 {
+        loop {
+            let before = start;
+            for (other, offset) in offsets.iter().enumerate() {
+                let (Some(offset), Some(above)) = (offset, self.distances[other][block]) else { continue };
+                let below = self.distances[block][other].unwrap_or(0);
+                if start < offset + above && offset - start < below {
+                    start = offset + above;
                 }
             }
-            assert!(arena <= buffers.iter().map(|buffer| buffer.bytes).sum());
+            if start == before {
+                return start;
+            }
         }
+    }
+}
+
+/// A search in depth through the orders of placement by offset.
+struct Search<'a> {
+    blocks: &'a Blocks,
+    /// No placement is smaller.
+    bound: i64,
+    best: Placement,
+    /// How many more states may be looked at.
+    steps: usize,
+}
+
+/// Some blocks have a place; the others come at or above the last one's.
+#[derive(Clone)]
+struct State {
+    offsets: Vec<Option<i64>>,
+    /// Where each of the others could lie.
+    lowest: Vec<i64>,
+    last: Option<usize>,
+    missing: usize,
+}
+
+impl Search<'_> {
+    fn extend(&mut self, state: &State) {
+        if state.missing == 0 {
+            let offsets: Vec<i64> = state.offsets.iter().copied().map(Option::unwrap_or_default).collect();
+            let bytes = offsets.iter().zip(&self.blocks.bytes).map(|(offset, bytes)| offset + bytes).max();
+            self.best = Placement { offsets, bytes: bytes.unwrap_or(0) };
+            return;
+        }
+        for block in self.candidates(state) {
+            if self.steps == 0 || self.best.bytes <= self.bound {
+                return;
+            }
+            self.steps -= 1;
+            let next = self.put(state, block);
+            if self.least(&next) < self.best.bytes {
+                self.extend(&next);
+            }
+        }
+    }
+
+    /// The blocks that may come next, the most promising first.
+    fn candidates(&self, state: &State) -> Vec<usize> {
+        let bytes = &self.blocks.bytes;
+        let floor = state.last.and_then(|last| state.offsets[last]).unwrap_or(0);
+        let missing = || (0..bytes.len()).filter(|block| state.offsets[*block].is_none());
+        let fits = |block: &usize| {
+            let lowest = state.lowest[*block];
+            // Above what another one could still take as a whole: that one could then move down there.
+            let leaves_a_gap = missing().any(|other| other != *block && state.lowest[other] + bytes[other] <= lowest);
+            // Blocks that are indifferent to each other come in the order of their numbers.
+            let exchanged = lowest == floor
+                && state.last.is_some_and(|last| self.blocks.distances[last][*block].is_none() && *block < last);
+            lowest >= floor && !leaves_a_gap && !exchanged
+        };
+        let mut candidates: Vec<usize> = missing().filter(fits).collect();
+        candidates.sort_by_key(|block| (state.lowest[*block], Reverse(bytes[*block])));
+        candidates
+    }
+
+    fn put(&self, state: &State, block: usize) -> State {
+        let mut next = state.clone();
+        next.offsets[block] = Some(state.lowest[block]);
+        next.last = Some(block);
+        next.missing -= 1;
+        for other in 0..next.offsets.len() {
+            if next.offsets[other].is_none() && self.blocks.distances[block][other].is_some() {
+                next.lowest[other] = self.blocks.lowest(other, state.lowest[other], &next.offsets);
+            }
+        }
+        next
+    }
+
+    /// The least that the whole can take from here on.
+    fn least(&self, state: &State) -> i64 {
+        let floor = state.last.and_then(|last| state.offsets[last]).unwrap_or(0);
+        let start = |block: usize| state.offsets[block].unwrap_or(state.lowest[block].max(floor));
+        let ends = self.blocks.bytes.iter().enumerate().map(|(block, bytes)| start(block) + bytes);
+        let moment = |moment: &Moment| {
+            let missing = || moment.blocks.iter().filter(|(block, _)| state.offsets[*block].is_none());
+            let first = missing().map(|(block, _)| start(*block)).min().unwrap_or(0);
+            let saving = moment.saving.filter(|(a, b, _)| [a, b].iter().all(|block| state.offsets[**block].is_none()));
+            first + missing().map(|(_, bytes)| bytes).sum::<i64>() - saving.map_or(0, |(_, _, saving)| saving)
+        };
+        ends.chain(self.blocks.moments.iter().map(moment)).max().unwrap_or(0)
     }
 }

@@ -1,54 +1,160 @@
 //! A check of the plan that shares nothing with the planner: it plays the layers and watches every byte.
 
-use super::Plan;
-use crate::error::Error;
-use crate::graph::{Graph, ValueId};
-use crate::ops::Layer;
+use std::ops::Range;
 
-/// Fails if a layer would read bytes that another tensor's have overwritten, or reaches outside the arena.
+use super::{Overlapping, Plan};
+use crate::error::Error;
+use crate::graph::{Graph, Node, ValueId};
+use crate::ops::{Kernel, Layer, Overlap};
+use mcuopt_rt::v0::Conv2d;
+
+/// Fails if a layer would read bytes that another tensor's or its own work have overwritten, or reaches outside the
+/// arena.
 pub(super) fn verify(graph: &Graph<Layer>, plan: &Plan, borrowed_inputs: bool) -> Result<(), Error> {
-    // Whose element each byte of the arena holds at the moment.
-    let mut owner: Vec<Option<ValueId>> = vec![None; plan.arena_bytes];
-    let write = |owner: &mut Vec<Option<ValueId>>, id: ValueId| match bytes_of(graph, plan, id) {
-        Some(range) if range.end <= plan.arena_bytes => {
-            owner[range].fill(Some(id));
-            Ok(())
-        }
-        _ => Err(Error::bug(format!("`{}` has no place in the arena", graph.value(id).name))),
-    };
-    let read = |owner: &[Option<ValueId>], id: ValueId, reader: &str| {
-        let outside = graph.value(id).constant.is_some() || (borrowed_inputs && graph.inputs.contains(&id));
-        let intact = || bytes_of(graph, plan, id).is_some_and(|range| owner[range].iter().all(|o| *o == Some(id)));
-        if outside || intact() {
-            return Ok(());
-        }
-        Err(Error::bug(format!("the plan overwrites `{}` before {reader} reads it", graph.value(id).name)))
-    };
+    let mut arena = Arena { graph, plan, borrowed_inputs, owner: vec![None; plan.arena_bytes] };
     if !borrowed_inputs {
-        graph.inputs.iter().try_for_each(|id| write(&mut owner, *id))?;
+        graph.inputs.iter().try_for_each(|id| arena.write(*id))?;
     }
     for (index, node) in graph.nodes.iter().enumerate() {
-        for input in &node.inputs {
-            read(&owner, *input, &format!("`{}`", node.name))?;
-        }
-        for output in &node.outputs {
-            // While a layer runs, what it writes must not lie over what it reads, unless it works in place.
-            for (operand, input) in node.inputs.iter().enumerate() {
-                let apart = match (bytes_of(graph, plan, *input), bytes_of(graph, plan, *output)) {
-                    (Some(input), Some(output)) => input.end <= output.start || output.end <= input.start,
-                    _ => true,
-                };
-                if !apart && plan.in_place[index] != Some(operand) {
-                    return Err(Error::bug(format!("`{}` would overwrite its own operand", node.name)));
-                }
-            }
-            write(&mut owner, *output)?;
-        }
+        arena.play(index, node).map_err(|error| error.at_node(&node.name, node.op.operator))?;
     }
-    graph.outputs.iter().try_for_each(|id| read(&owner, *id, "the caller"))
+    graph.outputs.iter().try_for_each(|id| arena.read(*id))
 }
 
-fn bytes_of(graph: &Graph<Layer>, plan: &Plan, id: ValueId) -> Option<std::ops::Range<usize>> {
-    let offset = *plan.offsets.get(&id)?;
-    Some(offset..offset + graph.value(id).ty.bytes())
+/// The arena's bytes while the layers run.
+struct Arena<'a> {
+    graph: &'a Graph<Layer>,
+    plan: &'a Plan,
+    borrowed_inputs: bool,
+    /// Whose element each byte holds at the moment.
+    owner: Vec<Option<ValueId>>,
+}
+
+impl Arena<'_> {
+    fn play(&mut self, index: usize, node: &Node<Layer>) -> Result<(), Error> {
+        node.inputs.iter().try_for_each(|id| self.read(*id))?;
+        let output = node.outputs[0];
+        let place = self.range(output)?;
+        let overlapping = self.plan.overlaps.get(index).copied().flatten();
+        for (operand, &input) in node.inputs.iter().enumerate() {
+            if self.is_outside(input) {
+                continue;
+            }
+            let x = self.range(input)?;
+            let shares = overlapping.filter(|overlapping| overlapping.operand == operand);
+            match shares {
+                Some(Overlapping { how, .. }) => {
+                    check_overlap(node, operand, how, &x, &place)?;
+                    // Its kernel may do with the operand's memory what it likes.
+                    self.owner[x].fill(None);
+                }
+                None if apart(&x, &place) => {}
+                None => return Err(Error::bug("it would overwrite its own operand")),
+            }
+        }
+        let scratch = self.plan.scratch.get(&index).cloned().unwrap_or_default();
+        if scratch.len() < node.op.scratch_bytes() || scratch.end > self.plan.arena_bytes {
+            return Err(Error::bug("it has too little work memory"));
+        }
+        let used = node.inputs.iter().filter(|id| !self.is_outside(**id)).chain([&output]);
+        for id in used {
+            if !scratch.is_empty() && !apart(&scratch, &self.range(*id)?) {
+                return Err(Error::bug("its work memory lies over what it reads or writes"));
+            }
+        }
+        self.owner[scratch].fill(None);
+        self.write(output)
+    }
+
+    /// The tensor is there, and whole.
+    fn read(&self, id: ValueId) -> Result<(), Error> {
+        if self.is_outside(id) || self.owner[self.range(id)?].iter().all(|owner| *owner == Some(id)) {
+            return Ok(());
+        }
+        Err(Error::bug(format!("the plan overwrites `{}` before it is read", self.graph.value(id).name)))
+    }
+
+    fn write(&mut self, id: ValueId) -> Result<(), Error> {
+        let range = self.range(id)?;
+        self.owner[range].fill(Some(id));
+        Ok(())
+    }
+
+    fn is_outside(&self, id: ValueId) -> bool {
+        self.graph.value(id).constant.is_some() || (self.borrowed_inputs && self.graph.inputs.contains(&id))
+    }
+
+    fn range(&self, id: ValueId) -> Result<Range<usize>, Error> {
+        let value = self.graph.value(id);
+        let range = self.plan.offsets.get(&id).map(|offset| *offset..offset + value.ty.bytes());
+        let inside = range.filter(|range| range.end <= self.plan.arena_bytes);
+        inside.ok_or_else(|| Error::bug(format!("`{}` has no place in the arena", value.name)))
+    }
+}
+
+fn apart(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.end <= b.start || b.end <= a.start
+}
+
+/// The layer's kernel reads operand `x` before its output `y` has overwritten it.
+fn check_overlap(
+    node: &Node<Layer>,
+    operand: usize,
+    how: Overlap,
+    x: &Range<usize>,
+    y: &Range<usize>,
+) -> Result<(), Error> {
+    let twice = node.inputs.iter().filter(|id| **id == node.inputs[operand]).count() > 1;
+    let safe = match how {
+        Overlap::Never => false,
+        Overlap::Same => {
+            node.op.kernel.overlap(operand) == Overlap::Same && x.start == y.start && y.end <= x.end
+        }
+        Overlap::Ahead(_) => match convolution(&node.op.kernel) {
+            Some(geometry) => y.start <= x.start && keeps_ahead(&geometry, x.start - y.start),
+            None => false,
+        },
+    };
+    if safe && !twice { Ok(()) } else { Err(Error::bug("its output overwrites its operand too early")) }
+}
+
+/// The kernels with an `_overlapping` twin, as convolutions.
+fn convolution(kernel: &Kernel) -> Option<Conv2d> {
+    match kernel {
+        Kernel::ConvS8(conv) => Some(conv.geometry),
+        Kernel::DenseS8(dense) => Some(Conv2d {
+            batch: dense.geometry.rows,
+            input: [1, 1, dense.geometry.inputs],
+            output: [1, 1, dense.geometry.outputs],
+            kernel: [1; 2],
+            stride: [1; 2],
+            pad: [0; 2],
+            dilation: [1; 2],
+            groups: 1,
+        }),
+        _ => None,
+    }
+}
+
+/// Plays a convolution whose input starts `start` elements behind its output: each pixel reads its window, then writes
+/// its channels. Fails if one reads what an earlier one has written.
+fn keeps_ahead(p: &Conv2d, start: usize) -> bool {
+    let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
+    let mut written = 0;
+    for image in 0..p.batch {
+        for (out_y, out_x) in (0..out_h).flat_map(|y| (0..out_w).map(move |x| (y, x))) {
+            for (tap_y, tap_x) in (0..p.kernel[0]).flat_map(|y| (0..p.kernel[1]).map(move |x| (y, x))) {
+                let row = (out_y * p.stride[0] + tap_y * p.dilation[0]).checked_sub(p.pad[0]);
+                let column = (out_x * p.stride[1] + tap_x * p.dilation[1]).checked_sub(p.pad[1]);
+                let (Some(row), Some(column)) = (row.filter(|row| *row < in_h), column.filter(|c| *c < in_w)) else {
+                    continue;
+                };
+                if start + ((image * in_h + row) * in_w + column) * in_c < written {
+                    return false;
+                }
+            }
+            written += out_c;
+        }
+    }
+    true
 }

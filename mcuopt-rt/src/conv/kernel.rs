@@ -85,6 +85,8 @@ impl ConvS8 {
     const fn scratch_words(&self) -> usize {
         let sizes = Sizes::new(&self.geometry);
         match self.body {
+            // A row of a dense layer never lies over its own inputs.
+            Body::Portable if self.dense && sizes.pixels == 1 => 0,
             // One pixel's outputs, where they may lie over its inputs.
             Body::Portable => self.geometry.output[2].div_ceil(4),
             Body::Dsp { .. } => sizes.lane_words + sizes.patch_words,

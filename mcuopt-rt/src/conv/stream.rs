@@ -70,8 +70,7 @@ impl Sizes {
             stream_words,
             group_words: filters.div_ceil(2) * stream_words,
             lane_words: if pixels >= TILE_PIXELS { p.groups * taps4 / 2 * TILE_PIXELS } else { 0 },
-            // Copies go by the word and end up to three bytes behind the last tap.
-            patch_words: if pixels == 1 && is_row(p) { 0 } else { p.groups * taps4 / 4 + 1 },
+            patch_words: if pixels == 1 && is_row(p) { 0 } else { p.groups * taps4 / 4 },
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The choice of a kernel for an int8 depthwise convolution.
 
-use super::depthwise_s8;
-use crate::arch::Arch;
+use super::planar::Planar;
+use super::{depthwise_s8, depthwise_s8_in_place, in_place, ring_rows};
+use crate::arch::{Arch, memory};
+use crate::conv::Operands;
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
 use crate::linear::{Choice, LinearS8, Prefer, plain};
+use crate::shared;
 use crate::weights::Aligned;
 
 /// An int8 depthwise convolution, with the kernel that was chosen for it.
@@ -15,52 +18,76 @@ pub struct DepthwiseS8 {
     geometry: Conv2d,
     requantize: Requantize,
     pad_value: i8,
+    prefer: Prefer,
     body: Body,
+    remark: &'static str,
 }
 
-/// The loops that compute it.
+/// The loops that compute a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Body {
-    /// [`depthwise_s8`], inlined into the layer.
+    /// [`depthwise_s8`].
     Portable,
-    /// [`depthwise_s8`], one copy for all layers.
-    PortableShared,
+    /// `arch::dsp::depthwise`.
+    Dsp {
+        planar: Planar,
+        /// With a left shift, or an output range of its own.
+        general: bool,
+    },
 }
 
 impl DepthwiseS8 {
     /// The kernel for a layer. `pad_value` is what padded taps read: the input's zero point. The weights are
     /// `[kh, kw, out_c]`.
     pub const fn choose(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
-        let body = match prefer {
-            Prefer::Speed => Body::Portable,
-            Prefer::Size => Body::PortableShared,
+        let (body, remark) = match arch {
+            Arch::Portable => (Body::Portable, ""),
+            Arch::Dsp if !stays_in_range(p, linear) => {
+                (Body::Portable, "its sums could overflow when they are shifted left")
+            }
+            Arch::Dsp => match Planar::new(p) {
+                Ok(planar) => {
+                    let q = &linear.requantize;
+                    let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
+                    (Body::Dsp { planar, general }, "")
+                }
+                Err(reason) => (Body::Portable, reason),
+            },
         };
-        let _ = arch;
-        DepthwiseS8 { geometry: *p, requantize: linear.requantize, pad_value, body }
+        DepthwiseS8 { geometry: *p, requantize: linear.requantize, pad_value, prefer, body, remark }
     }
 
     /// What was chosen, for reports and plans.
     pub const fn choice(&self) -> Choice {
-        Choice {
-            name: self.name(),
-            remark: "",
-            weight_bytes: 4 * self.words(),
-            scratch_bytes: 4 * self.scratch_words(),
-        }
+        let name = match self.body {
+            Body::Portable => "depthwise_s8",
+            Body::Dsp { .. } => "depthwise_s8_dsp",
+        };
+        Choice { name, remark: self.remark, weight_bytes: 4 * self.words(), scratch_bytes: 4 * self.scratch_words() }
     }
 
-    const fn name(&self) -> &'static str {
-        "depthwise_s8"
+    /// Whether [`run_in_place`](Self::run_in_place) can compute such a layer, whatever the target.
+    pub const fn works_in_place(p: &Conv2d) -> bool {
+        in_place(p)
     }
 
-    /// Words of work memory.
     const fn scratch_words(&self) -> usize {
-        0
+        let p = &self.geometry;
+        match self.body {
+            // For work in place; otherwise nothing is needed.
+            Body::Portable if in_place(&self.geometry) => (ring_rows(p) * p.input[1] * p.input[2]).div_ceil(4),
+            Body::Portable => 0,
+            Body::Dsp { planar, .. } => planar.plane_words,
+        }
     }
 
     /// Words of the constants.
     pub const fn words(&self) -> usize {
-        LinearS8::plain_words(self.weights(), self.geometry.output[2])
+        let outputs = self.geometry.output[2];
+        match self.body {
+            Body::Portable => LinearS8::plain_words(self.weights(), outputs),
+            Body::Dsp { planar, .. } => outputs * planar.channel_words(),
+        }
     }
 
     const fn weights(&self) -> usize {
@@ -83,7 +110,10 @@ impl DepthwiseS8 {
     pub const fn pack_into(&self, linear: &LinearS8<'_>, words: &mut [u32]) {
         assert!(words.len() == self.words(), "the constants have another length");
         assert!(linear.weights.len() == self.weights() && linear.outputs() == self.geometry.output[2], "weights, bias");
-        linear.pack_plain(words);
+        match self.body {
+            Body::Portable => linear.pack_plain(words),
+            Body::Dsp { planar, .. } => planar.pack(&self.geometry, linear, words),
+        }
     }
 
     /// Computes the layer: `x: [batch, in_h, in_w, in_c]`, `y: [batch, out_h, out_w, out_c]`.
@@ -93,14 +123,88 @@ impl DepthwiseS8 {
     /// fewer bytes than [`choice`](Self::choice) says.
     #[inline(always)]
     pub fn run(&self, constants: &[u32], x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
-        let (p, q) = (&self.geometry, &self.requantize);
+        if self.body != Body::Portable {
+            return self.run_dsp(constants, Operands::Apart(x, y), scratch);
+        }
+        let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
         let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
-        let _ = scratch;
-        match self.body {
-            Body::Portable => depthwise_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
-            Body::PortableShared => {
-                crate::shared::depthwise_s8(p, q, self.pad_value, weights, bias, multipliers, x, y);
-            }
+        match self.prefer {
+            Prefer::Speed => depthwise_s8(p, q, pad, weights, bias, multipliers, x, y),
+            Prefer::Size => shared::depthwise_s8(p, q, pad, weights, bias, multipliers, x, y),
         }
     }
+
+    /// [`run`](Self::run) in place, if [`works_in_place`](Self::works_in_place) says that it can be done: `xy` is the input, and its
+    /// beginning the output.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run), and if it cannot be done in place.
+    #[inline(always)]
+    pub fn run_in_place(&self, constants: &[u32], xy: &mut [i8], scratch: &mut [u32]) {
+        assert!(in_place(&self.geometry), "this layer cannot work in place");
+        if self.body != Body::Portable {
+            return self.run_dsp(constants, Operands::Overlapping(xy, 0), scratch);
+        }
+        let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
+        let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
+        let ring = memory::i8s_mut(scratch);
+        match self.prefer {
+            Prefer::Speed => depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, ring),
+            Prefer::Size => shared::depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, ring),
+        }
+    }
+
+    /// Only the loop that this layer needs gets into the program, as `self` is a constant where this is inlined.
+    #[cfg(mcuopt_dsp)]
+    #[inline(always)]
+    fn run_dsp(&self, constants: &[u32], operands: Operands<'_>, scratch: &mut [u32]) {
+        use crate::arch::dsp::depthwise::{Channels, channels, convolve};
+        use core::hint::black_box;
+
+        let Body::Dsp { planar, general } = &self.body else { return };
+        macro_rules! instances {
+            ($($stride:literal, $taps:literal, $pairs:literal;)*) => {
+                match (planar.stride, planar.unrolled_taps(), planar.pairs, general) {
+                    $(
+                        ($stride, $taps, $pairs, false) => channels::<$stride, $taps, $pairs, false>,
+                        ($stride, $taps, $pairs, true) => channels::<$stride, $taps, $pairs, true>,
+                    )*
+                    _ => unreachable!(),
+                }
+            };
+        }
+        let loops: Channels = instances! {
+            1, 1, 1; 1, 1, 2; 1, 1, 3; 1, 1, 4; 1, 1, 5; 1, 1, 6; 1, 1, 7;
+            1, 3, 1;
+            1, 0, 1; 1, 0, 2; 1, 0, 3;
+            2, 1, 1; 2, 1, 2; 2, 1, 3;
+            2, 3, 1;
+            2, 0, 1; 2, 0, 2; 2, 0, 3;
+        };
+        // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
+        let (kernel, planar, loops) = black_box((self, planar, loops));
+        let (p, q, pad) = (&kernel.geometry, &kernel.requantize, kernel.pad_value);
+        convolve(p, q, pad, planar, loops, constants, operands, scratch);
+    }
+
+    #[cfg(not(mcuopt_dsp))]
+    fn run_dsp(&self, _: &[u32], _: Operands<'_>, _: &mut [u32]) {
+        panic!("the kernel was chosen for another instruction set");
+    }
+}
+
+/// Whether no sum, bias included, saturates when it is shifted left.
+const fn stays_in_range(p: &Conv2d, linear: &LinearS8<'_>) -> bool {
+    let mut o = 0;
+    if linear.requantize.left_shift == 0 {
+        return true;
+    }
+    while o < linear.outputs() {
+        let products = linear.largest_sum(o, p.output[2], p.kernel[0] * p.kernel[1]);
+        if products + linear.bias(o).unsigned_abs() as u64 >= 1 << (31 - linear.requantize.left_shift) {
+            return false;
+        }
+        o += 1;
+    }
+    true
 }

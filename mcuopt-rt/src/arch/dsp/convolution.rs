@@ -1,7 +1,7 @@
 //! Convolution and dense layers: activations are gathered and widened four pixels at a time, and all filters run over
 //! them; pixels that remain go one by one.
 
-use super::dot::{Row, RowArgs, Tile, TileArgs, tile_skip};
+use super::dot::{Row, RowArgs, Tile, TileArgs, row_passes, row_skip, tile_skip};
 use crate::conv::Operands;
 use crate::conv::stream::{Sizes, TILE_PIXELS, is_row};
 use crate::fixed::Requantize;
@@ -75,6 +75,10 @@ pub(crate) fn convolve(
         left_shift: q.left_shift,
     };
     let row_args = RowArgs {
+        passes: row_passes(sizes.taps4),
+        skip: row_skip(loops.split, sizes.taps4),
+        quads: sizes.filters / 4,
+        stream: 4 * sizes.stream_words,
         zero_point: q.zero_point,
         min: u32::from(q.min as u8) * 0x0101_0101,
         max: u32::from(q.max as u8) * 0x0101_0101,
@@ -90,11 +94,11 @@ pub(crate) fn convolve(
                 // SAFETY: there are TILE_PIXELS words for each two taps of each group.
                 unsafe {
                     if source.inside.has(pixel, TILE_PIXELS) && source.readable(pixel, TILE_PIXELS) {
-                        source.widen(pixel, lanes.as_mut_ptr(), TILE_PIXELS);
+                        source.widen_tile(pixel, lanes.as_mut_ptr());
                         pixel = pixel.next(p, TILE_PIXELS);
                     } else {
                         for lane in 0..TILE_PIXELS {
-                            source.widen_one(pixel, lanes.as_mut_ptr().add(lane));
+                            source.widen(pixel, lanes.as_mut_ptr().add(lane));
                             pixel = pixel.next(p, 1);
                         }
                     }
@@ -155,32 +159,22 @@ unsafe fn tile_pixels(tile: Tile, args: &TileArgs, sizes: &Sizes, weights: *cons
 
 /// All filters of a group over one pixel.
 unsafe fn row_filters(row: Row, args: &RowArgs, sizes: &Sizes, x: *const i8, weights: *const u32, y: *mut i8) {
-    let stream = sizes.stream_words;
-    let (mut weights, mut y, mut left) = (weights, y, sizes.filters);
-    // SAFETY: the caller's; where there is no second stream, the first takes its place.
+    // SAFETY: the caller's.
     unsafe {
-        while left > 2 {
-            let outputs = row(x, weights, weights.add(stream), sizes.taps4, args);
-            if left == 3 {
-                store(y, outputs, 3);
-                return;
+        if args.quads > 0 {
+            row(args, x, weights, y);
+        }
+        let done = 4 * args.quads;
+        if done < sizes.filters {
+            // The filters that are left, and others in place of those that would make up four.
+            let stream = if sizes.filters - done > 2 { args.stream } else { 0 };
+            let last = RowArgs { quads: 1, stream, ..*args };
+            let mut outputs = [0; 4];
+            row(&last, x, weights.add(done / 2 * sizes.stream_words), outputs.as_mut_ptr());
+            for i in done..sizes.filters {
+                y.add(i).write(outputs[i - done]);
             }
-            y.cast::<u32>().write_unaligned(outputs);
-            weights = weights.add(2 * stream);
-            y = y.add(4);
-            left -= 4;
         }
-        if left > 0 {
-            store(y, row(x, weights, weights, sizes.taps4, args), left);
-        }
-    }
-}
-
-/// The first `count` bytes of `outputs`.
-unsafe fn store(y: *mut i8, outputs: u32, count: usize) {
-    for i in 0..count {
-        // SAFETY: the caller's.
-        unsafe { y.add(i).write((outputs >> (8 * i)) as i8) };
     }
 }
 
@@ -256,28 +250,25 @@ impl Source<'_> {
         last + self.sizes.row_stride <= self.x_len
     }
 
-    /// The taps of `count` pixels inside the image as pairs of int16: a word in each [`TILE_PIXELS`] from `lanes` on for
-    /// the first one, from the next word on for the second one.
+    /// The taps of [`TILE_PIXELS`] pixels that are inside and readable, as pairs of int16.
     #[inline(always)]
-    unsafe fn widen(&self, pixel: Pixel, lanes: *mut u32, count: usize) {
-        let (p, sizes) = (self.p, &self.sizes);
-        let words = sizes.row_stride / 4;
-        // SAFETY: the pixels are inside and readable, and the lanes hold all their taps.
-        unsafe {
-            widen(self.x.add(self.first(pixel)), lanes, words, p.kernel[0], self.row_step, count, self.pixel_step)
-        };
+    unsafe fn widen_tile(&self, pixel: Pixel, lanes: *mut u32) {
+        let (words, gap) = (self.sizes.row_stride / 4, self.row_step.wrapping_sub(self.sizes.row_stride));
+        let from = self.x.wrapping_add(self.first(pixel));
+        // SAFETY: the lanes hold all taps.
+        unsafe { widen_tile(from, lanes, words, self.p.kernel[0], gap, self.pixel_step) };
     }
 
-    /// The taps of any pixel.
-    #[inline(always)]
-    unsafe fn widen_one(&self, pixel: Pixel, lane: *mut u32) {
+    /// The taps of any pixel as pairs of int16: a word in each [`TILE_PIXELS`] from `lane` on.
+    unsafe fn widen(&self, pixel: Pixel, lane: *mut u32) {
+        let (words, gap) = (self.sizes.row_stride / 4, self.row_step.wrapping_sub(self.sizes.row_stride));
         // SAFETY: reads stay inside `x` or the patch, and writes inside the lanes.
         unsafe {
             if self.inside.has(pixel, 1) && self.readable(pixel, 1) {
-                self.widen(pixel, lane, 1);
+                widen(self.x.add(self.first(pixel)), lane, words, self.p.kernel[0], gap);
             } else {
                 self.gather(pixel);
-                widen(self.patch, lane, self.p.groups * self.sizes.taps4 / 4, 1, 0, 1, 0);
+                widen(self.patch, lane, self.p.groups * self.sizes.taps4 / 4, 1, 0);
             }
         }
     }
@@ -301,118 +292,75 @@ impl Source<'_> {
     unsafe fn gather(&self, pixel: Pixel) {
         let (p, sizes) = (self.p, &self.sizes);
         let [in_h, in_w, in_c] = p.input;
+        let padding = u32::from(self.pad_value as u8) * 0x0101_0101;
+        for word in 0..p.groups * sizes.taps4 / 4 {
+            // SAFETY: the patch has room for the taps of all groups, and is aligned.
+            unsafe { self.patch.cast::<u32>().add(word).write(padding) };
+        }
         // Neighbouring taps are one run of memory if all channels are taken.
         let run = if p.groups == 1 && p.dilation[1] == 1 { p.kernel[1] } else { 1 };
         let depth = sizes.row_taps / p.kernel[1];
-        for group in 0..p.groups {
-            for kx in (0..p.kernel[1]).step_by(run) {
-                let start = pixel.x * p.stride[1] + kx * p.dilation[1];
-                // Taps of the run before the image, inside it, and behind it.
-                let before = p.pad[1].saturating_sub(start).min(run);
-                let inside = (in_w + p.pad[1]).saturating_sub(start).min(run).max(before) - before;
-                let [before, inside, behind] = [before, inside, run - before - inside].map(|taps| taps * depth);
-                let column = (start.max(p.pad[1]) - p.pad[1]) * in_c + group * depth;
-                // SAFETY: the patch has room for the taps of all groups and three bytes more. Copies of a row end up to
-                // three bytes behind it, where the next row or group starts, which is written later; runs of a single
-                // tap do not.
-                let mut to = unsafe { self.patch.add(group * sizes.taps4 + kx * depth) };
-                for ky in 0..p.kernel[0] {
-                    let y = (pixel.y * p.stride[0] + ky * p.dilation[0]).wrapping_sub(p.pad[0]);
-                    // SAFETY: as above, and the taps that are inside are inside `x`.
+        for kx in (0..p.kernel[1]).step_by(run) {
+            let start = pixel.x * p.stride[1] + kx * p.dilation[1];
+            // Taps of the run before the image, and inside it.
+            let before = p.pad[1].saturating_sub(start).min(run);
+            let inside = (in_w + p.pad[1]).saturating_sub(start).min(run).saturating_sub(before);
+            if inside == 0 {
+                continue;
+            }
+            let column = self.image + (start + before - p.pad[1]) * in_c;
+            for ky in 0..p.kernel[0] {
+                let y = (pixel.y * p.stride[0] + ky * p.dilation[0]).wrapping_sub(p.pad[0]);
+                if y >= in_h {
+                    continue;
+                }
+                for group in 0..p.groups {
+                    // SAFETY: taps that are inside are inside `x`, and the patch has room for them.
                     unsafe {
-                        if run == 1 {
-                            self.copy_tap(to, y, if inside > 0 { Some(column) } else { None }, depth);
-                        } else if y < in_h {
-                            fill(to, self.pad_value, before);
-                            self.copy(to.add(before), self.image + y * in_w * in_c + column, inside);
-                            fill(to.add(before + inside), self.pad_value, behind);
-                        } else {
-                            fill(to, self.pad_value, sizes.row_taps);
-                        }
-                        to = to.add(sizes.row_stride);
+                        let to = group * sizes.taps4 + ky * sizes.row_stride + (kx + before) * depth;
+                        copy(self.x.add(column + y * in_w * in_c + group * depth), self.patch.add(to), inside * depth);
                     }
                 }
             }
         }
     }
+}
 
-    /// Copies one tap's channels, byte by byte.
-    #[inline(always)]
-    unsafe fn copy_tap(&self, to: *mut i8, y: usize, column: Option<usize>, depth: usize) {
-        let [in_h, in_w, in_c] = self.p.input;
-        for i in 0..depth {
-            let value = match column {
-                // SAFETY: the tap is inside `x`.
-                Some(column) if y < in_h => unsafe { self.x.add(self.image + y * in_w * in_c + column + i).read() },
-                _ => self.pad_value,
-            };
-            // SAFETY: the caller's. Volatile as in `copy`.
-            unsafe { to.add(i).write_volatile(value) };
-        }
-    }
-
-    /// Copies `len` bytes of `x`, by the word where the last one does not reach behind its end.
-    #[inline(always)]
-    unsafe fn copy(&self, to: *mut i8, at: usize, len: usize) {
-        // SAFETY: the caller's.
-        unsafe {
-            let from = self.x.add(at);
-            if at + len.next_multiple_of(4) <= self.x_len {
-                let mut i = 0;
-                while i < len {
-                    to.add(i).cast::<u32>().write_unaligned(from.add(i).cast::<u32>().read_unaligned());
-                    i += 4;
-                }
-            } else {
-                for i in 0..len {
-                    // Volatile, so that this does not become a call of memcpy, which would take longer.
-                    to.add(i).write_volatile(from.add(i).read());
-                }
+/// Copies `len` bytes by the word, the last one overlapping the one before: exactly, and without a call.
+#[inline(always)]
+unsafe fn copy(from: *const i8, to: *mut i8, len: usize) {
+    // SAFETY: the caller's; all accesses are inside the `len` bytes.
+    unsafe {
+        let word = |i: usize| to.add(i).cast::<u32>().write_unaligned(from.add(i).cast::<u32>().read_unaligned());
+        if len >= 4 {
+            let mut i = 0;
+            while i + 4 <= len {
+                word(i);
+                i += 4;
+            }
+            if i < len {
+                word(len - 4);
+            }
+        } else {
+            for i in 0..len {
+                // Volatile, so that this does not become a call of memcpy.
+                to.add(i).write_volatile(from.add(i).read());
             }
         }
     }
 }
 
-/// Writes `len` bytes, and up to three more.
-#[inline(always)]
-unsafe fn fill(to: *mut i8, value: i8, len: usize) {
-    let word = u32::from(value as u8) * 0x0101_0101;
-    let mut i = 0;
-    while i < len {
-        // SAFETY: the caller's.
-        unsafe { to.add(i).cast::<u32>().write_unaligned(word) };
-        i += 4;
-    }
-}
-
-/// Takes `rows` rows of `words` words, `row_step` bytes apart, into pairs of int16: (0, 2) and (1, 3) of each four
-/// bytes, each [`TILE_PIXELS`] words behind the one before. That for `pixels` pixels, `pixel_step` bytes and a word of
-/// the result apart. 25 cycles for four words.
+/// Takes `rows` rows of `words` words, `row_gap` bytes from one's end to the next one's start, into pairs of int16: (0, 2)
+/// and (1, 3) of each four bytes, each [`TILE_PIXELS`] words behind the one before. 25 cycles for four words.
 ///
 /// # Safety
-/// All of that must be valid for reads and writes; `words`, `rows` and `pixels` are above 0. No alignment is asked of `from`.
+/// All of that must be valid for reads and writes; `words` and `rows` are above 0. No alignment is asked of `from`.
 #[unsafe(naked)]
-unsafe extern "C" fn widen(
-    from: *const i8,
-    to: *mut u32,
-    words: usize,
-    rows: usize,
-    row_step: usize,
-    pixels: usize,
-    pixel_step: usize,
-) {
-    // r0 from, r1 to, r2 words, r3 rows left, r10 from one row's end to the next one's start, lr words left. On the
-    // stack: 0 from, 4 to, 8 rows; behind the saved registers 48 row step, 52 pixels, 56 pixel step.
+unsafe extern "C" fn widen(from: *const i8, to: *mut u32, words: usize, rows: usize, row_gap: usize) {
+    // r0 from, r1 to, r2 words, r3 rows left, r12 row gap, lr words left.
     dsp_asm!(naked_asm:
-        "push {{r4-r11, lr}}",
-        "sub sp, #12",
-        "str r3, [sp, #8]",
-        "ldr r10, [sp, #48]",
-        "sub r10, r10, r2, lsl #2",
-        "ldr r11, [sp, #56]",
-        "0:",
-        "str r0, [sp]",
-        "str r1, [sp, #4]",
+        "push {{r4-r9, lr}}",
+        "ldr r12, [sp, #28]",
         "1:",
         "subs lr, r2, #4",
         "blo 3f",
@@ -462,19 +410,65 @@ unsafe extern "C" fn widen(
         "str r8, [r1], #16",
         "str r9, [r1], #16",
         "5:",
-        "add r0, r0, r10",
+        "add r0, r0, r12",
         "subs r3, #1",
         "bne 1b",
-        "ldr r0, [sp]",
-        "ldr r1, [sp, #4]",
-        "ldr r3, [sp, #8]",
-        "ldr r12, [sp, #52]",
-        "add r0, r0, r11",
-        "adds r1, #4",
-        "subs r12, #1",
-        "str r12, [sp, #52]",
-        "bne 0b",
-        "add sp, #12",
+        "pop {{r4-r9, pc}}",
+    )
+}
+
+/// [`widen`] for [`TILE_PIXELS`] pixels at once, `pixel_step` bytes apart; all lanes from `to` on. 27 cycles for a word
+/// of each.
+///
+/// # Safety
+/// As [`widen`].
+#[unsafe(naked)]
+unsafe extern "C" fn widen_tile(
+    from: *const i8,
+    to: *mut u32,
+    words: usize,
+    rows: usize,
+    row_gap: usize,
+    pixel_step: usize,
+) {
+    // r0, r9, r10, r11 the pixels, r1 to, lr words left; on the stack: 0 words, 4 rows left; behind the saved registers
+    // 44 row gap, 48 pixel step.
+    dsp_asm!(naked_asm:
+        "push {{r4-r11, lr}}",
+        "ldr r4, [sp, #40]",
+        "add r9, r0, r4",
+        "add r10, r9, r4",
+        "add r11, r10, r4",
+        "push {{r2, r3}}",
+        "1:",
+        "ldr lr, [sp]",
+        "2:",
+        "ldr r4, [r0], #4",
+        "ldr r5, [r9], #4",
+        "ldr r6, [r10], #4",
+        "ldr r7, [r11], #4",
+        "sxtb16 r2, r4",
+        "sxtb16 r3, r5",
+        "sxtb16 r8, r6",
+        "sxtb16 r12, r7",
+        "stm r1!, {{r2, r3, r8, r12}}",
+        "sxtb16 r4, r4, ror #8",
+        "sxtb16 r5, r5, ror #8",
+        "sxtb16 r6, r6, ror #8",
+        "sxtb16 r7, r7, ror #8",
+        "stm r1!, {{r4-r7}}",
+        "subs lr, #1",
+        "bne 2b",
+        "ldr r2, [sp, #4]",
+        "ldr r3, [sp, #44]",
+        "add r0, r0, r3",
+        "add r9, r9, r3",
+        "add r10, r10, r3",
+        "add r11, r11, r3",
+        "subs r2, #1",
+        "str r2, [sp, #4]",
+        "bne 1b",
+        "add sp, #8",
         "pop {{r4-r11, pc}}",
     )
 }

@@ -13,5 +13,6 @@ macro_rules! dsp_asm {
 
 pub(crate) mod add;
 pub(crate) mod convolution;
+pub(crate) mod depthwise;
 pub(crate) mod dot;
 pub(crate) mod pool;
