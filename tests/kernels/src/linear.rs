@@ -121,6 +121,11 @@ pub fn depthwise(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
         trial.apart(name, &subject, choice.scratch_bytes, fields, random, |x, y, scratch| {
             kernel.run(constants, x, y, scratch);
         });
+        if DepthwiseS8::works_in_place(&p) {
+            trial.overlapping(name, &subject, 0, choice.scratch_bytes, fields, random, |xy, scratch| {
+                kernel.run_in_place(constants, xy, scratch);
+            });
+        }
         assert_eq!(packed.trespass(), None, "packing {subject:?} writes elsewhere");
     }
 }
