@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{fmt, thread};
+use std::{fmt, iter, thread};
 
 /// A machine that QEMU emulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub enum Board {
     CortexM3,
     /// MPS2 AN386, with the DSP instructions and a single-precision FPU.
     CortexM4,
+    /// MPS2 AN500, with the DSP instructions and a double-precision FPU. It runs the programs for [`CortexM4`].
+    ///
+    /// [`CortexM4`]: Board::CortexM4
+    CortexM7,
     /// MPS2 AN505: the DSP instructions of Armv8-M.
     CortexM33,
     /// QEMU's own "virt" machine as RV32IMC.
@@ -23,14 +27,24 @@ pub enum Board {
 
 impl Board {
     /// All of them.
-    pub const ALL: [Board; 5] = [Board::CortexM0, Board::CortexM3, Board::CortexM4, Board::CortexM33, Board::RiscV];
+    pub const ALL: [Board; 6] =
+        [Board::CortexM0, Board::CortexM3, Board::CortexM4, Board::CortexM7, Board::CortexM33, Board::RiscV];
+
+    /// The one with a name, as [`Display`](fmt::Display) writes it.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn named(name: &str) -> Board {
+        let board = Self::ALL.into_iter().find(|board| board.to_string().eq_ignore_ascii_case(name));
+        board.unwrap_or_else(|| panic!("{name}: not one of {}", Self::ALL.map(|board| board.to_string()).join(", ")))
+    }
 
     /// The Rust target that programs for it are built for.
     pub fn target(self) -> &'static str {
         match self {
             Board::CortexM0 => "thumbv6m-none-eabi",
             Board::CortexM3 => "thumbv7m-none-eabi",
-            Board::CortexM4 => "thumbv7em-none-eabihf",
+            Board::CortexM4 | Board::CortexM7 => "thumbv7em-none-eabihf",
             Board::CortexM33 => "thumbv8m.main-none-eabi",
             Board::RiscV => "riscv32imc-unknown-none-elf",
         }
@@ -48,9 +62,15 @@ impl Board {
             Board::CortexM0 => &["-machine", "microbit"],
             Board::CortexM3 => &["-machine", "mps2-an385"],
             Board::CortexM4 => &["-machine", "mps2-an386"],
+            Board::CortexM7 => &["-machine", "mps2-an500"],
             Board::CortexM33 => &["-machine", "mps2-an505"],
             Board::RiscV => &["-machine", "virt", "-bios", "none"],
         }
+    }
+
+    /// Bytes of flash and RAM, of a board that has not got plenty.
+    pub fn memory(self) -> Option<[u64; 2]> {
+        (self == Board::CortexM0).then_some([256 * 1024, 16 * 1024])
     }
 
     /// Whether the emulator is installed.
@@ -63,22 +83,43 @@ impl Board {
     /// Runs a program with `folder` as its working directory until it exits.
     ///
     /// `plugin` is QEMU's notation for a plugin and its arguments.
+    ///
+    /// # Panics
+    /// If it fails.
     pub fn run(self, program: &Path, folder: &Path, plugin: Option<&str>) {
+        if let Err(failure) = self.try_run(program, folder, &[], plugin) {
+            panic!("{} on {self}: {failure}", program.display());
+        }
+    }
+
+    /// As [`run`](Self::run), with arguments for the program; returns what it prints.
+    ///
+    /// # Errors
+    /// How the program ended, if it failed, and what it printed.
+    pub fn try_run(
+        self,
+        program: &Path,
+        folder: &Path,
+        arguments: &[String],
+        plugin: Option<&str>,
+    ) -> Result<String, String> {
         let console = folder.join("console");
         let log = File::create(&console).expect("the folder is writable");
         let mut command = Command::new(self.emulator());
         command.args(self.machine());
         command.args(["-display", "none", "-monitor", "none", "-serial", "none"]);
-        command.args(["-semihosting-config", "enable=on,target=native"]);
+        // The first argument is the program's name.
+        let words = iter::once("program").chain(arguments.iter().map(String::as_str));
+        let words: String = words.map(|word| format!(",arg={word}")).collect();
+        command.arg("-semihosting-config").arg(format!("enable=on,target=native{words}"));
         if let Some(plugin) = plugin {
             command.args(["-plugin", plugin]);
         }
         command.arg("-kernel").arg(program).current_dir(folder);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file handle can be cloned")).stderr(log);
-        if let Err(failure) = wait(&mut command, Duration::from_secs(600)) {
-            let said = fs::read_to_string(&console).unwrap_or_default();
-            panic!("{} on {self}: {failure}\n{said}", program.display());
-        }
+        let result = wait(&mut command, Duration::from_secs(600));
+        let said = fs::read_to_string(&console).unwrap_or_default();
+        result.map_err(|failure| format!("{failure}\n{said}")).map(|()| said)
     }
 }
 
@@ -88,6 +129,7 @@ impl fmt::Display for Board {
             Board::CortexM0 => "Cortex-M0",
             Board::CortexM3 => "Cortex-M3",
             Board::CortexM4 => "Cortex-M4",
+            Board::CortexM7 => "Cortex-M7",
             Board::CortexM33 => "Cortex-M33",
             Board::RiscV => "RV32IMC",
         })

@@ -46,17 +46,6 @@ pub struct Report {
     pub stack: usize,
 }
 
-/// A layer of a compiled model, as its `LAYERS` table has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layer {
-    /// Name.
-    pub name: String,
-    /// The kernel that computes it.
-    pub kernel: String,
-    /// Multiply-accumulates.
-    pub macs: u64,
-}
-
 impl Firmware {
     /// Builds a case for a board, or for the host where there is none.
     pub fn build(case: &Case, board: Option<Board>, purpose: Purpose) -> Self {
@@ -88,18 +77,6 @@ impl Firmware {
         (report, counts::read(&self.folder.join("counts")))
     }
 
-    /// The layers of the model; for a program that runs on the host.
-    pub fn layers(&self) -> Vec<Layer> {
-        self.run(&[]);
-        let console = fs::read_to_string(self.folder.join("console")).expect("the host prints the layers");
-        let layer = |line: &str| -> Option<Layer> {
-            let mut fields = line.split('\t').map(str::to_string);
-            let (name, _operator, kernel) = (fields.next()?, fields.next()?, fields.next()?);
-            Some(Layer { name, kernel, macs: fields.next()?.parse().ok()? })
-        };
-        console.lines().map(|line| layer(line).unwrap_or_else(|| panic!("not a layer: {line}"))).collect()
-    }
-
     /// What it takes of the memories.
     pub fn sizes(&self) -> Sizes {
         Sizes::of(&self.program)
@@ -115,7 +92,6 @@ impl Firmware {
                     Command::new(&self.program).current_dir(&self.folder).output().expect("the program starts");
                 let said = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success(), "{}: {}\n{said}", self.program.display(), output.status);
-                fs::write(self.folder.join("console"), output.stdout).expect("the target folder is writable");
             }
         }
         let read = |name: &str| fs::read(self.folder.join(name)).unwrap_or_else(|error| panic!("`{name}`: {error}"));

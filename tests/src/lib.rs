@@ -5,6 +5,7 @@
 //!   models made on the spot, which need nothing.
 //! * [`case`]: one model compiled in one way. [`firmware`]: a case as a program, for a chip or for the host.
 //!   [`board`]: the emulated chips.
+//! * [`kernels`]: the kernels alone, compared with their definitions on the emulated chips.
 //! * [`metric`]: how good an answer is. [`counts`] and [`elf`]: what it costs.
 //! * [`skip`]: what happens where QEMU or the models are missing.
 //!
@@ -16,6 +17,7 @@ pub mod counts;
 pub mod elf;
 pub mod firmware;
 pub mod folder;
+pub mod kernels;
 pub mod metric;
 pub mod report;
 pub mod shared;

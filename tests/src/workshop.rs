@@ -79,7 +79,7 @@ pub(crate) fn fingerprint(case: &str) -> String {
         let compiler = Command::new("rustc").arg("-vV").output().expect("rustc starts");
         compiler.stdout.hash(&mut hasher);
         let firmware = sources().join("firmware");
-        let parts = ["Cargo.toml", "Cargo.lock", "build.rs", "src", "memory"].map(|part| firmware.join(part));
+        let parts = ["Cargo.toml", "Cargo.lock", "build.rs", "src", "board"].map(|part| firmware.join(part));
         let runtime = ["Cargo.toml", "build.rs", "src"].map(|part| folder::repository().join("mcuopt-rt").join(part));
         parts.iter().chain(&runtime).for_each(|path| hash_files(path, &mut hasher));
         hasher.finish()

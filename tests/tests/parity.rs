@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use mcuopt_codegen::{Input, Optimize, ops};
 use mcuopt_rt::Arch;
-use mcuopt_tests::board::Board::{self, CortexM0, CortexM3, CortexM4, RiscV};
+use mcuopt_tests::board::Board::{self, CortexM0, CortexM3, CortexM4, CortexM7, CortexM33, RiscV};
 use mcuopt_tests::case::{Case, Inputs};
 use mcuopt_tests::firmware::{Firmware, Purpose};
 use mcuopt_tests::shared::Model;
@@ -77,7 +77,7 @@ references! {
     person_int8: Model::Person, Int8, [CortexM4];
     person_qdq: Model::Person, Qdq, [CortexM4];
     kws_float32: Model::Kws, Float32, [CortexM4];
-    kws_int8: Model::Kws, Int8, [CortexM4, CortexM3, RiscV];
+    kws_int8: Model::Kws, Int8, [CortexM4, CortexM7, CortexM33, CortexM3, RiscV];
     kws_qdq: Model::Kws, Qdq, [CortexM4];
     sww_float32: Model::Sww, Float32, [CortexM4];
     sww_int8: Model::Sww, Int8, [CortexM4, CortexM3, RiscV];

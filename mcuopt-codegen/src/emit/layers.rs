@@ -21,8 +21,8 @@ pub(super) struct Layers {
     pub(super) slots: BTreeMap<ValueId, Ident>,
     /// Name of the slot of each layer's work memory, where it needs some.
     pub(super) scratch: BTreeMap<usize, Ident>,
-    /// The memory of an output and the operand that it is written over, for layers that are called with both as one.
-    pub(super) unions: BTreeMap<usize, Union>,
+    /// Where outputs lie that are written over an operand.
+    pub(super) shared: BTreeMap<usize, Shared>,
     /// Parameters, weights and other constants.
     pub(super) constants: TokenStream,
     /// The calls, in order.
@@ -37,10 +37,14 @@ pub(super) struct Layers {
     pub(super) macs: u64,
 }
 
-/// A slot for an output together with an operand.
-pub(super) struct Union {
-    pub(super) name: Ident,
-    pub(super) bytes: Range<usize>,
+/// The memory of an output and of the operand that it is written over.
+pub(super) struct Shared {
+    /// The slot of both: the output's or the operand's if that holds the other, else one of its own.
+    pub(super) slot: Ident,
+    /// The place of one of its own.
+    pub(super) own_place: Option<Range<usize>>,
+    /// Whether the slot is the output's.
+    is_output: bool,
     /// Where the operand starts in it.
     x_start: usize,
 }
@@ -80,10 +84,11 @@ impl Layers {
     pub(super) fn new(program: &Program<'_>) -> Self {
         let graph = program.graph;
         let names = super::layer_names(graph);
+        let slots = slot_names(program, &names);
         let mut layers = Self {
-            slots: slot_names(program, &names),
             scratch: scratch_names(program, &names),
-            unions: unions(program, &names),
+            shared: shared(program, &names, &slots),
+            slots,
             constants: TokenStream::new(),
             calls: Vec::new(),
             table: Vec::new(),
@@ -233,16 +238,14 @@ impl Layers {
         (path, arguments): (&TokenStream, &[TokenStream]),
         constants: &BTreeMap<ValueId, TokenStream>,
     ) -> TokenStream {
-        // The name of the slice with the output, its slot, and the output itself.
-        let own = &self.slots[&node.outputs[0]];
-        let len = |id: ValueId| program.graph.value(id).ty.len();
-        let begins = number(len(node.outputs[0]));
-        let (y, output, result) = match (chosen.overlap, self.unions.get(&index)) {
-            (Overlap::Ahead(_), Some(union)) => (ident("xy"), &union.name, quote!(&xy[..#begins])),
-            (Overlap::Same, _) if len(node.outputs[0]) < len(chosen.inputs[0]) => {
-                (ident("xy"), &self.slots[&chosen.inputs[0]], quote!(&xy[..#begins]))
+        // The slot of what is written, how it is called, and the output in it.
+        let shared = self.shared.get(&index);
+        let (output, y, result) = match shared.filter(|shared| !shared.is_output) {
+            None => (&self.slots[&node.outputs[0]], ident("y"), quote!(&y[..])),
+            Some(shared) => {
+                let len = number(program.graph.value(node.outputs[0]).ty.len());
+                (&shared.slot, ident("xy"), quote!(&xy[..#len]))
             }
-            _ => (ident("y"), own, quote!(&y[..])),
         };
         let in_array = call.operands == Operands::Array;
         let mut bindings = Vec::new();
@@ -278,20 +281,20 @@ impl Layers {
             },
         };
         let operands = match call.operands {
-            Operands::Separate => quote!(#(#operands,)*),
-            Operands::Array => quote!(&[#(#operands),*],),
+            Operands::Separate => operands,
+            Operands::Array => vec![quote!(&[#(#operands),*])],
         };
-        let tensors = match (chosen.overlap, self.unions.get(&index)) {
-            (Overlap::Ahead(_), Some(union)) => {
-                let x_start = number(union.x_start);
-                quote!(#x_start, #y, #operands)
+        let tensors = match (chosen.overlap, shared) {
+            (Overlap::Ahead(_), Some(Shared { x_start, .. })) => {
+                let x_start = number(*x_start);
+                quote!(#x_start, #y #(, #operands)*)
             }
-            (Overlap::Same, _) => quote!(#y, #operands),
-            _ => quote!(#operands #y,),
+            (Overlap::Same, _) => quote!(#y #(, #operands)*),
+            _ => quote!(#(#operands,)* #y),
         };
         let scratch = call.scratch.then(|| match scratch_name {
-            Some(_) => quote!(scratch),
-            None => quote!(&mut []),
+            Some(_) => quote!(, scratch),
+            None => quote!(, &mut []),
         });
         let index = number(index);
         quote! {
@@ -321,20 +324,26 @@ fn scratch_names(program: &Program<'_>, names: &[String]) -> BTreeMap<usize, Ide
     program.plan.scratch.keys().map(|index| (*index, name(index))).collect()
 }
 
-/// A slot for each output and operand that overlap without starting at the same place.
-fn unions(program: &Program<'_>, names: &[String]) -> BTreeMap<usize, Union> {
+/// The memory of each output and operand that overlap.
+fn shared(program: &Program<'_>, names: &[String], slots: &BTreeMap<ValueId, Ident>) -> BTreeMap<usize, Shared> {
     let range = |id: ValueId| {
         let start = program.plan.offsets[&id];
         start..start + program.graph.value(id).ty.bytes()
     };
-    let union = |(index, overlapping): (usize, &Option<Overlapping>)| {
-        let operand = overlapping.filter(|overlapping| matches!(overlapping.how, Overlap::Ahead(_)))?.operand;
+    let shared = |(index, overlapping): (usize, &Option<Overlapping>)| {
         let node = &program.graph.nodes[index];
-        let (x, y) = (range(node.inputs[operand]), range(node.outputs[0]));
-        let name = format_ident!("{}_XY", names[index].to_ascii_uppercase());
-        Some((index, Union { name, x_start: x.start - y.start, bytes: y.start..x.end.max(y.end) }))
+        let (input, output) = (node.inputs[(*overlapping)?.operand], node.outputs[0]);
+        let (x, y) = (range(input), range(output));
+        let both = y.start..x.end.max(y.end);
+        let (slot, own_place) = match both {
+            both if both == y => (slots[&output].clone(), None),
+            both if both == x => (slots[&input].clone(), None),
+            both => (format_ident!("{}_XY", names[index].to_ascii_uppercase()), Some(both)),
+        };
+        let is_output = slot == slots[&output];
+        Some((index, Shared { slot, own_place, is_output, x_start: x.start - y.start }))
     };
-    program.plan.overlaps.iter().enumerate().filter_map(union).collect()
+    program.plan.overlaps.iter().enumerate().filter_map(shared).collect()
 }
 
 /// Which kernel runs a layer on which target.

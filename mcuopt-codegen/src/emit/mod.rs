@@ -76,11 +76,12 @@ fn slots(program: &Program<'_>, layers: &layers::Layers) -> TokenStream {
     };
     let inputs = program.graph.inputs.iter().filter_map(tensor);
     let slots = program.graph.nodes.iter().enumerate().flat_map(|(index, node)| {
-        let union = layers.unions.get(&index);
-        let union = union.map(|union| slot(&union.name, quote!(i8), union.bytes.len(), union.bytes.start));
+        let shared = layers.shared.get(&index);
+        let shared = shared.and_then(|shared| Some((&shared.slot, shared.own_place.as_ref()?)));
+        let shared = shared.map(|(name, bytes)| slot(name, quote!(i8), bytes.len(), bytes.start));
         let scratch = program.plan.scratch.get(&index);
         let scratch = scratch.map(|bytes| slot(&layers.scratch[&index], quote!(u32), bytes.len() / 4, bytes.start));
-        [tensor(&node.outputs[0]), union, scratch]
+        [tensor(&node.outputs[0]), shared, scratch]
     });
     let slots = slots.flatten();
     quote! {

@@ -85,11 +85,8 @@ impl<'a> Sequence<'a> {
         let mut scratch = BTreeMap::new();
         // Pairs (output, operand) and the distance between their starts.
         let mut ahead: BTreeMap<(ValueId, ValueId), i64> = BTreeMap::new();
-        let tenant = |id: ValueId| Tenant {
-            bytes: self.needs.bytes[&id] as i64,
-            life: self.lives[&id],
-            value: Some(id),
-        };
+        let tenant =
+            |id: ValueId| Tenant { bytes: self.needs.bytes[&id] as i64, life: self.lives[&id], value: Some(id) };
         for id in &self.needs.inputs {
             block_of.insert(*id, tenants.len());
             tenants.push(vec![tenant(*id)]);

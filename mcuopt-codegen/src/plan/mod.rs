@@ -12,6 +12,8 @@ mod arrange;
 mod needs;
 mod place;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -140,4 +142,3 @@ fn best(sequence: &Sequence<'_>) -> (Arrangement, Placement) {
     }
     (arrangement, placement)
 }
-

@@ -214,3 +214,114 @@ impl Search<'_> {
         ends.chain(self.blocks.moments.iter().map(moment)).max().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::Random;
+
+    /// Random blocks of which neighbours in time may overlap.
+    fn random_blocks(random: &mut Random, count: usize) -> Blocks {
+        let bytes: Vec<i64> = (0..count).map(|_| 4 * (1 + random.below(12)) as i64).collect();
+        let lives: Vec<(usize, usize)> = (0..count)
+            .map(|_| {
+                let first = random.below(5);
+                (first, first + random.below(3))
+            })
+            .collect();
+        let mut blocks = Blocks { bytes, ..Blocks::default() };
+        let met = |a: usize, b: usize| lives[a].0 <= lives[b].1 && lives[b].0 <= lives[a].1;
+        for a in 0..count {
+            let distance = |b: usize| (a != b && met(a, b)).then_some(blocks.bytes[a]);
+            blocks.distances.push((0..count).map(distance).collect());
+        }
+        for time in 0..8 {
+            let alive = |block: &usize| (lives[*block].0..=lives[*block].1).contains(&time);
+            let alive: Vec<usize> = (0..count).filter(alive).collect();
+            let mut moment = Moment { blocks: alive.iter().map(|b| (*b, blocks.bytes[*b])).collect(), saving: None };
+            // `y` is made when `x` dies.
+            let x = alive.iter().copied().find(|block| lives[*block].1 == time);
+            let y = alive.iter().copied().find(|block| lives[*block].0 == time && Some(*block) != x);
+            if let Some((x, y)) = x.zip(y) {
+                let distance = (4 * random.below(6) as i64).min(blocks.bytes[y]);
+                blocks.distances[y][x] = Some(distance);
+                let (x_bytes, y_bytes) = (blocks.bytes[x], blocks.bytes[y]);
+                moment.saving = Some((x, y, (x_bytes + y_bytes - y_bytes.max(distance + x_bytes)).max(0)));
+            }
+            blocks.moments.push(moment);
+        }
+        blocks
+    }
+
+    fn keeps_distances(blocks: &Blocks, placement: &Placement) -> bool {
+        let (offsets, count) = (&placement.offsets, blocks.bytes.len());
+        let inside = (0..count).all(|b| 0 <= offsets[b] && offsets[b] + blocks.bytes[b] <= placement.bytes);
+        let pair = |a: usize, b: usize| match (blocks.distances[a][b], blocks.distances[b][a]) {
+            (Some(above), Some(below)) => offsets[b] - offsets[a] >= above || offsets[a] - offsets[b] >= below,
+            _ => true,
+        };
+        inside && (0..count).all(|a| (0..a).all(|b| pair(a, b)))
+    }
+
+    /// The smallest arena, from all orders of placement.
+    fn smallest(blocks: &Blocks, order: &mut Vec<usize>) -> i64 {
+        if order.len() == blocks.bytes.len() {
+            return blocks.first_fit(order).bytes;
+        }
+        let mut best = i64::MAX;
+        for block in 0..blocks.bytes.len() {
+            if !order.contains(&block) {
+                order.push(block);
+                best = best.min(smallest(blocks, order));
+                order.pop();
+            }
+        }
+        best
+    }
+
+    #[test]
+    fn the_search_finds_the_smallest_arena() {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..120 {
+            let count = 1 + random.below(6);
+            let blocks = random_blocks(&mut random, count);
+            // From the worst placement, so that all is left to the search.
+            let ends = blocks.bytes.iter().scan(0, |end, bytes| {
+                *end += bytes;
+                Some(*end)
+            });
+            let ends: Vec<i64> = ends.collect();
+            let offsets = ends.iter().zip(&blocks.bytes).map(|(end, bytes)| end - bytes).collect();
+            let stack = Placement { offsets, bytes: ends[count - 1] };
+            let best = search(&blocks, stack, usize::MAX);
+            assert!(keeps_distances(&blocks, &best), "{blocks:?}");
+            assert_eq!(best.bytes, smallest(&blocks, &mut Vec::new()), "{blocks:?}");
+            assert!(blocks.lower_bound() <= best.bytes && best.bytes <= place(&blocks).bytes);
+        }
+    }
+
+    #[test]
+    fn a_search_that_is_cut_short_keeps_what_is_known() {
+        let mut random = Random(0xdead_beef_cafe_f00d);
+        for steps in 0..60 {
+            let blocks = random_blocks(&mut random, 30);
+            let quick = place(&blocks);
+            let best = search(&blocks, quick.clone(), steps);
+            assert!(keeps_distances(&blocks, &quick) && keeps_distances(&blocks, &best));
+            assert!(best.bytes <= quick.bytes);
+        }
+    }
+
+    #[test]
+    fn a_chain_needs_the_largest_neighbours_only() {
+        let bytes = vec![100, 400, 200, 40];
+        let distance = |a: usize, b: usize| (a.abs_diff(b) == 1).then_some(bytes[a]);
+        let distances = (0..4).map(|a| (0..4).map(|b| distance(a, b)).collect()).collect();
+        assert_eq!(place(&Blocks { bytes, distances, moments: Vec::new() }).bytes, 600);
+    }
+
+    #[test]
+    fn nothing_takes_no_memory() {
+        assert_eq!(search(&Blocks::default(), place(&Blocks::default()), 10).bytes, 0);
+    }
+}

@@ -107,9 +107,7 @@ fn check_overlap(
     let twice = node.inputs.iter().filter(|id| **id == node.inputs[operand]).count() > 1;
     let safe = match how {
         Overlap::Never => false,
-        Overlap::Same => {
-            node.op.kernel.overlap(operand) == Overlap::Same && x.start == y.start && y.end <= x.end
-        }
+        Overlap::Same => node.op.kernel.overlap(operand) == Overlap::Same && x.start == y.start && y.end <= x.end,
         Overlap::Ahead(_) => match convolution(&node.op.kernel) {
             Some(geometry) => y.start <= x.start && keeps_ahead(&geometry, x.start - y.start),
             None => false,

@@ -85,7 +85,7 @@ impl Network {
 
     fn push(&mut self, operator: &'static str, kernel: Kernel, inputs: &[ValueId], output: ValueId) -> ValueId {
         let name = format!("{operator}{}", self.graph.nodes.len());
-        let op = Layer { operator, kernel };
+        let op = Layer { operator, kernel, prefer: rt::Prefer::Speed };
         self.graph.nodes.push(Node { name, op, inputs: inputs.to_vec(), outputs: vec![output] });
         output
     }

@@ -16,6 +16,7 @@ use crate::weights::Aligned;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConvS8 {
     geometry: Conv2d,
+    sizes: Sizes,
     requantize: Requantize,
     pad_value: i8,
     /// Whether the layer is a dense one: a convolution over rows.
@@ -53,7 +54,8 @@ impl ConvS8 {
             Arch::Dsp => (Body::Portable, "its sums could overflow when they are shifted left"),
         };
         let geometry = if stream::is_pointwise(p) && p.stride[0] == 1 && p.stride[1] == 1 { one_row(p) } else { *p };
-        ConvS8 { geometry, requantize: linear.requantize, pad_value, dense: false, prefer, body, remark }
+        let sizes = Sizes::new(&geometry);
+        ConvS8 { geometry, sizes, requantize: linear.requantize, pad_value, dense: false, prefer, body, remark }
     }
 
     /// The kernel for a dense layer: a convolution over `rows` pixels. The weights are `[outputs, inputs]`.
@@ -83,7 +85,7 @@ impl ConvS8 {
     }
 
     const fn scratch_words(&self) -> usize {
-        let sizes = Sizes::new(&self.geometry);
+        let sizes = &self.sizes;
         match self.body {
             // A row of a dense layer never lies over its own inputs.
             Body::Portable if self.dense && sizes.pixels == 1 => 0,
@@ -98,7 +100,7 @@ impl ConvS8 {
         let p = &self.geometry;
         match self.body {
             Body::Portable => LinearS8::plain_words(self.weights(), p.output[2]),
-            Body::Dsp { .. } => p.groups * Sizes::new(p).group_words,
+            Body::Dsp { .. } => p.groups * self.sizes.group_words,
         }
     }
 
@@ -199,7 +201,16 @@ impl ConvS8 {
         }
         // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
         let (kernel, loops) = black_box((self, loops));
-        convolve(&kernel.geometry, &kernel.requantize, kernel.pad_value, loops, constants, operands, scratch);
+        convolve(
+            &kernel.geometry,
+            &kernel.sizes,
+            &kernel.requantize,
+            kernel.pad_value,
+            loops,
+            constants,
+            operands,
+            scratch,
+        );
     }
 
     #[cfg(not(mcuopt_dsp))]

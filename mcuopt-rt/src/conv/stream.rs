@@ -28,8 +28,8 @@ pub(crate) const TILE_PIXELS: usize = 4;
 /// What it takes to join a kernel row of one pixel to the rows before it, in cycles of a Cortex-M4.
 const JOIN_CYCLES: usize = 100;
 
-/// Sizes that follow from the geometry.
-#[derive(Clone, Copy)]
+/// Sizes that follow from the geometry: computed once, at compile time.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sizes {
     /// Taps of a filter, padded to a multiple of 4: all together, or those of each kernel row.
     pub(crate) taps4: usize,
@@ -46,6 +46,10 @@ pub(crate) struct Sizes {
     /// Words of work memory for widened activations, and for a pixel's taps as they are.
     pub(crate) lane_words: usize,
     pub(crate) patch_words: usize,
+    /// The output rows and columns whose pixels can be read where they are: kernel rows are runs of whole words inside the
+    /// image. First and one past the last.
+    pub(crate) inside_y: [usize; 2],
+    pub(crate) inside_x: [usize; 2],
 }
 
 impl Sizes {
@@ -71,8 +75,21 @@ impl Sizes {
             group_words: filters.div_ceil(2) * stream_words,
             lane_words: if pixels >= TILE_PIXELS { p.groups * taps4 / 2 * TILE_PIXELS } else { 0 },
             patch_words: if pixels == 1 && is_row(p) { 0 } else { p.groups * taps4 / 4 },
+            inside_y: if p.groups == 1 && p.dilation[1] == 1 && row_stride.is_multiple_of(4) {
+                inside(p, 0)
+            } else {
+                [0, 0]
+            },
+            inside_x: inside(p, 1),
         }
     }
+}
+
+/// The outputs along an axis whose windows lie inside the image.
+const fn inside(p: &Conv2d, axis: usize) -> [usize; 2] {
+    let reach = (p.kernel[axis] - 1) * p.dilation[axis];
+    let end = (p.input[axis] + p.pad[axis]).saturating_sub(reach).div_ceil(p.stride[axis]);
+    [p.pad[axis].div_ceil(p.stride[axis]), if end < p.output[axis] { end } else { p.output[axis] }]
 }
 
 /// Whether the taps of an output pixel are all channels of an input pixel, a number of whole words.

@@ -21,7 +21,7 @@ impl Paint {
     #[inline(always)]
     pub fn below_here() -> Self {
         let top = stack_pointer();
-        let bottom = top.wrapping_byte_sub(Self::MOST).max(crate::board::stack_limit());
+        let bottom = top.wrapping_byte_sub(Self::MOST).max(mcuopt_test_board::stack_limit());
         let mut word = bottom;
         while word < top {
             // SAFETY: an aligned word between the end of the stack's region and the stack pointer: nothing lives

@@ -1,5 +1,6 @@
 //! What the two report programs have in common: tables in Markdown, and work shared out to all processors.
 
+pub mod bars;
 pub mod peers;
 mod table;
 

@@ -12,12 +12,25 @@ pub struct CmsisNn {
     pub instructions: f64,
     /// Bytes of RAM in all, flash in all, and code in it; not measured for the smallest model.
     pub memory: Option<[u64; 3]>,
+    /// Millions of instructions on a Cortex-M0+.
+    pub m0_plus: Option<f64>,
+    /// Millions of instructions on a Cortex-M55 with its vector instructions.
+    pub m55: Option<f64>,
 }
 
 impl CmsisNn {
     /// The figures for a model; `None` where there is no int8 TFLite file.
     pub fn of(model: Model) -> Option<Self> {
-        let measured = |cycles, instructions, memory| Some(Self { cycles, instructions, memory });
+        let (m0_plus, m55) = match model {
+            Model::Ad => (Some(1.76), Some(0.150)),
+            Model::Ic => (Some(97.6), Some(4.81)),
+            Model::Kws => (Some(29.0), Some(1.79)),
+            Model::Person => (Some(83.7), Some(6.38)),
+            Model::Sww => (Some(9.5), Some(0.407)),
+            Model::Vww => (Some(86.9), Some(6.43)),
+            Model::Mnist | Model::Sine | Model::Speech => (None, None),
+        };
+        let measured = |cycles, instructions, memory| Some(Self { cycles, instructions, memory, m0_plus, m55 });
         match model {
             Model::Ad => measured(0.710, 0.573, Some([3_464, 304_352, 27_376])),
             Model::Ic => measured(35.42, 28.51, Some([57_428, 150_212, 50_636])),
@@ -29,6 +42,54 @@ impl CmsisNn {
             Model::Sww => measured(2.632, 2.116, Some([18_868, 125_896, 50_296])),
             Model::Vww => measured(28.30, 22.61, Some([103_140, 387_200, 52_832])),
         }
+    }
+}
+
+/// A kind of int8 layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A convolution, by height and width of the kernel and input channels.
+    Conv {
+        /// Height and width.
+        kernel: [usize; 2],
+        /// Input channels.
+        inputs: usize,
+    },
+    /// A depthwise convolution, by height and width of the kernel.
+    Depthwise {
+        /// Height and width.
+        kernel: [usize; 2],
+    },
+    /// A fully connected layer.
+    Dense,
+    /// An addition.
+    Add,
+}
+
+impl Kind {
+    /// CMSIS-NN's cycles for each multiply-accumulate on the Cortex-M4, over whole layers of the reference models;
+    /// for additions, cycles for each output.
+    pub fn cmsis_nn(self) -> Option<String> {
+        let cycles = match self {
+            Kind::Conv { kernel: [1, 1], inputs: 8 } => "8.04",
+            Kind::Conv { kernel: [1, 1], inputs: 16 } => "4.66",
+            Kind::Conv { kernel: [1, 1], inputs: 32 } => "3.16",
+            Kind::Conv { kernel: [1, 1], inputs: 64 } => "2.44",
+            Kind::Conv { kernel: [1, 1], inputs: 128 } => "2.18",
+            Kind::Conv { kernel: [3, 3], inputs: 3 } => "7.23",
+            Kind::Conv { kernel: [3, 3], inputs: 16 } => "2.82",
+            Kind::Conv { kernel: [3, 3], inputs: 32 } => "2.30",
+            Kind::Conv { kernel: [3, 3], inputs: 64 } => "2.11",
+            Kind::Conv { kernel: [10, 4], inputs: 1 } => "4.47",
+            Kind::Depthwise { kernel: [3, 3] } => "9.41",
+            Kind::Depthwise { kernel: [3, 1] | [1, 3] } => "29",
+            Kind::Depthwise { kernel: [15, 1] | [1, 15] } => "14",
+            Kind::Depthwise { kernel: [4..15, 1] | [1, 4..15] } => "14 to 29",
+            Kind::Dense => "2.73",
+            Kind::Add => "99 per output",
+            _ => return None,
+        };
+        Some(cycles.into())
     }
 }
 

@@ -6,7 +6,6 @@ use crate::conv::Operands;
 use crate::conv::stream::{Sizes, TILE_PIXELS, is_row};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
-use core::ops::Range;
 
 /// The loops of one layer.
 #[derive(Clone, Copy)]
@@ -24,8 +23,10 @@ pub(crate) struct Loops {
 /// # Panics
 /// If a slice is shorter than its shape.
 #[inline(never)]
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn convolve(
     p: &Conv2d,
+    sizes: &Sizes,
     q: &Requantize,
     pad_value: i8,
     loops: Loops,
@@ -33,7 +34,6 @@ pub(crate) fn convolve(
     operands: Operands<'_>,
     scratch: &mut [u32],
 ) {
-    let sizes = Sizes::new(p);
     let (x_len, y_len) = (p.batch * p.input.iter().product::<usize>(), p.batch * sizes.pixels * p.output[2]);
     let (x, y, overlapping) = match operands {
         Operands::Apart(x, y) => {
@@ -54,7 +54,6 @@ pub(crate) fn convolve(
     let mut source = Source {
         p,
         sizes,
-        inside: Inside::new(p, &sizes),
         row_step: p.dilation[0] * p.input[1] * p.input[2],
         pixel_step: p.stride[1] * p.input[2],
         pad_value,
@@ -63,9 +62,10 @@ pub(crate) fn convolve(
         image: 0,
         patch: patch.as_mut_ptr().cast(),
     };
-    let mut tile_args = TileArgs {
+    let tile_args = TileArgs {
         activations: lanes.as_ptr(),
-        end: lanes.as_ptr(),
+        // Of the first group.
+        end: lanes.as_ptr().wrapping_add(sizes.taps4 * 2),
         skip: tile_skip(loops.split, sizes.taps4),
         pixel_stride: p.output[2],
         filters: sizes.filters & !1,
@@ -91,26 +91,28 @@ pub(crate) fn convolve(
         let mut left = sizes.pixels;
         if let Some(tile) = loops.tile {
             while left >= TILE_PIXELS {
-                // SAFETY: there are TILE_PIXELS words for each two taps of each group.
-                unsafe {
-                    if source.inside.has(pixel, TILE_PIXELS) && source.readable(pixel, TILE_PIXELS) {
-                        source.widen_tile(pixel, lanes.as_mut_ptr());
-                        pixel = pixel.next(p, TILE_PIXELS);
-                    } else {
-                        for lane in 0..TILE_PIXELS {
-                            source.widen(pixel, lanes.as_mut_ptr().add(lane));
-                            pixel = pixel.next(p, 1);
-                        }
-                    }
+                // As many tiles as there are of pixels side by side that can be read where they are.
+                let tiles = source.tiles_inside(pixel).min(left / TILE_PIXELS);
+                if tiles > 0 {
+                    // SAFETY: as below.
+                    y = unsafe { source.run_tiles(tile, &tile_args, constants.as_ptr(), pixel, tiles, lanes, y) };
+                    pixel = pixel.next(p, tiles * TILE_PIXELS);
+                    left -= tiles * TILE_PIXELS;
+                    continue;
+                }
+                for lane in 0..TILE_PIXELS {
+                    // SAFETY: there are TILE_PIXELS words for each two taps of each group.
+                    unsafe { source.widen(pixel, lanes.as_mut_ptr().add(lane)) };
+                    pixel = pixel.next(p, 1);
                 }
                 for group in 0..p.groups {
                     // SAFETY: all pointers stay inside their slices; the outputs of the four pixels are written after
                     // all they depend on was read.
                     unsafe {
-                        tile_args.activations = lanes.as_ptr().add(group * sizes.taps4 * 2);
-                        tile_args.end = tile_args.activations.add(sizes.taps4 * 2);
+                        let activations = lanes.as_ptr().add(group * sizes.taps4 * 2);
+                        let args = TileArgs { activations, end: activations.add(sizes.taps4 * 2), ..tile_args };
                         let weights = constants.as_ptr().add(group * sizes.group_words);
-                        tile_pixels(tile, &tile_args, &sizes, weights, y.add(group * sizes.filters));
+                        tile_pixels(tile, &args, sizes, weights, y.add(group * sizes.filters));
                     }
                 }
                 // SAFETY: still inside `y`, or one past it.
@@ -126,7 +128,7 @@ pub(crate) fn convolve(
                     for group in 0..p.groups {
                         let weights = constants.as_ptr().add(group * sizes.group_words);
                         let x = taps.add(group * sizes.taps4);
-                        row_filters(row, &row_args, &sizes, x, weights, y.add(group * sizes.filters));
+                        row_filters(row, &row_args, sizes, x, weights, y.add(group * sizes.filters));
                     }
                     y = y.add(p.output[2]);
                 }
@@ -139,6 +141,7 @@ pub(crate) fn convolve(
 }
 
 /// All filters of a group over the pixels that have been widened.
+#[inline(always)]
 unsafe fn tile_pixels(tile: Tile, args: &TileArgs, sizes: &Sizes, weights: *const u32, y: *mut i8) {
     // SAFETY: the caller's.
     unsafe {
@@ -146,13 +149,22 @@ unsafe fn tile_pixels(tile: Tile, args: &TileArgs, sizes: &Sizes, weights: *cons
             tile(args, weights, y);
         }
         if sizes.filters % 2 == 1 {
-            // The last filter's partner does not exist, and its outputs must not be written to `y`.
-            let last = TileArgs { filters: 2, pixel_stride: 2, ..*args };
-            let mut outputs = [0; 2 * TILE_PIXELS];
-            tile(&last, weights.add(sizes.filters / 2 * sizes.stream_words), outputs.as_mut_ptr());
-            for pixel in 0..TILE_PIXELS {
-                y.add(pixel * args.pixel_stride + sizes.filters - 1).write(outputs[2 * pixel]);
-            }
+            last_filter(tile, args, sizes, weights, y);
+        }
+    }
+}
+
+/// The last of an odd number of filters. Its partner does not exist, and has no place in `y`.
+#[inline(never)]
+unsafe fn last_filter(tile: Tile, args: &TileArgs, sizes: &Sizes, weights: *const u32, y: *mut i8) {
+    let last = TileArgs { filters: 2, pixel_stride: 2, ..*args };
+    let mut outputs = [0; 2 * TILE_PIXELS];
+    // SAFETY: the caller's.
+    unsafe {
+        tile(&last, weights.add(sizes.filters / 2 * sizes.stream_words), outputs.as_mut_ptr());
+        let y = y.add(sizes.filters - 1);
+        for pixel in 0..TILE_PIXELS {
+            y.add(pixel * args.pixel_stride).write(outputs[2 * pixel]);
         }
     }
 }
@@ -193,35 +205,10 @@ impl Pixel {
     }
 }
 
-/// The output pixels whose taps can be read where they are: kernel rows are runs of whole words inside the image.
-struct Inside {
-    y: Range<usize>,
-    x: Range<usize>,
-}
-
-impl Inside {
-    fn new(p: &Conv2d, sizes: &Sizes) -> Self {
-        let axis = |axis: usize| {
-            let reach = (p.kernel[axis] - 1) * p.dilation[axis];
-            let end = (p.input[axis] + p.pad[axis]).saturating_sub(reach).div_ceil(p.stride[axis]);
-            p.pad[axis].div_ceil(p.stride[axis])..end.min(p.output[axis])
-        };
-        let rows = p.groups == 1 && p.dilation[1] == 1 && sizes.row_stride.is_multiple_of(4);
-        Inside { y: if rows { axis(0) } else { 0..0 }, x: axis(1) }
-    }
-
-    /// Whether `count` neighbours in a row, from `pixel` on, are all there.
-    #[inline(always)]
-    fn has(&self, pixel: Pixel, count: usize) -> bool {
-        self.y.start <= pixel.y && pixel.y < self.y.end && self.x.start <= pixel.x && pixel.x + count <= self.x.end
-    }
-}
-
 /// Where the taps of a pixel come from.
 struct Source<'a> {
     p: &'a Conv2d,
-    sizes: Sizes,
-    inside: Inside,
+    sizes: &'a Sizes,
     /// Bytes from one kernel row of a pixel to the next.
     row_step: usize,
     /// Bytes from the taps of one output pixel to those of the next.
@@ -235,6 +222,51 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// How many tiles of pixels side by side, from `pixel` on, can be read where they are.
+    #[inline(always)]
+    fn tiles_inside(&self, pixel: Pixel) -> usize {
+        let Sizes { inside_y: [top, bottom], inside_x: [left, right], row_stride, .. } = *self.sizes;
+        if pixel.y < top || pixel.y >= bottom || pixel.x < left || pixel.x + TILE_PIXELS > right {
+            return 0;
+        }
+        let pixels = right - pixel.x;
+        // What is read behind the last taps must exist. It meets weights of 0.
+        let reach = self.first(pixel) + (self.p.kernel[0] - 1) * self.row_step + row_stride;
+        if reach + (pixels - 1) * self.pixel_step <= self.x_len {
+            pixels / TILE_PIXELS
+        } else {
+            (pixels / TILE_PIXELS - 1) * usize::from(reach + (pixels - TILE_PIXELS - 1) * self.pixel_step <= self.x_len)
+        }
+    }
+
+    /// Computes tiles of pixels side by side that can be read where they are; returns where the next output goes.
+    #[inline(never)]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn run_tiles(
+        &self,
+        tile: Tile,
+        args: &TileArgs,
+        weights: *const u32,
+        pixel: Pixel,
+        tiles: usize,
+        lanes: &mut [u32],
+        y: *mut i8,
+    ) -> *mut i8 {
+        let (words, rows) = (self.sizes.row_stride / 4, self.p.kernel[0]);
+        let gap = self.row_step.wrapping_sub(self.sizes.row_stride);
+        let (mut from, mut y) = (self.x.wrapping_add(self.first(pixel)), y);
+        for _ in 0..tiles {
+            // SAFETY: the caller's.
+            unsafe {
+                widen_tile(from, lanes.as_mut_ptr(), words, rows, gap, self.pixel_step);
+                tile_pixels(tile, args, self.sizes, weights, y);
+            }
+            from = from.wrapping_add(TILE_PIXELS * self.pixel_step);
+            y = y.wrapping_add(TILE_PIXELS * args.pixel_stride);
+        }
+        y
+    }
+
     /// Where the taps of a pixel inside the image start.
     #[inline(always)]
     fn first(&self, pixel: Pixel) -> usize {
@@ -243,20 +275,12 @@ impl Source<'_> {
         self.image + y * p.input[1] * p.input[2] + pixel.x * self.pixel_step - p.pad[1] * p.input[2]
     }
 
-    /// Whether what is read behind the last taps of `count` pixels exists. It meets weights of 0.
+    /// Whether the taps of a pixel can be read where they are.
     #[inline(always)]
-    fn readable(&self, pixel: Pixel, count: usize) -> bool {
-        let last = self.first(pixel) + (count - 1) * self.pixel_step + (self.p.kernel[0] - 1) * self.row_step;
-        last + self.sizes.row_stride <= self.x_len
-    }
-
-    /// The taps of [`TILE_PIXELS`] pixels that are inside and readable, as pairs of int16.
-    #[inline(always)]
-    unsafe fn widen_tile(&self, pixel: Pixel, lanes: *mut u32) {
-        let (words, gap) = (self.sizes.row_stride / 4, self.row_step.wrapping_sub(self.sizes.row_stride));
-        let from = self.x.wrapping_add(self.first(pixel));
-        // SAFETY: the lanes hold all taps.
-        unsafe { widen_tile(from, lanes, words, self.p.kernel[0], gap, self.pixel_step) };
+    fn is_inside(&self, pixel: Pixel) -> bool {
+        let Sizes { inside_y: [top, bottom], inside_x: [left, right], row_stride, .. } = *self.sizes;
+        let inside = top <= pixel.y && pixel.y < bottom && left <= pixel.x && pixel.x < right;
+        inside && self.first(pixel) + (self.p.kernel[0] - 1) * self.row_step + row_stride <= self.x_len
     }
 
     /// The taps of any pixel as pairs of int16: a word in each [`TILE_PIXELS`] from `lane` on.
@@ -264,7 +288,7 @@ impl Source<'_> {
         let (words, gap) = (self.sizes.row_stride / 4, self.row_step.wrapping_sub(self.sizes.row_stride));
         // SAFETY: reads stay inside `x` or the patch, and writes inside the lanes.
         unsafe {
-            if self.inside.has(pixel, 1) && self.readable(pixel, 1) {
+            if self.is_inside(pixel) {
                 widen(self.x.add(self.first(pixel)), lane, words, self.p.kernel[0], gap);
             } else {
                 self.gather(pixel);
@@ -290,39 +314,56 @@ impl Source<'_> {
     /// Copies the taps of a pixel to the patch, padding included.
     #[inline(never)]
     unsafe fn gather(&self, pixel: Pixel) {
-        let (p, sizes) = (self.p, &self.sizes);
+        let (p, sizes) = (self.p, self.sizes);
         let [in_h, in_w, in_c] = p.input;
         let padding = u32::from(self.pad_value as u8) * 0x0101_0101;
         for word in 0..p.groups * sizes.taps4 / 4 {
             // SAFETY: the patch has room for the taps of all groups, and is aligned.
             unsafe { self.patch.cast::<u32>().add(word).write(padding) };
         }
+        // Kernel rows inside the image, and where the first one is.
+        let start_y = pixel.y * p.stride[0];
+        let Some(rows) = Run::new(start_y, p.pad[0], p.dilation[0], p.kernel[0], in_h) else { return };
+        let start_x = pixel.x * p.stride[1];
         // Neighbouring taps are one run of memory if all channels are taken.
         let run = if p.groups == 1 && p.dilation[1] == 1 { p.kernel[1] } else { 1 };
         let depth = sizes.row_taps / p.kernel[1];
         for kx in (0..p.kernel[1]).step_by(run) {
-            let start = pixel.x * p.stride[1] + kx * p.dilation[1];
-            // Taps of the run before the image, and inside it.
-            let before = p.pad[1].saturating_sub(start).min(run);
-            let inside = (in_w + p.pad[1]).saturating_sub(start).min(run).saturating_sub(before);
-            if inside == 0 {
-                continue;
-            }
-            let column = self.image + (start + before - p.pad[1]) * in_c;
-            for ky in 0..p.kernel[0] {
-                let y = (pixel.y * p.stride[0] + ky * p.dilation[0]).wrapping_sub(p.pad[0]);
-                if y >= in_h {
-                    continue;
-                }
-                for group in 0..p.groups {
-                    // SAFETY: taps that are inside are inside `x`, and the patch has room for them.
-                    unsafe {
-                        let to = group * sizes.taps4 + ky * sizes.row_stride + (kx + before) * depth;
-                        copy(self.x.add(column + y * in_w * in_c + group * depth), self.patch.add(to), inside * depth);
+            let columns = Run::new(start_x + kx * p.dilation[1], p.pad[1], 1, run, in_w);
+            let Some(columns) = columns else { continue };
+            for group in 0..p.groups {
+                let from = self.image + (rows.position * in_w + columns.position) * in_c + group * depth;
+                let to = group * sizes.taps4 + rows.first * sizes.row_stride + (kx + columns.first) * depth;
+                // SAFETY: taps that are inside are inside `x`, and the patch has room for them.
+                unsafe {
+                    let (mut from, mut to) = (self.x.add(from), self.patch.add(to));
+                    for _ in 0..rows.count {
+                        copy(from, to, columns.count * depth);
+                        from = from.wrapping_add(self.row_step);
+                        to = to.wrapping_add(sizes.row_stride);
                     }
                 }
             }
         }
+    }
+}
+
+/// The taps of a window along one axis that are inside the image.
+struct Run {
+    first: usize,
+    count: usize,
+    /// Where the first one lands.
+    position: usize,
+}
+
+impl Run {
+    /// `start` is where the window starts, counted from the start of the padding. `None` where no tap is inside.
+    #[inline(always)]
+    fn new(start: usize, pad: usize, dilation: usize, taps: usize, size: usize) -> Option<Self> {
+        let before = |end: usize| if dilation == 1 { end } else { end.div_ceil(dilation) };
+        let first = before(pad.saturating_sub(start)).min(taps);
+        let end = before((pad + size).saturating_sub(start)).min(taps);
+        (first < end).then(|| Run { first, count: end - first, position: start + first * dilation - pad })
     }
 }
 

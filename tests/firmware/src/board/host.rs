@@ -1,22 +1,14 @@
-//! The machine that builds: files of the working directory, and the list of layers on standard output.
+//! The machine that builds: files of the working directory.
 
 use std::ffi::CStr;
 use std::fs::File;
 pub use std::io::{Error, Read, Write};
 
-use mcuopt_rt::Model;
-
 use crate::Chosen;
 
-/// Runs the network, then prints each layer: name, operator, kernel, multiply-accumulates, weight bytes, output bytes,
-/// apart by tabs.
+/// Runs the network.
 pub fn main() -> Result<(), Error> {
-    crate::drive::run(Box::new(Chosen::new()).as_mut())?;
-    for layer in <Chosen as Model>::LAYERS {
-        let mcuopt_rt::Layer { name, op, kernel, macs, weight_bytes, output_bytes, .. } = layer;
-        println!("{name}\t{op}\t{kernel}\t{macs}\t{weight_bytes}\t{output_bytes}");
-    }
-    Ok(())
+    crate::drive::run(Box::new(Chosen::new()).as_mut())
 }
 
 /// Opens a file for reading.

@@ -1,15 +1,5 @@
 //! What differs between an emulated chip and the host: where the program starts, and who holds the files.
 
-#[cfg(target_arch = "arm")]
-mod cortex_m;
-#[cfg(target_arch = "arm")]
-pub use cortex_m::stack_limit;
-
-#[cfg(target_arch = "riscv32")]
-mod riscv;
-#[cfg(target_arch = "riscv32")]
-pub use riscv::stack_limit;
-
 #[cfg(target_os = "none")]
 mod semihosted;
 #[cfg(target_os = "none")]

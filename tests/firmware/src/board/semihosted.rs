@@ -9,6 +9,8 @@ use semihosting::process;
 
 use crate::Chosen;
 
+mcuopt_test_board::program!(main);
+
 /// Opens a file for reading.
 pub fn open(name: &CStr) -> Result<File, Error> {
     File::open(name)
@@ -23,7 +25,7 @@ pub fn create(name: &CStr) -> Result<File, Error> {
 ///
 /// # Safety
 /// To be called once: the network's memory is a static.
-pub unsafe fn main() -> ! {
+unsafe fn main() -> ! {
     static mut NETWORK: Chosen = Chosen::new();
     // SAFETY: nobody else can name the static, and the caller promises to come once.
     let network = unsafe { &mut *addr_of_mut!(NETWORK) };

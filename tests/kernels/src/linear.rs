@@ -1,0 +1,220 @@
+//! Convolutions, depthwise convolutions and dense layers.
+
+use mcuopt_rt::v0::{
+    Arch, Conv2d, ConvS8, DepthwiseS8, LinearS8, Prefer, Requantize, conv2d_s8, dense_s8, depthwise_s8,
+};
+
+use crate::guarded::Guarded;
+use crate::memory::{Constants, Fields, Memory};
+use crate::random::Random;
+use crate::trial::{Kernel, Subject, Trial};
+use crate::{formula, layers};
+
+pub fn conv(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
+    let p = layers::conv(random);
+    let (q, pad_value) = (random.requantize(), random.zero_point() as i8);
+    let row = p.kernel[0] * p.kernel[1] * (p.input[2] / p.groups);
+    let weight = |o, i| o * row + i;
+    let Memory { constants, x, expected, fields, .. } = memory;
+    let (linear, packed) = constants.fill(random, p.output[2], row, weight, &q);
+    let (x, expected) = (&mut x[..elements(&p, p.input)], &mut expected[..elements(&p, p.output)]);
+    random.fill(x);
+    let Linear { weights, bias, multipliers, bytes } = linear;
+    formula::conv(&p, &q, pad_value, weights, weight, bias, multipliers, x, expected);
+
+    let subject = Subject { layer: &(p, q, pad_value), x, expected };
+    trial.apart(Kernel::definition("conv2d_s8"), &subject, 0, fields, random, |x, y, _| {
+        conv2d_s8(&p, &q, pad_value, weights, bias, multipliers, x, y);
+    });
+    for prefer in [Prefer::Speed, Prefer::Size] {
+        let kernel = ConvS8::choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
+        chosen_conv(&kernel, prefer, &p, &bytes, packed, &subject, fields, random, trial);
+    }
+}
+
+pub fn dense(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
+    let p = layers::dense(random);
+    let q = random.requantize();
+    let as_conv = Conv2d {
+        batch: 1,
+        input: [1, p.rows, p.inputs],
+        output: [1, p.rows, p.outputs],
+        kernel: [1, 1],
+        stride: [1, 1],
+        pad: [0, 0],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    let weight = |o, i| o * p.inputs + i;
+    let Memory { constants, x, expected, fields, .. } = memory;
+    let (linear, packed) = constants.fill(random, p.outputs, p.inputs, weight, &q);
+    let (x, expected) = (&mut x[..p.rows * p.inputs], &mut expected[..p.rows * p.outputs]);
+    random.fill(x);
+    let Linear { weights, bias, multipliers, bytes } = linear;
+    formula::conv(&as_conv, &q, 0, weights, weight, bias, multipliers, x, expected);
+
+    let subject = Subject { layer: &(p, q), x, expected };
+    trial.apart(Kernel::definition("dense_s8"), &subject, 0, fields, random, |x, y, _| {
+        dense_s8(&p, &q, weights, bias, multipliers, x, y);
+    });
+    for prefer in [Prefer::Speed, Prefer::Size] {
+        let kernel = ConvS8::choose_dense(&p, &bytes, prefer, Arch::CURRENT);
+        chosen_conv(&kernel, prefer, &as_conv, &bytes, packed, &subject, fields, random, trial);
+    }
+}
+
+/// Every way to run a chosen convolution.
+#[allow(clippy::too_many_arguments)]
+fn chosen_conv(
+    kernel: &ConvS8,
+    prefer: Prefer,
+    p: &Conv2d,
+    linear: &LinearS8<'_>,
+    packed: &mut [u32],
+    subject: &Subject<'_>,
+    fields: &mut Fields,
+    random: &mut Random,
+    trial: &mut Trial,
+) {
+    let choice = kernel.choice();
+    let name = Kernel::chosen(choice.name, prefer);
+    let mut packed = Guarded::new(packed, random.size(0, 3), kernel.words());
+    kernel.pack_into(linear, packed.lend());
+    assert_eq!(choice.weight_bytes, size_of_val(packed.lend()), "weight_bytes of {subject:?}");
+    let constants: &[u32] = packed.lend();
+    trial.apart(name, subject, choice.scratch_bytes, fields, random, |x, y, scratch| {
+        kernel.run(constants, x, y, scratch);
+    });
+    for more in [0, random.size(1, 9)] {
+        let x_start = p.distance() + more;
+        trial.overlapping(name, subject, x_start, choice.scratch_bytes, fields, random, |xy, scratch| {
+            kernel.run_overlapping(constants, x_start, xy, scratch);
+        });
+    }
+    assert_eq!(packed.trespass(), None, "packing {subject:?} writes elsewhere");
+}
+
+pub fn depthwise(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
+    let p = layers::depthwise(random);
+    let (q, pad_value) = (random.requantize(), random.zero_point() as i8);
+    let outputs = p.output[2];
+    let weight = |o, i| i * outputs + o;
+    let Memory { constants, x, expected, fields, .. } = memory;
+    let (linear, packed) = constants.fill(random, outputs, p.kernel[0] * p.kernel[1], weight, &q);
+    let (x, expected) = (&mut x[..elements(&p, p.input)], &mut expected[..elements(&p, p.output)]);
+    random.fill(x);
+    let Linear { weights, bias, multipliers, bytes } = linear;
+    formula::conv(&p, &q, pad_value, weights, weight, bias, multipliers, x, expected);
+
+    let subject = Subject { layer: &(p, q, pad_value), x, expected };
+    trial.apart(Kernel::definition("depthwise_s8"), &subject, 0, fields, random, |x, y, _| {
+        depthwise_s8(&p, &q, pad_value, weights, bias, multipliers, x, y);
+    });
+    for prefer in [Prefer::Speed, Prefer::Size] {
+        let kernel = DepthwiseS8::choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
+        let choice = kernel.choice();
+        let name = Kernel::chosen(choice.name, prefer);
+        let mut packed = Guarded::new(packed, random.size(0, 3), kernel.words());
+        kernel.pack_into(&bytes, packed.lend());
+        assert_eq!(choice.weight_bytes, size_of_val(packed.lend()), "weight_bytes of {subject:?}");
+        let constants: &[u32] = packed.lend();
+        trial.apart(name, &subject, choice.scratch_bytes, fields, random, |x, y, scratch| {
+            kernel.run(constants, x, y, scratch);
+        });
+        assert_eq!(packed.trespass(), None, "packing {subject:?} writes elsewhere");
+    }
+}
+
+fn elements(p: &Conv2d, [height, width, channels]: [usize; 3]) -> usize {
+    p.batch * height * width * channels
+}
+
+/// The constants of one layer: as the definitions take them, and as generated code writes them down.
+struct Linear<'a> {
+    weights: &'a [i8],
+    bias: &'a [i32],
+    multipliers: &'a [i32],
+    bytes: LinearS8<'a>,
+}
+
+/// How a layer's biases and multipliers are made.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Outputs are spread over their range.
+    Usual,
+    /// As [`Usual`](Self::Usual), with multipliers of either sign.
+    Signed,
+    /// Sums are anywhere in 32 bits.
+    Wide,
+    /// Sums reach the ends of 32 bits.
+    Full,
+    /// Multipliers are as extreme as can be.
+    Steep,
+}
+
+impl Constants {
+    /// Constants of a layer with so many outputs and weights for each; `weight` as in [`formula::conv`]. Also lends
+    /// the memory for packed constants.
+    fn fill(
+        &mut self,
+        random: &mut Random,
+        outputs: usize,
+        row: usize,
+        weight: impl Fn(usize, usize) -> usize,
+        q: &Requantize,
+    ) -> (Linear<'_>, &mut [u32]) {
+        let weights = &mut self.weights[..outputs * row];
+        random.fill(weights);
+        let kind =
+            random.choose(&[Kind::Usual, Kind::Usual, Kind::Usual, Kind::Signed, Kind::Wide, Kind::Full, Kind::Steep]);
+        for o in 0..outputs {
+            let magnitudes = (0..row).map(|i| i64::from(weights[weight(o, i)].unsigned_abs()));
+            // Beyond this bias, an input could let the sum overflow.
+            let room = i64::from(i32::MAX) - 128 * magnitudes.sum::<i64>();
+            let room = i32::try_from(room).expect("layers are small enough");
+            self.bias[o] = bias(random, kind, room);
+            self.multipliers[o] = multiplier(random, kind, row, q.left_shift);
+        }
+        for (bytes, weight) in self.weight_bytes.iter_mut().zip(&*weights) {
+            *bytes = *weight as u8;
+        }
+        for (bytes, bias) in self.bias_bytes.chunks_exact_mut(4).zip(&self.bias[..outputs]) {
+            bytes.copy_from_slice(&bias.to_le_bytes());
+        }
+        for (bytes, multiplier) in self.multiplier_bytes.chunks_exact_mut(4).zip(&self.multipliers[..outputs]) {
+            bytes.copy_from_slice(&multiplier.to_le_bytes());
+        }
+        let bytes = LinearS8 {
+            weights: &self.weight_bytes[..outputs * row],
+            bias: &self.bias_bytes[..4 * outputs],
+            multipliers: &self.multiplier_bytes[..4 * outputs],
+            requantize: *q,
+        };
+        let (bias, multipliers) = (&self.bias[..outputs], &self.multipliers[..outputs]);
+        (Linear { weights, bias, multipliers, bytes }, &mut self.packed.0)
+    }
+}
+
+fn bias(random: &mut Random, kind: Kind, room: i32) -> i32 {
+    match kind {
+        Kind::Full => {
+            let short = random.range(0, 1000);
+            random.choose(&[room - short, short - room])
+        }
+        Kind::Wide => random.range(-room, room),
+        _ => random.range(-20_000, 20_000),
+    }
+}
+
+fn multiplier(random: &mut Random, kind: Kind, row: usize, left_shift: u32) -> i32 {
+    // A sum of random products is some 5300 · √row; this makes it some 64.
+    let usual = ((52_000_000 / row.isqrt() as i32) >> left_shift).max(1);
+    let any = random.range(i32::MIN, i32::MAX);
+    match kind {
+        Kind::Usual => random.range(usual / 4, 2 * usual),
+        Kind::Signed => random.range(-2 * usual, 2 * usual),
+        // 2^31 becomes 64.
+        Kind::Wide | Kind::Full => random.range(0, 256),
+        Kind::Steep => random.choose(&[i32::MIN, i32::MAX, 0, 1, -1, any]),
+    }
+}
