@@ -12,6 +12,7 @@ use mcuopt_codegen::onnx::{self, Attribute, ValueInfo};
 use mcuopt_codegen::ops::{self, Layer};
 use mcuopt_codegen::tensor::{DType, Tensor};
 use mcuopt_codegen::{Errors, import, quantize, simplify};
+use mcuopt_rt::Arch;
 
 /// A model of one node, `y = op(x, constants…)`, with a shape that suits the operator.
 struct Case {
@@ -155,7 +156,8 @@ fn kernels(op: &str, model: &onnx::Model, int8: bool) -> Result<String, Errors> 
     }
     let lowered: Graph<Layer> = quantize::lower(&graph)?;
     let function = |node: &mcuopt_codegen::graph::Node<Layer>| {
-        node.op.kernel.call(lowered.value(node.outputs[0]).ty.dtype).function.to_string()
+        let function = node.op.kernel.call(lowered.value(node.outputs[0]).ty.dtype).function;
+        node.op.choice(Arch::Portable).map_or(function, |choice| choice.name).to_string()
     };
     // Layout changes around a lone operator, and copies where an output would share memory with the input, vanish
     // in a network.

@@ -108,11 +108,9 @@ fn pool_by_words<A: Copy>(
                 store(y, 0, fold4(&words, image), |_, sum| finish(&cells, sum));
                 words.first += 4;
             }
-            let mut channel = words.first - first;
-            for y in y1 {
+            for (y, channel) in y1.iter_mut().zip(words.first - first..) {
                 let [sum] = fold(p, &window, image, channel, [start], &add);
                 *y = finish(&cells, sum);
-                channel += 1;
             }
         }
     }

@@ -191,36 +191,6 @@ fn convolutions_over_their_own_input() {
 }
 
 #[test]
-fn depthwise_convolutions_over_their_own_input() {
-    let mut random = Random::new(15);
-    for _ in 0..200 {
-        let channels = random.size(1, 20);
-        let p = layer(&mut random, channels, 1, 1);
-        if p.output[0] * p.output[1] > p.input[0] * p.input[1] {
-            continue;
-        }
-        let (requantize, pad_value) = (random.requantize(), random.i8());
-        let weights = random.i8s(p.kernel[0] * p.kernel[1] * channels);
-        let (bias, multipliers) = (random.i32s(channels, 100_000), random.multipliers(channels));
-        let x = random.i8s(input_shape(&p).iter().product());
-        let len = p.batch * p.output.iter().product::<usize>();
-        let expected = run!(depthwise_s8(&p, &requantize, pad_value, &weights, &bias, &multipliers, &x) -> len, 0);
-
-        let bytes = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        let weight_bytes: Vec<u8> = weights.iter().map(|&weight| weight as u8).collect();
-        let (bias, multipliers) = (bytes(&bias), bytes(&multipliers));
-        let linear = LinearS8 { weights: &weight_bytes, bias: &bias, multipliers: &multipliers, requantize };
-        let chosen = DepthwiseS8::choose(&p, pad_value, &linear, Prefer::Speed, Arch::CURRENT);
-        let mut constants = vec![0; chosen.words()];
-        chosen.pack_into(&linear, &mut constants);
-        let mut scratch = vec![0; chosen.choice().scratch_bytes / 4];
-        let mut xy = x;
-        chosen.run_in_place(&constants, &mut xy, &mut scratch);
-        assert_eq!(xy[..len], expected, "{p:?}");
-    }
-}
-
-#[test]
 fn sums_reach_their_limits() {
     // 2^16 products of −128 · −128.
     let p = Dense { rows: 1, inputs: 1 << 16, outputs: 1 };

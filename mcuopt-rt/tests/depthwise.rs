@@ -102,3 +102,55 @@ fn common_layers_work_in_place() {
         }
     }
 }
+
+/// What a target with DSP instructions gets.
+fn dsp_choice(p: &Conv2d, requantize: Requantize, bias: i32) -> Choice {
+    let weights = vec![0x80; p.kernel[0] * p.kernel[1] * p.output[2]];
+    let (bias, multipliers) = (bytes(&vec![bias; p.output[2]]), bytes(&vec![1 << 20; p.output[2]]));
+    let linear = LinearS8 { weights: &weights, bias: &bias, multipliers: &multipliers, requantize };
+    let kernel = DepthwiseS8::choose(p, 0, &linear, Prefer::Speed, Arch::Dsp);
+    // The constants can be arranged on the host, whatever the target.
+    kernel.pack_into(&linear, &mut vec![0; kernel.words()]);
+    kernel.choice()
+}
+
+fn square(size: usize, kernel: usize, stride: usize) -> Conv2d {
+    Conv2d {
+        batch: 1,
+        input: [size, size, 8],
+        output: [size.div_ceil(stride), size.div_ceil(stride), 8],
+        kernel: [kernel, kernel],
+        stride: [stride, stride],
+        pad: [kernel / 2, kernel / 2],
+        dilation: [1, 1],
+        groups: 8,
+    }
+}
+
+const PLAIN: Requantize = Requantize { left_shift: 0, zero_point: 0, min: -128, max: 127 };
+
+#[test]
+fn fast_kernels_are_for_common_layers() {
+    for (size, kernel, stride) in [(48, 3, 1), (24, 3, 2), (3, 3, 1), (25, 5, 1), (25, 7, 2), (12, 1, 1)] {
+        let choice = dsp_choice(&square(size, kernel, stride), PLAIN, 0);
+        assert_eq!((choice.name, choice.remark), ("depthwise_s8_dsp", ""), "{size} {kernel} {stride}");
+    }
+    // Bias, multiplier and three words of taps for a channel; one plane with its border.
+    let choice = dsp_choice(&square(48, 3, 1), PLAIN, 0);
+    assert_eq!((choice.weight_bytes, choice.scratch_bytes), (8 * 4 * 5, 50 * 50 * 2));
+}
+
+#[test]
+fn other_layers_say_why_not() {
+    let shifted = Requantize { left_shift: 8, ..PLAIN };
+    for (p, requantize, bias, remark) in [
+        (square(30, 3, 3), PLAIN, 0, "strides above 2 have no DSP kernel"),
+        (square(30, 9, 1), PLAIN, 0, "so large a kernel has no DSP kernel"),
+        (square(1, 1, 1), PLAIN, 0, "so small a layer is faster without planes"),
+        (square(30, 3, 1), shifted, 1 << 23, "its sums could overflow when they are shifted left"),
+    ] {
+        let choice = dsp_choice(&p, requantize, bias);
+        assert_eq!((choice.name, choice.remark), ("depthwise_s8", remark));
+    }
+    assert_eq!(dsp_choice(&square(30, 3, 1), shifted, (1 << 23) - 9 * (1 << 14) - 1).remark, "");
+}

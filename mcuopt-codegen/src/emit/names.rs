@@ -26,14 +26,19 @@ pub fn layer_names(graph: &Graph<Layer>) -> Vec<String> {
         };
         let mut name = base.clone();
         let mut count = 1;
-        // `input` and `output` are the memory map's own.
-        while matches!(name.as_str(), "input" | "output") || !taken.insert(name.clone()) {
+        while is_reserved(&name) || !taken.insert(name.clone()) {
             count += 1;
             name = format!("{base}_{count}");
         }
         names.push(name);
     }
     names
+}
+
+/// Names that the memory map and the constants of another layer may have.
+fn is_reserved(name: &str) -> bool {
+    const SUFFIXES: [&str; 4] = ["_xy", "_scratch", "_linear", "_constants"];
+    matches!(name, "input" | "output") || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// The first folder of all names that lie in one, if it is the same for several of them.

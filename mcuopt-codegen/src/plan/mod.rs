@@ -30,10 +30,10 @@ use place::Placement;
 pub const ALIGNMENT: usize = 4;
 
 /// What the choice of overlaps may cost: packings times the square of the number of blocks.
-const CHOICE_WORK: usize = 1_000_000;
+const CHOICE_WORK: usize = 100_000;
 
 /// What the search for a placement may cost: steps times the square of the number of blocks.
-const SEARCH_WORK: usize = 4_000_000;
+const SEARCH_WORK: usize = 3_000_000;
 
 /// The memory plan of a lowered graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,14 +86,14 @@ struct Life {
 /// Puts the layers into the order that needs the least memory, as far as the graph leaves it free.
 pub fn schedule(graph: &mut Graph<Layer>, borrowed_inputs: bool) -> Result<(), Error> {
     let needs = Needs::new(graph, borrowed_inputs);
-    let places = schedule::orders(&needs).into_iter().map(|order| {
-        let sequence = Sequence::new(&needs, order);
-        let bytes = best(&sequence).1.bytes;
-        (bytes, sequence.order)
-    });
-    // The graph's own order comes first, and stays if no other one is better.
-    if let Some((_, order)) = places.min_by_key(|(bytes, _)| *bytes) {
-        graph.nodes = order.iter().map(|index| graph.nodes[*index].clone()).collect();
+    let own = Sequence::new(&needs, (0..graph.nodes.len()).collect());
+    let bytes = best(&own).1.bytes;
+    if bytes <= needs.lower_bound() as i64 {
+        return Ok(());
+    }
+    let frugal = Sequence::new(&needs, schedule::frugal(&needs));
+    if (frugal.lower_bound() as i64) < bytes && best(&frugal).1.bytes < bytes {
+        graph.nodes = frugal.order.iter().map(|index| graph.nodes[*index].clone()).collect();
     }
     graph.verify()
 }
@@ -124,6 +124,9 @@ fn best(sequence: &Sequence<'_>) -> (Arrangement, Placement) {
             for other in (0..possible).map(Some).chain([None]).filter(|_| possible > 0) {
                 if packings == 0 || placement.bytes <= bound {
                     break;
+                }
+                if other == choice[position] {
+                    continue;
                 }
                 packings -= 1;
                 let before = std::mem::replace(&mut choice[position], other);

@@ -40,6 +40,16 @@ impl Needs {
         Self { bytes, inputs, outputs: graph.outputs.clone(), layers }
     }
 
+    /// The least that any order of the layers takes.
+    pub(super) fn lower_bound(&self) -> usize {
+        let sum = |ids: &[ValueId]| ids.iter().filter_map(|id| self.bytes.get(id)).sum::<usize>();
+        let layer = |layer: &LayerNeeds| {
+            let savings = layer.overlaps.iter().map(|(id, overlap)| self.saving(*id, layer.output, overlap.how));
+            sum(&layer.operands) + self.bytes[&layer.output] + layer.scratch - savings.max().unwrap_or(0)
+        };
+        self.layers.iter().map(layer).chain([sum(&self.inputs), sum(&self.outputs)]).max().unwrap_or(0)
+    }
+
     /// By how many bytes an overlap lets two tensors together take less than their sum.
     pub(super) fn saving(&self, operand: ValueId, output: ValueId, overlap: Overlap) -> usize {
         let (x, y) = (self.bytes[&operand], self.bytes[&output]);

@@ -1,113 +1,168 @@
 //! Orders of the layers that need little memory at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::needs::Needs;
-use crate::graph::ValueId;
 
-/// How many sets of finished layers are followed at a time. Where there are no more, the order found has the smallest
+/// What the search for an order may cost: sets of finished layers times the square of the number of layers.
+const WORK: usize = 100_000;
+
+/// Never are more sets of finished layers followed at a time. Where there are no more, the order found has the smallest
 /// peak of all.
-const BREADTH: usize = 32;
+const MOST: usize = 64;
 
-/// Orders worth trying: the graph's own, and the one with the smallest peak.
-pub(super) fn orders(needs: &Needs) -> Vec<Vec<usize>> {
-    let own: Vec<usize> = (0..needs.layers.len()).collect();
-    let frugal = Search::new(needs).run();
-    let frugal = frugal.into_iter().filter(|order| *order != own && order.len() == own.len());
-    std::iter::once(own.clone()).chain(frugal).collect()
+/// The order with the smallest peak that a search finds.
+///
+/// It goes in breadth: all orders of one layer, of two, and so on, of which only the best few of each length stay.
+/// After the same layers in another order the same tensors are alive, so of those only the best is followed.
+pub(super) fn frugal(needs: &Needs) -> Vec<usize> {
+    let count = needs.layers.len();
+    let breadth = (WORK / count.pow(2).max(1)).clamp(1, MOST);
+    let uses = Uses::new(needs);
+    // The steps of all orders: the layer, and the step before.
+    let mut steps: Vec<(usize, Option<usize>)> = Vec::new();
+    let mut states = vec![uses.start()];
+    for _ in 0..count {
+        let mut next: Vec<State> = Vec::new();
+        let mut seen: BTreeMap<Set, usize> = BTreeMap::new();
+        for state in &states {
+            for &layer in &state.ready {
+                let mut after = uses.run(state, layer);
+                let same = seen.get(&after.done).copied();
+                if same.is_some_and(|same| next[same].peak <= after.peak) {
+                    continue;
+                }
+                after.step = Some(steps.len());
+                steps.push((layer, state.step));
+                match same {
+                    Some(same) => next[same] = after,
+                    None => {
+                        seen.insert(after.done.clone(), next.len());
+                        next.push(after);
+                    }
+                }
+            }
+        }
+        next.sort_by_key(|state| (state.peak, state.live));
+        next.truncate(breadth);
+        states = next;
+    }
+    let mut step = states.first().and_then(|state| state.step);
+    let mut order = Vec::with_capacity(count);
+    while let Some((layer, before)) = step.map(|step| steps[step]) {
+        order.push(layer);
+        step = before;
+    }
+    order.reverse();
+    order
 }
 
-/// A search in breadth: all orders of one layer, of two, and so on, of which only the best few for each length stay.
-/// After the same layers in another order, the same tensors are alive.
-struct Search<'a> {
-    needs: &'a Needs,
-    /// The layers that read each tensor.
-    readers: BTreeMap<ValueId, BTreeSet<usize>>,
-    /// The layer that makes each tensor.
-    makers: BTreeMap<ValueId, usize>,
-    /// The steps of all orders: the layer, and the step before.
-    steps: Vec<(usize, Option<usize>)>,
+/// A set of layers, a bit each.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Set(Vec<u64>);
+
+impl Set {
+    fn has(&self, layer: usize) -> bool {
+        self.0[layer / 64] >> (layer % 64) & 1 == 1
+    }
+
+    fn add(&mut self, layer: usize) {
+        self.0[layer / 64] |= 1 << (layer % 64);
+    }
 }
 
 /// Some layers are done.
 struct State {
-    done: BTreeSet<usize>,
+    done: Set,
+    /// The layers that can run next.
+    ready: Vec<usize>,
     /// Bytes of the tensors that are needed later.
     live: usize,
     /// The most bytes that were needed at once so far.
     peak: usize,
-    /// The last step, a position in `steps`.
+    /// The last step.
     step: Option<usize>,
 }
 
-impl<'a> Search<'a> {
+/// Who makes and reads the tensors, which are numbered for this search.
+struct Uses<'a> {
+    needs: &'a Needs,
+    /// Bytes of each tensor.
+    bytes: Vec<usize>,
+    /// The layers that read each tensor.
+    readers: Vec<Vec<usize>>,
+    /// The tensors that the caller reads in the end.
+    lasting: Vec<bool>,
+    /// The layer that makes each tensor.
+    makers: Vec<Option<usize>>,
+    /// The operands of each layer.
+    operands: Vec<Vec<usize>>,
+    /// The output of each layer.
+    outputs: Vec<usize>,
+    /// For each layer, the operands that its output may lie over, and what that saves.
+    savings: Vec<Vec<(usize, usize)>>,
+}
+
+impl<'a> Uses<'a> {
     fn new(needs: &'a Needs) -> Self {
-        let mut readers: BTreeMap<ValueId, BTreeSet<usize>> = BTreeMap::new();
+        let number: BTreeMap<_, usize> = needs.bytes.keys().enumerate().map(|(number, id)| (*id, number)).collect();
+        let mut readers = vec![Vec::new(); number.len()];
+        let mut makers = vec![None; number.len()];
         for (index, layer) in needs.layers.iter().enumerate() {
-            for operand in &layer.operands {
-                readers.entry(*operand).or_default().insert(index);
-            }
+            layer.operands.iter().for_each(|id| readers[number[id]].push(index));
+            makers[number[&layer.output]] = Some(index);
         }
-        let makers = needs.layers.iter().enumerate().map(|(index, layer)| (layer.output, index)).collect();
-        Self { needs, readers, makers, steps: Vec::new() }
+        let layers = || needs.layers.iter();
+        Self {
+            needs,
+            bytes: needs.bytes.values().copied().collect(),
+            readers,
+            lasting: number.keys().map(|id| needs.outputs.contains(id)).collect(),
+            makers,
+            operands: layers().map(|layer| layer.operands.iter().map(|id| number[id]).collect()).collect(),
+            outputs: layers().map(|layer| number[&layer.output]).collect(),
+            savings: layers()
+                .map(|layer| {
+                    let overlaps = layer.overlaps.iter();
+                    overlaps.map(|(id, o)| (number[id], needs.saving(*id, layer.output, o.how))).collect()
+                })
+                .collect(),
+        }
     }
 
-    fn run(mut self) -> Option<Vec<usize>> {
-        let read = |id: &&ValueId| self.readers.contains_key(*id) || self.needs.outputs.contains(*id);
-        let live = self.needs.inputs.iter().filter(read).map(|id| self.needs.bytes[id]).sum();
-        let peak = self.needs.inputs.iter().map(|id| self.needs.bytes[id]).sum();
-        let mut states = vec![State { done: BTreeSet::new(), live, peak, step: None }];
-        for _ in 0..self.needs.layers.len() {
-            let mut next: Vec<State> = Vec::new();
-            let mut seen: BTreeMap<BTreeSet<usize>, usize> = BTreeMap::new();
-            for state in &states {
-                for layer in self.ready(state) {
-                    let state = self.run_layer(state, layer);
-                    match seen.get(&state.done) {
-                        Some(&other) if next[other].peak <= state.peak => {}
-                        Some(&other) => next[other] = state,
-                        None => {
-                            seen.insert(state.done.clone(), next.len());
-                            next.push(state);
-                        }
-                    }
-                }
-            }
-            next.sort_by_key(|state| (state.peak, state.live));
-            next.truncate(BREADTH);
-            states = next;
-        }
-        let mut step = states.first()?.step;
-        let mut order = Vec::new();
-        while let Some((layer, before)) = step.map(|step| self.steps[step]) {
-            order.push(layer);
-            step = before;
-        }
-        order.reverse();
-        Some(order)
+    /// Before the first layer.
+    fn start(&self) -> State {
+        let done = Set(vec![0; self.needs.layers.len().div_ceil(64)]);
+        let inputs = || (0..self.bytes.len()).filter(|tensor| self.makers[*tensor].is_none());
+        let bytes = |tensor: usize| self.bytes[tensor];
+        let peak = inputs().map(bytes).sum();
+        let live = inputs().filter(|tensor| self.is_needed(*tensor, &done)).map(bytes).sum();
+        let ready = (0..self.needs.layers.len()).filter(|layer| self.is_ready(*layer, &done)).collect();
+        State { done, ready, live, peak, step: None }
     }
 
-    /// The layers that can run next.
-    fn ready(&self, state: &State) -> Vec<usize> {
-        let made = |id: &ValueId| self.makers.get(id).is_none_or(|maker| state.done.contains(maker));
-        let ready = |layer: &usize| self.needs.layers[*layer].operands.iter().all(made);
-        (0..self.needs.layers.len()).filter(|layer| !state.done.contains(layer)).filter(ready).collect()
-    }
-
-    fn run_layer(&mut self, state: &State, index: usize) -> State {
-        let layer = &self.needs.layers[index];
+    /// After one more layer.
+    fn run(&self, state: &State, layer: usize) -> State {
         let mut done = state.done.clone();
-        done.insert(index);
-        let needed = |id: &ValueId| {
-            self.needs.outputs.contains(id) || self.readers.get(id).is_some_and(|readers| !readers.is_subset(&done))
-        };
-        let savings = layer.overlaps.iter().filter(|(id, _)| !needed(id));
-        let saving = savings.map(|(id, overlap)| self.needs.saving(*id, layer.output, overlap.how)).max().unwrap_or(0);
-        let with_output = state.live + self.needs.bytes[&layer.output];
-        let finished: usize =
-            layer.operands.iter().chain([&layer.output]).filter(|id| !needed(id)).map(|id| self.needs.bytes[id]).sum();
-        let peak = state.peak.max(with_output + layer.scratch - saving);
-        self.steps.push((index, state.step));
-        State { done, live: with_output - finished, peak, step: Some(self.steps.len() - 1) }
+        done.add(layer);
+        let output = self.outputs[layer];
+        let savings = self.savings[layer].iter().filter(|(operand, _)| !self.is_needed(*operand, &done));
+        let saving = savings.map(|(_, saving)| *saving).max().unwrap_or(0);
+        let with_output = state.live + self.bytes[output];
+        let finished = self.operands[layer].iter().chain([&output]).filter(|tensor| !self.is_needed(**tensor, &done));
+        let live = with_output - finished.map(|tensor| self.bytes[*tensor]).sum::<usize>();
+        let peak = state.peak.max(with_output + self.needs.layers[layer].scratch - saving);
+        let mut ready: Vec<usize> = state.ready.iter().copied().filter(|other| *other != layer).collect();
+        ready.extend(self.readers[output].iter().copied().filter(|reader| self.is_ready(*reader, &done)));
+        ready.sort_unstable();
+        State { done, ready, live, peak, step: None }
+    }
+
+    fn is_ready(&self, layer: usize, done: &Set) -> bool {
+        self.operands[layer].iter().all(|tensor| self.makers[*tensor].is_none_or(|maker| done.has(maker)))
+    }
+
+    fn is_needed(&self, tensor: usize, done: &Set) -> bool {
+        self.lasting[tensor] || self.readers[tensor].iter().any(|reader| !done.has(*reader))
     }
 }

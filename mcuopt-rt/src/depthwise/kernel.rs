@@ -19,6 +19,8 @@ pub struct DepthwiseS8 {
     requantize: Requantize,
     pad_value: i8,
     prefer: Prefer,
+    /// What [`works_in_place`](Self::works_in_place) says: asking again would take time and code.
+    in_place: bool,
     body: Body,
     remark: &'static str,
 }
@@ -54,7 +56,15 @@ impl DepthwiseS8 {
                 Err(reason) => (Body::Portable, reason),
             },
         };
-        DepthwiseS8 { geometry: *p, requantize: linear.requantize, pad_value, prefer, body, remark }
+        DepthwiseS8 {
+            geometry: *p,
+            requantize: linear.requantize,
+            pad_value,
+            prefer,
+            in_place: in_place(p),
+            body,
+            remark,
+        }
     }
 
     /// What was chosen, for reports and plans.
@@ -75,7 +85,7 @@ impl DepthwiseS8 {
         let p = &self.geometry;
         match self.body {
             // For work in place; otherwise nothing is needed.
-            Body::Portable if in_place(&self.geometry) => (ring_rows(p) * p.input[1] * p.input[2]).div_ceil(4),
+            Body::Portable if self.in_place => (ring_rows(p) * p.input[1] * p.input[2]).div_ceil(4),
             Body::Portable => 0,
             Body::Dsp { planar, .. } => planar.plane_words,
         }
@@ -134,14 +144,14 @@ impl DepthwiseS8 {
         }
     }
 
-    /// [`run`](Self::run) in place, if [`works_in_place`](Self::works_in_place) says that it can be done: `xy` is the input, and its
-    /// beginning the output.
+    /// [`run`](Self::run) in place, if [`works_in_place`](Self::works_in_place) says that it can be done: `xy` is the
+    /// input, and its beginning the output.
     ///
     /// # Panics
     /// As [`run`](Self::run), and if it cannot be done in place.
     #[inline(always)]
     pub fn run_in_place(&self, constants: &[u32], xy: &mut [i8], scratch: &mut [u32]) {
-        assert!(in_place(&self.geometry), "this layer cannot work in place");
+        assert!(self.in_place, "this layer cannot work in place");
         if self.body != Body::Portable {
             return self.run_dsp(constants, Operands::Overlapping(xy, 0), scratch);
         }
