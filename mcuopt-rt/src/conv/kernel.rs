@@ -91,6 +91,8 @@ impl ConvS8 {
             Body::Portable if self.dense && sizes.pixels == 1 => 0,
             // One pixel's outputs, where they may lie over its inputs.
             Body::Portable => self.geometry.output[2].div_ceil(4),
+            // Read where it is, as nothing overlaps it.
+            Body::Dsp { .. } if self.dense && sizes.pixels == 1 && stream::is_row(&self.geometry) => 0,
             Body::Dsp { .. } => sizes.lane_words + sizes.patch_words,
         }
     }
@@ -151,7 +153,8 @@ impl ConvS8 {
     }
 
     /// [`run`](Self::run) where input and output share memory: the output is the beginning of `xy`, the input starts
-    /// at `x_start`, which is at least [`Conv2d::distance`].
+    /// at `x_start`, which is at least [`Conv2d::distance`]. Not for a dense layer of one row, which reads all of its
+    /// input for each output.
     ///
     /// # Panics
     /// As [`run`](Self::run), and if `xy` is too short for either.

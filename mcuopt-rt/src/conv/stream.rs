@@ -74,7 +74,7 @@ impl Sizes {
             stream_words,
             group_words: filters.div_ceil(2) * stream_words,
             lane_words: if pixels >= TILE_PIXELS { p.groups * taps4 / 2 * TILE_PIXELS } else { 0 },
-            patch_words: if pixels == 1 && is_row(p) { 0 } else { p.groups * taps4 / 4 },
+            patch_words: p.groups * taps4 / 4,
             inside_y: if p.groups == 1 && p.dilation[1] == 1 && row_stride.is_multiple_of(4) {
                 inside(p, 0)
             } else {
@@ -99,7 +99,9 @@ pub(crate) const fn is_row(p: &Conv2d) -> bool {
 
 /// Whether the taps of an output pixel are all channels of an input pixel.
 pub(crate) const fn is_pointwise(p: &Conv2d) -> bool {
-    p.kernel[0] == 1 && p.kernel[1] == 1 && p.pad[0] == 0 && p.pad[1] == 0 && p.groups == 1
+    // Padding behind the image shows in nothing but the output's size.
+    let inside = (p.output[0] - 1) * p.stride[0] < p.input[0] && (p.output[1] - 1) * p.stride[1] < p.input[1];
+    p.kernel[0] == 1 && p.kernel[1] == 1 && p.pad[0] == 0 && p.pad[1] == 0 && p.groups == 1 && inside
 }
 
 /// Writes the stream of each group.

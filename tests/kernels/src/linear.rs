@@ -28,7 +28,7 @@ pub fn conv(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     });
     for prefer in [Prefer::Speed, Prefer::Size] {
         let kernel = ConvS8::choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
-        chosen_conv(&kernel, prefer, &p, &bytes, packed, &subject, fields, random, trial);
+        chosen_conv(&kernel, prefer, Some(p.distance()), &bytes, packed, &subject, fields, random, trial);
     }
 }
 
@@ -58,17 +58,19 @@ pub fn dense(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
         dense_s8(&p, &q, weights, bias, multipliers, x, y);
     });
     for prefer in [Prefer::Speed, Prefer::Size] {
+        // A single row is read from end to end for each output.
+        let distance = (p.rows > 1).then(|| as_conv.distance());
         let kernel = ConvS8::choose_dense(&p, &bytes, prefer, Arch::CURRENT);
-        chosen_conv(&kernel, prefer, &as_conv, &bytes, packed, &subject, fields, random, trial);
+        chosen_conv(&kernel, prefer, distance, &bytes, packed, &subject, fields, random, trial);
     }
 }
 
-/// Every way to run a chosen convolution.
+/// Every way to run a chosen convolution. `distance` is how far the input must start behind an output in the same memory.
 #[allow(clippy::too_many_arguments)]
 fn chosen_conv(
     kernel: &ConvS8,
     prefer: Prefer,
-    p: &Conv2d,
+    distance: Option<usize>,
     linear: &LinearS8<'_>,
     packed: &mut [u32],
     subject: &Subject<'_>,
@@ -86,7 +88,7 @@ fn chosen_conv(
         kernel.run(constants, x, y, scratch);
     });
     for more in [0, random.size(1, 9)] {
-        let x_start = p.distance() + more;
+        let Some(x_start) = distance.map(|distance| distance + more) else { continue };
         trial.overlapping(name, subject, x_start, choice.scratch_bytes, fields, random, |xy, scratch| {
             kernel.run_overlapping(constants, x_start, xy, scratch);
         });
@@ -121,6 +123,11 @@ pub fn depthwise(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
         trial.apart(name, &subject, choice.scratch_bytes, fields, random, |x, y, scratch| {
             kernel.run(constants, x, y, scratch);
         });
+        if DepthwiseS8::works_in_place(&p) {
+            trial.overlapping(name, &subject, 0, choice.scratch_bytes, fields, random, |xy, scratch| {
+                kernel.run_in_place(constants, xy, scratch);
+            });
+        }
         assert_eq!(packed.trespass(), None, "packing {subject:?} writes elsewhere");
     }
 }

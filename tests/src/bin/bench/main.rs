@@ -18,10 +18,10 @@ fn main() {
     assert!(Board::CortexM4.is_present(), "QEMU is not installed: tests/run installs it");
     let words: Vec<String> = env::args().skip(1).collect();
     let (models, variants, cores) = wanted(&words);
-    let text = sections::all(&Costs::measure(&models, &variants, cores));
+    let tables = sections::tables(&Costs::measure(&models, &variants, cores));
     match words.is_empty() {
-        true => println!("{}", report::write("BENCHMARKS.md", &text).display()),
-        false => print!("{text}"),
+        true => println!("{}", report::write("BENCHMARKS.md", &sections::report(&tables)).display()),
+        false => print!("{tables}"),
     }
 }
 

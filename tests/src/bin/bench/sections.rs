@@ -24,14 +24,16 @@ TFLM is TensorFlow Lite Micro with CMSIS-NN in int8 at its fastest exact setting
 on the float model, both on the same board with the same counter.
 ";
 
-/// Everything.
-pub(crate) fn all(costs: &Costs) -> String {
+/// The report with these tables.
+pub(crate) fn report(tables: &str) -> String {
+    format!("{INTRODUCTION}\n{tables}")
+}
+
+/// All tables.
+pub(crate) fn tables(costs: &Costs) -> String {
     let sections = [bars(costs), speed(costs), memory(costs), cores(costs), layers(costs)];
-    let mut text = INTRODUCTION.to_string();
-    for section in sections.into_iter().filter(|section| !section.is_empty()) {
-        write!(text, "\n{section}").expect("a string takes any text");
-    }
-    text
+    let sections: Vec<String> = sections.into_iter().filter(|section| !section.is_empty()).collect();
+    sections.join("\n")
 }
 
 fn millions(number: u64) -> String {
