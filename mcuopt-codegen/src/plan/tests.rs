@@ -227,7 +227,8 @@ fn layers_run_in_the_order_that_needs_less() -> Result {
     let names: Vec<&str> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["layer0", "layer2", "layer1", "layer3", "layer4"]);
     let reordered = plan(&graph, false)?.arena_bytes;
-    assert!(as_written >= 2 * 8 * 8 * 20 && reordered < 8 * 8 * 24, "{as_written} → {reordered}");
+    // What is saved is nearly one of the wide tensors, however much work memory there is beside them.
+    assert!(reordered + 8 * 8 * 16 <= as_written, "{as_written} → {reordered}");
     Ok(())
 }
 
@@ -253,57 +254,49 @@ fn the_verifier_finds_planted_faults() -> Result {
     assert_eq!(second.map(|o| o.how), Some(Overlap::Same), "{good:?}");
     assert_eq!(third, None, "an operand that is passed twice is overwritten: {good:?}");
 
+    // With so much room that a fault does no other harm: the output of the first layers at 100, the operand as near as
+    // it may be, the sum and the work memory far away.
+    let mut roomy = good.clone();
+    roomy.arena_bytes = 1 << 16;
+    roomy.offsets = BTreeMap::from([(x, 100 + distance), (wide, 100), (short, 100), (sum, 5000)]);
+    for (index, scratch) in &mut roomy.scratch {
+        let start = 10_000 * (index + 1);
+        *scratch = start..start + scratch.len();
+    }
+    verify::verify(&graph, &roomy, false)?;
     let caught = |fault: &str, change: &dyn Fn(&mut Plan)| {
-        let mut bad = good.clone();
-        // Room for what is shifted.
-        bad.arena_bytes += 64;
+        let mut bad = roomy.clone();
         change(&mut bad);
         assert!(verify::verify(&graph, &bad, false).is_err(), "{fault}: {bad:?}");
     };
-    let shift = |id: ValueId, by: isize| {
+    let move_to = |id: ValueId, offset: usize| {
         move |plan: &mut Plan| {
-            plan.offsets.entry(id).and_modify(|offset| *offset = offset.saturating_add_signed(by));
+            plan.offsets.insert(id, offset);
         }
     };
-    let at_distance = |distance: usize| {
-        move |plan: &mut Plan| {
-            let start = plan.offsets[&wide] + distance;
-            plan.offsets.insert(x, start);
-        }
-    };
-    let mut exact = good.clone();
-    (exact.arena_bytes, exact.scratch) = (1000, BTreeMap::from([(0, 900..932), (1, 900..936)]));
-    at_distance(distance)(&mut exact);
-    verify::verify(&graph, &exact, false)?;
-    caught("the operand is nearer than the convolution allows", &at_distance(distance - 1));
-    caught("the operand lies before the output", &|plan| {
-        plan.offsets.insert(wide, 16);
-        plan.offsets.insert(short, 16);
-        plan.offsets.insert(x, 0);
-    });
-    caught("in place, but not at the same place", &shift(short, 4));
-    caught("the sum lies over its operand", &|plan| {
-        let at = plan.offsets[&short];
-        plan.offsets.insert(sum, at + 8);
-    });
+    caught("the operand is nearer than the convolution allows", &move_to(x, 100 + distance - 1));
+    caught("the operand lies before the output", &move_to(x, 99));
+    caught("in place, but not at the same place", &move_to(short, 104));
+    caught("the sum lies over the end of its operand", &move_to(sum, 100 + 3 * 3 * 8 - 1));
+    caught("the sum lies over the start of its operand", &move_to(sum, 100 - 3 * 3 * 8 + 1));
     caught("a tensor without a place", &|plan| {
         plan.offsets.remove(&wide);
     });
-    caught("an arena that is too small", &|plan| plan.arena_bytes = good.arena_bytes - 4);
+    caught("an arena that is too small", &|plan| plan.arena_bytes = plan.scratch[&1].end - 1);
     caught("an overlap that nobody declares", &|plan| plan.overlaps[0] = None);
     caught("an overlap of the wrong kind", &|plan| {
         plan.overlaps[0] = Some(Overlapping { operand: 0, how: Overlap::Same });
     });
     caught("the result over an operand that comes twice", &|plan| {
-        let at = plan.offsets[&short];
-        plan.offsets.insert(sum, at);
+        plan.offsets.insert(sum, 100);
         plan.overlaps[2] = Some(Overlapping { operand: 0, how: Overlap::Same });
     });
     caught("no work memory", &|plan| {
         plan.scratch.remove(&0);
     });
     caught("work memory over the operand", &|plan| {
-        let (start, len) = (plan.offsets[&x] + 100, plan.scratch[&0].len());
+        // From the operand's last byte on.
+        let (start, len) = (plan.offsets[&x] + 6 * 6 * 4 - 1, plan.scratch[&0].len());
         plan.scratch.insert(0, start..start + len);
     });
     caught("work memory over the output", &|plan| {
