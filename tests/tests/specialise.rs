@@ -4,6 +4,7 @@ use mcuopt_codegen::graph::Graph;
 use mcuopt_codegen::interp::run_lowered;
 use mcuopt_codegen::ops::Layer;
 use mcuopt_codegen::quantize;
+use mcuopt_rt::Arch;
 use mcuopt_tests::case::to_bytes;
 use mcuopt_tests::shared::{Model, Variant};
 
@@ -25,7 +26,13 @@ fn check(model: Model, variant: Variant) -> Option<(u64, u64)> {
         assert!(to_bytes(&expected) == case.interpret(&[inputs]), "{}: another answer", case.name);
     }
     let after = &case.compiled.lowered;
-    println!("{}: {} -> {} MACs, {} weight bytes", case.name, macs(&before), macs(after), case.compiled.weight_bytes());
+    println!(
+        "{}: {} -> {} MACs, {} weight bytes",
+        case.name,
+        macs(&before),
+        macs(after),
+        case.compiled.weight_bytes(Arch::Portable)
+    );
     for shrunk in &case.compiled.specialised {
         println!("  {shrunk:?}");
     }
