@@ -1,7 +1,7 @@
 //! The choice of a kernel for an int8 depthwise convolution.
 
 use super::planar::Planar;
-use super::{depthwise_s8, depthwise_s8_in_place, in_place, ring_rows};
+use super::{depthwise_s8, depthwise_s8_in_place, in_place, span};
 use crate::arch::{Arch, memory};
 use crate::conv::Operands;
 use crate::fixed::Requantize;
@@ -85,7 +85,7 @@ impl DepthwiseS8 {
         let p = &self.geometry;
         match self.body {
             // For work in place; otherwise nothing is needed.
-            Body::Portable if self.in_place => (ring_rows(p) * p.input[1] * p.input[2]).div_ceil(4),
+            Body::Portable if self.in_place => (span(p) * p.input[1] * p.input[2]).div_ceil(4),
             Body::Portable => 0,
             Body::Dsp { planar, .. } => planar.plane_words,
         }
@@ -157,10 +157,10 @@ impl DepthwiseS8 {
         }
         let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
         let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
-        let ring = memory::i8s_mut(scratch);
+        let rows = memory::i8s_mut(scratch);
         match self.prefer {
-            Prefer::Speed => depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, ring),
-            Prefer::Size => shared::depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, ring),
+            Prefer::Speed => depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, rows),
+            Prefer::Size => shared::depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, rows),
         }
     }
 
