@@ -10,6 +10,9 @@ use crate::fixed::Requantize;
 /// What a kernel is chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefer {
+    /// Few cycles, even at the price of much more flash and work memory. The compiler asks for this only where they
+    /// have been found to be free.
+    Fastest,
     /// Few cycles.
     Speed,
     /// Little flash: one copy of the machine code for all layers, weights in their shortest form.

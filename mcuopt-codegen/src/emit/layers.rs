@@ -298,6 +298,7 @@ fn kernels(node: &Node<Layer>) -> String {
 
 fn prefer(prefer: Prefer) -> TokenStream {
     match prefer {
+        Prefer::Fastest => quote!(rt::Prefer::Fastest),
         Prefer::Speed => quote!(rt::Prefer::Speed),
         Prefer::Size => quote!(rt::Prefer::Size),
     }

@@ -32,7 +32,7 @@ impl DepthwiseS8 {
     /// `[kh, kw, out_c]`.
     pub const fn choose(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
         let body = match prefer {
-            Prefer::Speed => Body::Portable,
+            Prefer::Fastest | Prefer::Speed => Body::Portable,
             Prefer::Size => Body::PortableShared,
         };
         let _ = arch;

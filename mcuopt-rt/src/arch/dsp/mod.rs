@@ -15,3 +15,4 @@ pub(crate) mod add;
 pub(crate) mod convolution;
 pub(crate) mod dot;
 pub(crate) mod pool;
+pub(crate) mod winograd;
