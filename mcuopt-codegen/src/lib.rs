@@ -78,6 +78,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     let mut lowered = quantize::lower(&graph)?;
     prefer::prefer(&mut lowered, options.optimize);
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
+    let plan = prefer::spend_memory(&mut lowered, plan, &options)?;
     let compiled =
         Compiled { graph, lowered, plan, simplified, notes, type_name, side_files: model.side_files, options };
     compiled.check_budget()?;

@@ -5,6 +5,7 @@ use crate::conv::Operands;
 use crate::conv::winograd::{Sizes, TILES};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
+use core::hint::black_box;
 
 /// Where the outputs of a tile go. The order of the fields is known to the assembly.
 #[repr(C)]
@@ -420,7 +421,8 @@ pub(crate) fn convolve(
     let (padding, scratch) = scratch.split_at_mut(sizes.pixel_words);
     let last = &mut scratch[..sizes.pixel_words];
     padding.fill(u32::from(pad_value as u8) * 0x0101_0101);
-    let mut source = Source { p, x, last_pixel: x_len - p.input[2], padding: padding.as_ptr().cast(), last: x };
+    let last_pixel = x_len - p.input[2];
+    let mut source = Source { p, x, last_pixel, padding: padding.as_ptr().cast(), last: x };
     // Channels are read by the word. What is read behind the last pixel's is multiplied by 0, but has to exist.
     source.last = if p.input[2].is_multiple_of(4) {
         source.at(source.last_pixel)
@@ -446,24 +448,24 @@ pub(crate) fn convolve(
         filter_pairs: 0,
         first: 0,
         second: 1,
-        tiles: [TileOutputs { y, right: 0, down: 0, more: 1 }; TILES],
+        tiles: [TileOutputs { y, right: 0, down: 0, more: 0 }; TILES],
     };
-    args.tiles[TILES - 1].more = 0;
-
     let mut tile = Tile { image: 0, row: 0, column: 0 };
     let mut left = p.batch * sizes.tiles[0] * sizes.tiles[1];
+    let mut pixels = [source.padding; 16];
     while left > 0 {
         for lane in 0..TILES {
             // SAFETY: the transform reads pixels of `x` and the two spare ones, and writes one of TILES lanes.
             unsafe {
-                let pixels = source.pixels(&tile);
+                source.pixels(&tile, &mut pixels);
                 transform(&pixels, inputs.as_mut_ptr().add(lane), sizes.pixel_words);
             }
-            tile.outputs(p, y, &mut args.tiles[lane]);
+            args.tiles[lane] = tile.outputs(p, y, lane == TILES - 1);
             // At the end the last tile takes the other lanes, too.
             if left > 1 {
                 tile.next(&sizes);
-                left -= 1;
+                // As in `Source::pixels`.
+                left = black_box(left - 1);
             } else if lane == TILES - 1 {
                 left = 0;
             }
@@ -501,13 +503,16 @@ impl Tile {
         }
     }
 
-    #[inline(always)]
-    fn outputs(&self, p: &Conv2d, y: *mut i8, outputs: &mut TileOutputs) {
+    #[inline(never)]
+    fn outputs(&self, p: &Conv2d, y: *mut i8, last: bool) -> TileOutputs {
         let [height, width, channels] = p.output;
         let (row, column) = (2 * self.row, 2 * self.column);
-        outputs.y = y.wrapping_add(((self.image * height + row) * width + column) * channels);
-        outputs.right = if column + 1 < width { channels } else { 0 };
-        outputs.down = if row + 1 < height { width * channels } else { 0 };
+        TileOutputs {
+            y: y.wrapping_add(((self.image * height + row) * width + column) * channels),
+            right: if column + 1 < width { channels } else { 0 },
+            down: if row + 1 < height { width * channels } else { 0 },
+            more: usize::from(!last),
+        }
     }
 }
 
@@ -528,26 +533,25 @@ impl Source<'_> {
         self.x.wrapping_add(offset)
     }
 
-    /// The pixels that a tile depends on.
-    #[inline(always)]
-    fn pixels(&self, tile: &Tile) -> [*const i8; 16] {
+    /// The pixels that a tile depends on. Loops whose counters the compiler does not know are not unrolled: that would
+    /// take much flash for little speed.
+    #[inline(never)]
+    fn pixels(&self, tile: &Tile, pixels: &mut [*const i8; 16]) {
         let [height, width, channels] = self.p.input;
-        let row = (2 * tile.row).wrapping_sub(self.p.pad[0]);
-        let column = (2 * tile.column).wrapping_sub(self.p.pad[1]);
-        let mut pixels = [self.padding; 16];
-        for (y, pixels) in pixels.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let y = row.wrapping_add(y);
-            if y < height {
-                let start = (tile.image * height + y) * width;
-                for (x, pixel) in pixels.iter_mut().enumerate() {
-                    let x = column.wrapping_add(x);
-                    if x < width {
-                        let offset = (start + x) * channels;
-                        *pixel = if offset == self.last_pixel { self.last } else { self.at(offset) };
-                    }
-                }
+        let mut y = (2 * tile.row).wrapping_sub(self.p.pad[0]);
+        for row in pixels.as_chunks_mut::<4>().0 {
+            let start = (tile.image * height).wrapping_add(y).wrapping_mul(width);
+            let mut x = (2 * tile.column).wrapping_sub(self.p.pad[1]);
+            for pixel in row {
+                let offset = start.wrapping_add(x).wrapping_mul(channels);
+                *pixel = match y < height && x < width {
+                    true if offset == self.last_pixel => self.last,
+                    true => self.at(offset),
+                    false => self.padding,
+                };
+                x = black_box(x.wrapping_add(1));
             }
+            y = black_box(y.wrapping_add(1));
         }
-        pixels
     }
 }
