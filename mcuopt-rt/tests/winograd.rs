@@ -129,8 +129,7 @@ fn model(p: &Conv2d, q: &Requantize, pad_value: i8, words: &[u32], x: &[i8]) -> 
             let (bias, multiplier) = (words[end] as i32, words[end + 1] as i32);
             for [dy, dx] in [[0, 0], [0, 1], [1, 0], [1, 1]] {
                 let [a, b, c, d] = columns.map(|column| column[dy]);
-                let four =
-                    if dx == 0 { a.wrapping_add(b).wrapping_add(c) } else { b.wrapping_sub(c).wrapping_sub(d) };
+                let four = if dx == 0 { a.wrapping_add(b).wrapping_add(c) } else { b.wrapping_sub(c).wrapping_sub(d) };
                 assert_eq!(four % 4, 0, "4 times a whole number");
                 let (row, column) = (2 * place[1] + dy, 2 * place[2] + dx);
                 if row < height && column < width {
@@ -182,9 +181,7 @@ fn extremes_are_exact() {
 #[test]
 fn it_is_chosen_where_memory_is_free_and_it_pays_off() {
     let mut random = Random::new(73);
-    let mut name = |p: &Conv2d, prefer, arch| {
-        Constants::random(&mut random, p).choose(p, prefer, arch).choice().name
-    };
+    let mut name = |p: &Conv2d, prefer, arch| Constants::random(&mut random, p).choose(p, prefer, arch).choice().name;
     let p = layer(16, 16, 32, 32, [1, 1]);
     assert_eq!(name(&p, Prefer::Fastest, Arch::Dsp), NAME);
     assert_eq!(name(&p, Prefer::Fastest, Arch::Portable), "conv2d_s8");
@@ -258,7 +255,8 @@ fn simulated_distance(p: &Conv2d) -> usize {
     };
     let mut distance = 0;
     for (block, written) in tiles.chunks(4).enumerate() {
-        let end = written.iter().flat_map(|tile| cells(tile, 2, [out_h, out_w, out_c], [0, 0])).max().unwrap_or(0) + out_c;
+        let end =
+            written.iter().flat_map(|tile| cells(tile, 2, [out_h, out_w, out_c], [0, 0])).max().unwrap_or(0) + out_c;
         let later = tiles.iter().skip(4 * (block + 1));
         let first = later.flat_map(|tile| cells(tile, 4, [in_h, in_w, in_c], p.pad)).min();
         distance = distance.max(first.map_or(0, |first| end.saturating_sub(first)));

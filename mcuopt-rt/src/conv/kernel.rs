@@ -162,7 +162,9 @@ impl ConvS8 {
         let dense = Dense { rows: p.input[1], inputs: p.input[2], outputs: p.output[2] };
         let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
         match (self.dense, self.prefer) {
-            (false, Prefer::Fastest | Prefer::Speed) => conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
+            (false, Prefer::Fastest | Prefer::Speed) => {
+                conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y)
+            }
             (false, Prefer::Size) => shared::conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
             (true, Prefer::Fastest | Prefer::Speed) => dense_s8(&dense, q, weights, bias, multipliers, x, y),
             (true, Prefer::Size) => shared::dense_s8(&dense, q, weights, bias, multipliers, x, y),
@@ -250,7 +252,10 @@ impl ConvS8 {
 
 /// Whether a layer should be computed by [`winograd`]; why not, where it would be faster.
 const fn winograd(p: &Conv2d, linear: &LinearS8<'_>, split: bool, prefer: Prefer) -> Result<bool, &'static str> {
-    if !matches!(prefer, Prefer::Fastest) || !winograd::is_possible(p) || winograd::cycles(p) >= stream::cycles(p, split) {
+    if !matches!(prefer, Prefer::Fastest)
+        || !winograd::is_possible(p)
+        || winograd::cycles(p) >= stream::cycles(p, split)
+    {
         Ok(false)
     } else if winograd::is_exact(p, linear) {
         Ok(true)

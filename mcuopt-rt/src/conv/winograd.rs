@@ -130,7 +130,9 @@ pub(crate) const fn distance(p: &Conv2d) -> usize {
             }
         }
         tile -= 1;
-        if let Some(first) = first_input(p, tile) && first < needed {
+        if let Some(first) = first_input(p, tile)
+            && first < needed
+        {
             needed = first;
         }
     }
@@ -211,11 +213,8 @@ const fn transform(linear: &LinearS8<'_>, first: usize, step: usize) -> [i16; 16
     let (mut u, mut rows, mut i) = ([0; 16], [[0; 4]; 3], 0);
     while i < 3 {
         let at = first + i * 3 * step;
-        rows[i] = times_g([
-            linear.weight(at) as i16,
-            linear.weight(at + step) as i16,
-            linear.weight(at + 2 * step) as i16,
-        ]);
+        rows[i] =
+            times_g([linear.weight(at) as i16, linear.weight(at + step) as i16, linear.weight(at + 2 * step) as i16]);
         i += 1;
     }
     let mut j = 0;

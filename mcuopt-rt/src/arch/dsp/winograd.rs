@@ -60,16 +60,21 @@ pub(crate) type Products = unsafe extern "C" fn(args: *const ProductArgs, weight
 macro_rules! sum_row {
     ($row:literal, $label:literal) => {
         concat!(
-            "adr.w r12, ", $label, "f + 1\n",
+            "adr.w r12, ",
+            $label,
+            "f + 1\n",
             "str r12, [sp]\n",
             "ldr r0, [sp, #4]\n",
             "ldr r2, [sp, #8]\n",
             "ldr r3, [sp, #12]\n",
-            "add r0, r0, #16 * ", $row, "\n",
+            "add r0, r0, #16 * ",
+            $row,
+            "\n",
             "cmp r0, r2\n",
             "bx r3\n",
             ".p2align 2\n",
-            $label, ":",
+            $label,
+            ":",
         )
     };
 }
@@ -319,14 +324,54 @@ unsafe extern "C" fn transform(pixels: *const [*const i8; 16], inputs: *mut u32,
     macro_rules! row {
         ($i:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
             concat!(
-                "ssub16 ", $a, ", ", $a, ", ", $c, "\n",
-                "ssub16 ", $d, ", ", $b, ", ", $d, "\n",
-                "str ", $a, ", [r1, #16 * ", $i, "]\n",
-                "str ", $d, ", [r1, #16 * (12 + ", $i, ")]\n",
-                "sadd16 ", $a, ", ", $b, ", ", $c, "\n",
-                "ssub16 ", $c, ", ", $c, ", ", $b, "\n",
-                "str ", $a, ", [r1, #16 * (4 + ", $i, ")]\n",
-                "str ", $c, ", [r1, #16 * (8 + ", $i, ")]",
+                "ssub16 ",
+                $a,
+                ", ",
+                $a,
+                ", ",
+                $c,
+                "\n",
+                "ssub16 ",
+                $d,
+                ", ",
+                $b,
+                ", ",
+                $d,
+                "\n",
+                "str ",
+                $a,
+                ", [r1, #16 * ",
+                $i,
+                "]\n",
+                "str ",
+                $d,
+                ", [r1, #16 * (12 + ",
+                $i,
+                ")]\n",
+                "sadd16 ",
+                $a,
+                ", ",
+                $b,
+                ", ",
+                $c,
+                "\n",
+                "ssub16 ",
+                $c,
+                ", ",
+                $c,
+                ", ",
+                $b,
+                "\n",
+                "str ",
+                $a,
+                ", [r1, #16 * (4 + ",
+                $i,
+                ")]\n",
+                "str ",
+                $c,
+                ", [r1, #16 * (8 + ",
+                $i,
+                ")]",
             )
         };
     }
@@ -334,18 +379,66 @@ unsafe extern "C" fn transform(pixels: *const [*const i8; 16], inputs: *mut u32,
     macro_rules! load {
         ($pixel:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
             concat!(
-                "ldr ", $a, ", [sp, #4 * ", $pixel, "]\n",
-                "ldr ", $b, ", [sp, #4 * ", $pixel, " + 4]\n",
-                "ldr ", $c, ", [sp, #4 * ", $pixel, " + 8]\n",
-                "ldr ", $d, ", [sp, #4 * ", $pixel, " + 12]\n",
-                "ldr ", $a, ", [", $a, ", r0]\n",
-                "ldr ", $b, ", [", $b, ", r0]\n",
-                "ldr ", $c, ", [", $c, ", r0]\n",
-                "ldr ", $d, ", [", $d, ", r0]\n",
-                "sxtb16 ", $a, ", ", $a, ", ror #\\rotation\n",
-                "sxtb16 ", $b, ", ", $b, ", ror #\\rotation\n",
-                "sxtb16 ", $c, ", ", $c, ", ror #\\rotation\n",
-                "sxtb16 ", $d, ", ", $d, ", ror #\\rotation",
+                "ldr ",
+                $a,
+                ", [sp, #4 * ",
+                $pixel,
+                "]\n",
+                "ldr ",
+                $b,
+                ", [sp, #4 * ",
+                $pixel,
+                " + 4]\n",
+                "ldr ",
+                $c,
+                ", [sp, #4 * ",
+                $pixel,
+                " + 8]\n",
+                "ldr ",
+                $d,
+                ", [sp, #4 * ",
+                $pixel,
+                " + 12]\n",
+                "ldr ",
+                $a,
+                ", [",
+                $a,
+                ", r0]\n",
+                "ldr ",
+                $b,
+                ", [",
+                $b,
+                ", r0]\n",
+                "ldr ",
+                $c,
+                ", [",
+                $c,
+                ", r0]\n",
+                "ldr ",
+                $d,
+                ", [",
+                $d,
+                ", r0]\n",
+                "sxtb16 ",
+                $a,
+                ", ",
+                $a,
+                ", ror #\\rotation\n",
+                "sxtb16 ",
+                $b,
+                ", ",
+                $b,
+                ", ror #\\rotation\n",
+                "sxtb16 ",
+                $c,
+                ", ",
+                $c,
+                ", ror #\\rotation\n",
+                "sxtb16 ",
+                $d,
+                ", ",
+                $d,
+                ", ror #\\rotation",
             )
         };
     }
@@ -454,7 +547,8 @@ pub(crate) fn convolve(
     let mut left = p.batch * sizes.tiles[0] * sizes.tiles[1];
     let mut pixels = [source.padding; 16];
     while left > 0 {
-        for lane in 0..TILES {
+        let mut lane = 0;
+        while lane < TILES {
             // SAFETY: the transform reads pixels of `x` and the two spare ones, and writes one of TILES lanes.
             unsafe {
                 source.pixels(&tile, &mut pixels);
@@ -464,11 +558,12 @@ pub(crate) fn convolve(
             // At the end the last tile takes the other lanes, too.
             if left > 1 {
                 tile.next(&sizes);
-                // As in `Source::pixels`.
-                left = black_box(left - 1);
+                left -= 1;
             } else if lane == TILES - 1 {
                 left = 0;
             }
+            // As in `Source::pixels`.
+            lane = black_box(lane + 1);
         }
         // SAFETY: all pointers are inside their slices, and outputs are written after all that they depend on was read.
         unsafe {
@@ -503,7 +598,7 @@ impl Tile {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn outputs(&self, p: &Conv2d, y: *mut i8, last: bool) -> TileOutputs {
         let [height, width, channels] = p.output;
         let (row, column) = (2 * self.row, 2 * self.column);
