@@ -19,11 +19,17 @@ impl<'a, T: Pattern> Guarded<'a, T> {
         Guarded { memory, start, len }
     }
 
-    /// As [`new`](Self::new), with other content.
-    pub fn holding(memory: &'a mut [T], offset: usize, content: &[T]) -> Self {
-        let mut part = Self::new(memory, offset, content.len());
-        part.lend().copy_from_slice(content);
-        part
+    /// The last part of a buffer.
+    pub fn last(memory: &'a mut [T], len: usize) -> Self {
+        let first = memory.len() - len - MARGIN;
+        let memory = &mut memory[first..];
+        memory.iter_mut().enumerate().for_each(|(index, element)| *element = T::at(index));
+        Guarded { memory, start: MARGIN, len }
+    }
+
+    /// The part's bytes behind a multiple of 4.
+    pub fn alignment(&self) -> usize {
+        self.memory[self.start..].as_ptr() as usize % 4
     }
 
     /// The part.

@@ -80,7 +80,11 @@ fn chosen_conv(
 ) {
     let choice = kernel.choice();
     let name = Kernel::chosen(choice.name, prefer);
-    let mut packed = Guarded::new(packed, random.size(0, 3), kernel.words());
+    let mut edge = edge_for_constants(fields, random);
+    let mut packed = match &mut edge {
+        Some(edge) => Guarded::last(edge, kernel.words()),
+        None => Guarded::new(packed, random.size(0, 3), kernel.words()),
+    };
     kernel.pack_into(linear, packed.lend());
     assert_eq!(choice.weight_bytes, size_of_val(packed.lend()), "weight_bytes of {subject:?}");
     let constants: &[u32] = packed.lend();
@@ -94,6 +98,12 @@ fn chosen_conv(
         });
     }
     assert_eq!(packed.trespass(), None, "packing {subject:?} writes elsewhere");
+    fields.edge = fields.edge.take().or(edge);
+}
+
+/// The end of the memory, which constants get now and then: they may be the last in the flash.
+fn edge_for_constants(fields: &mut Fields, random: &mut Random) -> Option<&'static mut [u32]> {
+    if random.once_in(3) { fields.edge.take() } else { None }
 }
 
 pub fn depthwise(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
@@ -116,7 +126,11 @@ pub fn depthwise(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
         let kernel = DepthwiseS8::choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
         let choice = kernel.choice();
         let name = Kernel::chosen(choice.name, prefer);
-        let mut packed = Guarded::new(packed, random.size(0, 3), kernel.words());
+        let mut edge = edge_for_constants(fields, random);
+        let mut packed = match &mut edge {
+            Some(edge) => Guarded::last(edge, kernel.words()),
+            None => Guarded::new(packed, random.size(0, 3), kernel.words()),
+        };
         kernel.pack_into(&bytes, packed.lend());
         assert_eq!(choice.weight_bytes, size_of_val(packed.lend()), "weight_bytes of {subject:?}");
         let constants: &[u32] = packed.lend();
@@ -129,6 +143,7 @@ pub fn depthwise(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
             });
         }
         assert_eq!(packed.trespass(), None, "packing {subject:?} writes elsewhere");
+        fields.edge = fields.edge.take().or(edge);
     }
 }
 

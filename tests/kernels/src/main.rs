@@ -65,6 +65,8 @@ unsafe fn main() -> ! {
     static mut MEMORY: Memory = Memory::new();
     // SAFETY: nobody else can name the static, and the caller promises to come once.
     let memory = unsafe { &mut *addr_of_mut!(MEMORY) };
+    // SAFETY: this is the one time.
+    memory.fields.edge = Some(unsafe { memory::edge() });
     process::exit(if run(memory) { 0 } else { 1 })
 }
 

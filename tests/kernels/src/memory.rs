@@ -1,5 +1,8 @@
 //! All memory there is: the boards have much, and a heap would hide who writes where.
 
+use core::ptr::addr_of_mut;
+use core::slice;
+
 /// The most weights of a layer.
 pub const WEIGHTS: usize = 48 * 1024;
 /// The most output channels, of a layer.
@@ -42,6 +45,29 @@ pub struct Fields {
     /// Also for input and output together.
     pub y: Aligned<[i8; 2 * ELEMENTS + 256]>,
     pub scratch: Aligned<[u32; WORDS]>,
+    /// The end of the memory, once it is there: what is read behind it is a fault, on boards that have such.
+    pub edge: Option<&'static mut [u32]>,
+}
+
+/// The end of the memory.
+///
+/// # Safety
+/// To be called once.
+pub unsafe fn edge() -> &'static mut [u32] {
+    unsafe extern "C" {
+        static mut _edge: u32;
+        static mut _edge_end: u32;
+    }
+    let (start, end) = (addr_of_mut!(_edge), addr_of_mut!(_edge_end));
+    // SAFETY: the board's memory layout gives this memory to nobody else, and the caller promises to come once.
+    unsafe { slice::from_raw_parts_mut(start, (end as usize - start as usize) / size_of::<u32>()) }
+}
+
+/// Words as bytes.
+pub fn bytes(words: &mut [u32]) -> &mut [i8] {
+    // SAFETY: any bits are an i8.
+    let (_, bytes, _) = unsafe { words.align_to_mut() };
+    bytes
 }
 
 impl Memory {
@@ -63,6 +89,7 @@ impl Memory {
                 x: Aligned([0; ELEMENTS + 256]),
                 y: Aligned([0; 2 * ELEMENTS + 256]),
                 scratch: Aligned([0; WORDS]),
+                edge: None,
             },
         }
     }

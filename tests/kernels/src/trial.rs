@@ -6,7 +6,7 @@ use mcuopt_rt::v0::Prefer;
 use semihosting::println;
 
 use crate::guarded::Guarded;
-use crate::memory::Fields;
+use crate::memory::{Fields, bytes};
 use crate::random::Random;
 
 /// The cases of a suite: what failed, and which kernels were tried.
@@ -109,9 +109,20 @@ impl Trial {
         run: impl FnOnce(&[i8], &mut [i8], &mut [u32]),
     ) {
         let offsets = random.choose(&ALIGNMENTS);
-        let mut x = Guarded::holding(&mut fields.x.0, offsets[0], subject.x);
-        let mut y = Guarded::new(&mut fields.y.0, offsets[1], subject.expected.len());
-        let mut scratch = Guarded::new(&mut fields.scratch.0, random.size(0, 3), scratch_bytes / 4);
+        let [at_x, at_y, at_scratch] = at_edge(fields.edge.as_deref_mut(), random);
+        let mut x = match at_x {
+            Some(edge) => Guarded::last(bytes(edge), subject.x.len()),
+            None => Guarded::new(&mut fields.x.0, offsets[0], subject.x.len()),
+        };
+        let mut y = match at_y {
+            Some(edge) => Guarded::last(bytes(edge), subject.expected.len()),
+            None => Guarded::new(&mut fields.y.0, offsets[1], subject.expected.len()),
+        };
+        let mut scratch = match at_scratch {
+            Some(edge) => Guarded::last(edge, scratch_bytes / 4),
+            None => Guarded::new(&mut fields.scratch.0, random.size(0, 3), scratch_bytes / 4),
+        };
+        x.lend().copy_from_slice(subject.x);
         // Not what it should become, so that nothing is right without being written.
         y.lend().iter_mut().zip(subject.expected).for_each(|(y, expected)| *y = !expected);
         run(x.lend(), y.lend(), scratch.lend());
@@ -122,7 +133,7 @@ impl Trial {
                 write("x", x.lend().iter().zip(subject.x).position(|(x, before)| x != before).map(|i| i as isize))
             })
             .or_else(|| write("scratch", scratch.trespass()));
-        let [x, y] = offsets;
+        let (x, y) = (x.alignment(), y.alignment());
         self.judge(kernel, subject, fault, format_args!("x at 4n + {x}, y at 4n + {y}"));
     }
 
@@ -141,15 +152,23 @@ impl Trial {
         let [offset, _] = random.choose(&ALIGNMENTS);
         let Subject { x, expected, .. } = subject;
         let len = expected.len().max(x_start + x.len());
-        let mut xy = Guarded::new(&mut fields.y.0, offset, len);
-        let mut scratch = Guarded::new(&mut fields.scratch.0, random.size(0, 3), scratch_bytes / 4);
+        let [at_xy, at_scratch, _] = at_edge(fields.edge.as_deref_mut(), random);
+        let mut xy = match at_xy {
+            Some(edge) => Guarded::last(bytes(edge), len),
+            None => Guarded::new(&mut fields.y.0, offset, len),
+        };
+        let mut scratch = match at_scratch {
+            Some(edge) => Guarded::last(edge, scratch_bytes / 4),
+            None => Guarded::new(&mut fields.scratch.0, random.size(0, 3), scratch_bytes / 4),
+        };
         xy.lend().iter_mut().zip(*expected).for_each(|(y, expected)| *y = !expected);
         xy.lend()[x_start..][..x.len()].copy_from_slice(x);
         run(xy.lend(), scratch.lend());
         let fault = wrong(&xy.lend()[..expected.len()], expected)
             .or_else(|| write("xy", xy.trespass()))
             .or_else(|| write("scratch", scratch.trespass()));
-        self.judge(kernel, subject, fault, format_args!("xy at 4n + {offset}, x {x_start} behind y"));
+        let xy = xy.alignment();
+        self.judge(kernel, subject, fault, format_args!("xy at 4n + {xy}, x {x_start} behind y"));
     }
 
     fn judge(&mut self, kernel: Kernel, subject: &Subject<'_>, fault: Option<Fault>, position: fmt::Arguments<'_>) {
@@ -177,6 +196,16 @@ const ALIGNMENTS: [[usize; 2]; 24] = {
     }
     alignments
 };
+
+/// Who of three gets the end of the memory, if anybody.
+fn at_edge<'a>(edge: Option<&'a mut [u32]>, random: &mut Random) -> [Option<&'a mut [u32]>; 3] {
+    match random.range(0, 5) {
+        0 => [edge, None, None],
+        1 => [None, edge, None],
+        2 => [None, None, edge],
+        _ => [None, None, None],
+    }
+}
 
 fn wrong(y: &[i8], expected: &[i8]) -> Option<Fault> {
     let index = y.iter().zip(expected).position(|(y, expected)| y != expected)?;
