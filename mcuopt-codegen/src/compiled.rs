@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 
 use crate::emit::{self, Program};
 use crate::error::Error;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Node, ValueId};
 use crate::interp;
 use crate::ops::{Layer, Op};
 use crate::options::Options;
@@ -105,16 +105,7 @@ impl Compiled {
 
     /// Bytes of weights, biases, multipliers and tables on a target.
     pub fn weight_bytes(&self, arch: Arch) -> usize {
-        let in_layer = |node: &crate::graph::Node<Layer>| self.layer_weight_bytes(node, arch);
-        let mut operands: Vec<ValueId> = self.lowered.nodes.iter().flat_map(|node| node.inputs.clone()).collect();
-        operands.sort_unstable();
-        operands.dedup();
-        let constants = operands.iter().map(|id| self.lowered.value(*id)).filter(|value| value.constant.is_some());
-        self.lowered.nodes.iter().map(in_layer).sum::<usize>() + constants.map(|value| value.ty.bytes()).sum::<usize>()
-    }
-
-    fn layer_weight_bytes(&self, node: &crate::graph::Node<Layer>, arch: Arch) -> usize {
-        node.op.weight_bytes(self.lowered.value(node.outputs[0]).ty.dtype, arch)
+        weight_bytes(&self.lowered, arch)
     }
 
     /// Fails if a limit of the options is exceeded, naming what costs most.
@@ -140,11 +131,25 @@ impl Compiled {
         if let Some(limit) = self.options.max_flash.filter(|limit| weights > *limit) {
             return Err(Error::budget(format!(
                 "the weights take {weights} bytes of flash, max_flash is {limit}; the largest layers: {}",
-                largest(&|index| self.layer_weight_bytes(&self.lowered.nodes[index], arch))
+                largest(&|index| layer_weight_bytes(&self.lowered, &self.lowered.nodes[index], arch))
             )));
         }
         Ok(())
     }
+}
+
+/// Bytes of weights, biases, multipliers and tables on a target.
+pub(crate) fn weight_bytes(lowered: &Graph<Layer>, arch: Arch) -> usize {
+    let mut operands: Vec<ValueId> = lowered.nodes.iter().flat_map(|node| node.inputs.clone()).collect();
+    operands.sort_unstable();
+    operands.dedup();
+    let constants = operands.iter().map(|id| lowered.value(*id)).filter(|value| value.constant.is_some());
+    let in_layers = lowered.nodes.iter().map(|node| layer_weight_bytes(lowered, node, arch)).sum::<usize>();
+    in_layers + constants.map(|value| value.ty.bytes()).sum::<usize>()
+}
+
+fn layer_weight_bytes(lowered: &Graph<Layer>, node: &Node<Layer>, arch: Arch) -> usize {
+    node.op.weight_bytes(lowered.value(node.outputs[0]).ty.dtype, arch)
 }
 
 #[cfg(feature = "source")]

@@ -81,6 +81,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     prefer::prefer(&mut lowered, options.optimize);
     plan::schedule(&mut lowered, options.input == Input::Borrowed)?;
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
+    let plan = prefer::spend_memory(&mut lowered, plan, &options)?;
     let side_files = model.side_files;
     let compiled = Compiled { graph, lowered, plan, simplified, specialised, notes, type_name, side_files, options };
     compiled.check_budget()?;

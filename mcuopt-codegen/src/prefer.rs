@@ -1,10 +1,13 @@
 //! Which layers are compiled for speed, and which for size.
 
-use mcuopt_rt::v0::Prefer;
+use mcuopt_rt::v0::{Arch, Prefer};
 
+use crate::compiled::weight_bytes;
+use crate::error::Error;
 use crate::graph::Graph;
 use crate::ops::Layer;
-use crate::options::Optimize;
+use crate::options::{Input, Optimize, Options};
+use crate::plan::{self, Plan};
 
 /// Layers with fewer of all multiply-accumulates than one in so many share one copy of their kernel when speed and
 /// flash are balanced.
@@ -22,4 +25,35 @@ pub fn prefer(graph: &mut Graph<Layer>, optimize: Optimize) {
             Optimize::Balanced | Optimize::Size => Prefer::Size,
         };
     }
+}
+
+/// Gives layers that are compiled for speed the kernels that are faster at the price of memory, [`Prefer::Fastest`], and
+/// returns the plan with them.
+///
+/// A layer gets its kernel where the arena does not grow, or stays within `max_ram`, and the weights stay within
+/// `max_flash`. Those with most to compute come first.
+pub fn spend_memory(graph: &mut Graph<Layer>, plan: Plan, options: &Options) -> Result<Plan, Error> {
+    if options.optimize != Optimize::Speed {
+        return Ok(plan);
+    }
+    let most_ram = options.max_ram.unwrap_or(0).max(plan.arena_bytes);
+    let most_flash = options.max_flash.unwrap_or(usize::MAX);
+    let gains = |layer: &Layer| {
+        let name = |prefer: Prefer, arch: Arch| layer.kernel.choice(prefer, arch).map(|choice| choice.name);
+        Arch::ALL.iter().any(|arch| name(Prefer::Speed, *arch) != name(Prefer::Fastest, *arch))
+    };
+    let mut candidates: Vec<usize> = (0..graph.nodes.len()).filter(|index| gains(&graph.nodes[*index].op)).collect();
+    candidates.sort_by_key(|index| std::cmp::Reverse(graph.nodes[*index].op.kernel.macs()));
+    let mut best = plan;
+    for index in candidates {
+        let before = std::mem::replace(&mut graph.nodes[index].op.prefer, Prefer::Fastest);
+        let tried = plan::plan(graph, options.input == Input::Borrowed)?;
+        let fits_flash = Arch::ALL.iter().all(|arch| weight_bytes(graph, *arch) <= most_flash);
+        if tried.arena_bytes <= most_ram && fits_flash {
+            best = tried;
+        } else {
+            graph.nodes[index].op.prefer = before;
+        }
+    }
+    Ok(best)
 }

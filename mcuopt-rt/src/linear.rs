@@ -10,6 +10,9 @@ use crate::fixed::Requantize;
 /// What a kernel is chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefer {
+    /// Few cycles, even at the price of much more flash and work memory. The compiler asks for this only where they
+    /// have been found to be free.
+    Fastest,
     /// Few cycles.
     Speed,
     /// Little flash: one copy of the machine code for all layers, weights in their shortest form.
@@ -27,6 +30,26 @@ pub struct Choice {
     pub weight_bytes: usize,
     /// Bytes of work memory, a multiple of 4.
     pub scratch_bytes: usize,
+    /// How many bytes the input must start behind the output's start, where the kernel has a form for both in the same
+    /// memory.
+    pub distance: usize,
+    /// Which outputs are written when.
+    pub order: Order,
+}
+
+/// The order in which a convolution's outputs are computed. What the outputs of a step depend on is read before any of
+/// them is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// A pixel a step, in memory order.
+    Pixels,
+    /// Square tiles, in memory order, of all images together.
+    Tiles {
+        /// Pixels along an edge; tiles at the end of an axis may be smaller.
+        edge: usize,
+        /// Tiles a step.
+        at_once: usize,
+    },
 }
 
 /// Weights, bias and multipliers of a linear layer in canonical order, little-endian.

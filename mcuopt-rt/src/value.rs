@@ -1,11 +1,19 @@
 //! What differs between number formats where kernels are otherwise the same.
 
+use crate::arch::scalar;
+
 /// An element of activations and weights, and the accumulator that sums their products.
 pub(crate) trait Value: Copy + Default + PartialEq {
     type Sum: Copy;
 
     /// `sum + x · weight`.
     fn mac(sum: Self::Sum, x: Self, weight: Self) -> Self::Sum;
+
+    /// Adds `Σ x[i] · weights[j][i]` to `sums[j]`, in the order of `i`.
+    #[inline(always)]
+    fn dot4(sums: [Self::Sum; 4], x: &[Self], weights: [&[Self]; 4]) -> [Self::Sum; 4] {
+        dot4(sums, x, weights)
+    }
 }
 
 impl Value for i8 {
@@ -14,6 +22,12 @@ impl Value for i8 {
     #[inline(always)]
     fn mac(sum: i32, x: i8, weight: i8) -> i32 {
         sum + i32::from(x) * i32::from(weight)
+    }
+
+    #[inline(always)]
+    fn dot4(sums: [i32; 4], x: &[i8], weights: [&[i8]; 4]) -> [i32; 4] {
+        // A call takes as long as some elements.
+        if x.len() < 16 { dot4(sums, x, weights) } else { scalar::dot4(sums, x, weights) }
     }
 }
 
@@ -26,6 +40,18 @@ impl Value for f32 {
     }
 }
 
+#[inline(always)]
+fn dot4<T: Value>(sums: [T::Sum; 4], x: &[T], weights: [&[T]; 4]) -> [T::Sum; 4] {
+    let ([mut t0, mut t1, mut t2, mut t3], [w0, w1, w2, w3]) = (sums, weights);
+    for ((((&x, &w0), &w1), &w2), &w3) in x.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
+        t0 = T::mac(t0, x, w0);
+        t1 = T::mac(t1, x, w1);
+        t2 = T::mac(t2, x, w2);
+        t3 = T::mac(t3, x, w3);
+    }
+    [t0, t1, t2, t3]
+}
+
 /// Adds `Σ x[i] · weights[j][i]` to `sums[j]`, in the order of `i`: `N` outputs share each load of `x`.
 #[inline(always)]
 pub(crate) fn dot<T: Value, const N: usize>(mut sums: [T::Sum; N], x: &[T], weights: [&[T]; N]) -> [T::Sum; N] {
@@ -33,14 +59,7 @@ pub(crate) fn dot<T: Value, const N: usize>(mut sums: [T::Sum; N], x: &[T], weig
         // Four lanes are spelled out: at opt-level s and z LLVM unrolls no loop over them, and then the sums would
         // live in memory instead of registers.
         ([s0, s1, s2, s3], [w0, w1, w2, w3]) => {
-            let (mut t0, mut t1, mut t2, mut t3) = (*s0, *s1, *s2, *s3);
-            for ((((&x, &w0), &w1), &w2), &w3) in x.iter().zip(*w0).zip(*w1).zip(*w2).zip(*w3) {
-                t0 = T::mac(t0, x, w0);
-                t1 = T::mac(t1, x, w1);
-                t2 = T::mac(t2, x, w2);
-                t3 = T::mac(t3, x, w3);
-            }
-            (*s0, *s1, *s2, *s3) = (t0, t1, t2, t3);
+            [*s0, *s1, *s2, *s3] = T::dot4([*s0, *s1, *s2, *s3], x, [w0, w1, w2, w3]);
         }
         (sums, weights) => {
             for (sum, weights) in sums.iter_mut().zip(weights) {

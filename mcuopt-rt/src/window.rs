@@ -26,6 +26,12 @@ impl Taps {
         Taps { first, end, kernel, dilation, position }
     }
 
+    /// The same window, where the first `cells` cells of the image are not there, none of which it reads.
+    #[inline(always)]
+    pub(crate) fn behind(self, cells: usize) -> Taps {
+        Taps { position: self.position.saturating_sub(cells), ..self }
+    }
+
     /// The taps inside the image.
     #[inline(always)]
     pub(crate) fn inside(&self) -> Range<usize> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use mcuopt_rt::v0::{Arch, Choice, Prefer};
+use mcuopt_rt::v0::{Arch, Prefer};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 
@@ -348,9 +348,9 @@ fn shared(program: &Program<'_>, names: &[String], slots: &BTreeMap<ValueId, Ide
 
 /// Which kernel runs a layer on which target.
 fn kernels(node: &Node<Layer>) -> String {
-    let choice =
-        |arch: Arch| node.op.choice(arch).unwrap_or(Choice { name: "", remark: "", weight_bytes: 0, scratch_bytes: 0 });
-    let (portable, dsp) = (choice(Arch::Portable), choice(Arch::Dsp));
+    let (Some(portable), Some(dsp)) = (node.op.choice(Arch::Portable), node.op.choice(Arch::Dsp)) else {
+        return String::new();
+    };
     match (portable.name == dsp.name, dsp.remark) {
         (true, "") => format!(" Kernel: `{}`.", portable.name),
         (true, remark) => format!(" Kernel: `{}`; on Cortex-M4, M7 and M33 because {remark}.", portable.name),
@@ -363,6 +363,7 @@ fn kernels(node: &Node<Layer>) -> String {
 
 fn prefer(prefer: Prefer) -> TokenStream {
     match prefer {
+        Prefer::Fastest => quote!(rt::Prefer::Fastest),
         Prefer::Speed => quote!(rt::Prefer::Speed),
         Prefer::Size => quote!(rt::Prefer::Size),
     }

@@ -143,6 +143,17 @@ impl Layer {
         self.choice(arch).map_or(0, |choice| choice.weight_bytes) + self.kernel.call(output).weight_bytes()
     }
 
+    /// How the output may lie over an operand: [`Routine::overlap`] for the kernels of all targets.
+    pub fn overlap(&self, operand: usize) -> Overlap {
+        match self.kernel.overlap(operand) {
+            Overlap::Ahead(distance) => {
+                let choices = Arch::ALL.iter().filter_map(|arch| self.choice(*arch));
+                Overlap::Ahead(choices.map(|choice| choice.distance).fold(distance, usize::max))
+            }
+            other => other,
+        }
+    }
+
     /// Bytes of work memory that the call needs, a multiple of 4; on the target that needs most, as the memory map
     /// is the same for all.
     pub fn scratch_bytes(&self) -> usize {

@@ -67,7 +67,7 @@ impl LayerNeeds {
         operands.sort_unstable();
         operands.dedup();
         let overlaps = node.inputs.iter().enumerate().filter_map(|(operand, &id)| {
-            let how = node.op.kernel.overlap(operand);
+            let how = node.op.overlap(operand);
             let twice = node.inputs.iter().filter(|other| **other == id).count() > 1;
             let lasting = graph.is_output(id) || !bytes.contains_key(&id);
             let (x, y) = (&graph.value(id).ty, &graph.value(node.outputs[0]).ty);

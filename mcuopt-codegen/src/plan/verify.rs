@@ -6,7 +6,7 @@ use super::{Overlapping, Plan};
 use crate::error::Error;
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Kernel, Layer, Overlap};
-use mcuopt_rt::v0::Conv2d;
+use mcuopt_rt::v0::{Arch, Conv2d, Order};
 
 /// Fails if a layer would read bytes that another tensor's or its own work have overwritten, or reaches outside the
 /// arena.
@@ -109,7 +109,10 @@ fn check_overlap(
         Overlap::Never => false,
         Overlap::Same => node.op.kernel.overlap(operand) == Overlap::Same && x.start == y.start && y.end <= x.end,
         Overlap::Ahead(_) => match convolution(&node.op.kernel) {
-            Some(geometry) => y.start <= x.start && keeps_ahead(&geometry, x.start - y.start),
+            Some(geometry) => {
+                let orders = Arch::ALL.iter().filter_map(|arch| node.op.choice(*arch)).map(|choice| choice.order);
+                y.start <= x.start && orders.into_iter().all(|order| keeps_ahead(&geometry, order, x.start - y.start))
+            }
             None => false,
         },
     };
@@ -134,25 +137,47 @@ fn convolution(kernel: &Kernel) -> Option<Conv2d> {
     }
 }
 
-/// Plays a convolution whose input starts `start` elements behind its output: each pixel reads its window, then writes
-/// its channels. Fails if one reads what an earlier one has written.
-fn keeps_ahead(p: &Conv2d, start: usize) -> bool {
+/// Plays a convolution whose input starts `start` elements behind its output: each step reads its pixels' windows, then
+/// writes their channels. Fails if one reads what an earlier one has written.
+fn keeps_ahead(p: &Conv2d, order: Order, start: usize) -> bool {
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
-    let mut written = 0;
-    for image in 0..p.batch {
-        for (out_y, out_x) in (0..out_h).flat_map(|y| (0..out_w).map(move |x| (y, x))) {
+    let mut written = vec![false; p.batch * out_h * out_w * out_c];
+    for step in steps(p, order) {
+        for &[image, out_y, out_x] in &step {
             for (tap_y, tap_x) in (0..p.kernel[0]).flat_map(|y| (0..p.kernel[1]).map(move |x| (y, x))) {
                 let row = (out_y * p.stride[0] + tap_y * p.dilation[0]).checked_sub(p.pad[0]);
                 let column = (out_x * p.stride[1] + tap_x * p.dilation[1]).checked_sub(p.pad[1]);
                 let (Some(row), Some(column)) = (row.filter(|row| *row < in_h), column.filter(|c| *c < in_w)) else {
                     continue;
                 };
-                if start + ((image * in_h + row) * in_w + column) * in_c < written {
+                let read = start + ((image * in_h + row) * in_w + column) * in_c;
+                let end = (read + in_c).min(written.len());
+                if read < end && written[read..end].iter().any(|written| *written) {
                     return false;
                 }
             }
-            written += out_c;
+        }
+        for [image, out_y, out_x] in step {
+            let first = ((image * out_h + out_y) * out_w + out_x) * out_c;
+            written[first..first + out_c].fill(true);
         }
     }
     true
+}
+
+/// The pixels of each step: image, row, column.
+fn steps(p: &Conv2d, order: Order) -> Vec<Vec<[usize; 3]>> {
+    let [out_h, out_w, _] = p.output;
+    let (edge, at_once) = match order {
+        Order::Pixels => (1, 1),
+        Order::Tiles { edge, at_once } => (edge, at_once),
+    };
+    let mut tiles = Vec::new();
+    for image in 0..p.batch {
+        for (top, left) in (0..out_h).step_by(edge).flat_map(|y| (0..out_w).step_by(edge).map(move |x| (y, x))) {
+            let (rows, columns) = (top..out_h.min(top + edge), left..out_w.min(left + edge));
+            tiles.push(rows.flat_map(|y| columns.clone().map(move |x| [image, y, x])).collect::<Vec<_>>());
+        }
+    }
+    tiles.chunks(at_once).map(<[_]>::concat).collect()
 }

@@ -1,12 +1,12 @@
 //! The choice of a kernel for an int8 convolution or dense layer.
 
 use super::stream::{self, Sizes};
-use super::{Operands, conv2d_s8, conv2d_s8_overlapping};
+use super::{Operands, conv2d_s8, conv2d_s8_overlapping, winograd};
 use crate::arch::{Arch, memory};
 use crate::dense::{Dense, dense_s8};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
-use crate::linear::{Choice, LinearS8, Prefer, plain};
+use crate::linear::{Choice, LinearS8, Order, Prefer, plain};
 use crate::shared;
 use crate::weights::Aligned;
 
@@ -38,6 +38,11 @@ enum Body {
         /// With a left shift, or an output range of its own.
         general: bool,
     },
+    /// `arch::dsp::winograd`.
+    Winograd {
+        /// As above.
+        general: bool,
+    },
 }
 
 impl ConvS8 {
@@ -49,7 +54,12 @@ impl ConvS8 {
             Arch::Dsp if stays_in_range(p, linear) => {
                 let q = &linear.requantize;
                 let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
-                (Body::Dsp { split: can_split(p, linear), general }, "")
+                let split = can_split(p, linear);
+                match winograd(p, linear, split, prefer) {
+                    Ok(true) => (Body::Winograd { general }, ""),
+                    Ok(false) => (Body::Dsp { split, general }, ""),
+                    Err(remark) => (Body::Dsp { split, general }, remark),
+                }
             }
             Arch::Dsp => (Body::Portable, "its sums could overflow when they are shifted left"),
         };
@@ -80,8 +90,19 @@ impl ConvS8 {
             (Body::Portable, true) => "dense_s8",
             (Body::Dsp { .. }, false) => "conv2d_s8_dsp",
             (Body::Dsp { .. }, true) => "dense_s8_dsp",
+            (Body::Winograd { .. }, _) => "conv2d_s8_winograd",
         };
-        Choice { name, remark: self.remark, weight_bytes: 4 * self.words(), scratch_bytes: 4 * self.scratch_words() }
+        Choice {
+            name,
+            remark: self.remark,
+            weight_bytes: 4 * self.words(),
+            scratch_bytes: 4 * self.scratch_words(),
+            distance: self.distance(),
+            order: match self.body {
+                Body::Portable | Body::Dsp { .. } => Order::Pixels,
+                Body::Winograd { .. } => Order::Tiles { edge: 2, at_once: winograd::TILES },
+            },
+        }
     }
 
     const fn scratch_words(&self) -> usize {
@@ -94,6 +115,16 @@ impl ConvS8 {
             // Read where it is, as nothing overlaps it.
             Body::Dsp { .. } if self.dense && sizes.pixels == 1 && stream::is_row(&self.geometry) => 0,
             Body::Dsp { .. } => sizes.lane_words + sizes.patch_words,
+            Body::Winograd { .. } => winograd::Sizes::new(&self.geometry).scratch_words(),
+        }
+    }
+
+    /// How many elements the input must start behind the output's start where they share memory: [`Conv2d::distance`]
+    /// for the order of this kernel. The memory map is the same for all targets, so the largest number counts.
+    pub const fn distance(&self) -> usize {
+        match self.body {
+            Body::Portable | Body::Dsp { .. } => self.geometry.distance(),
+            Body::Winograd { .. } => winograd::distance(&self.geometry),
         }
     }
 
@@ -103,6 +134,7 @@ impl ConvS8 {
         match self.body {
             Body::Portable => LinearS8::plain_words(self.weights(), p.output[2]),
             Body::Dsp { .. } => p.groups * self.sizes.group_words,
+            Body::Winograd { .. } => winograd::Sizes::new(p).words,
         }
     }
 
@@ -128,6 +160,7 @@ impl ConvS8 {
         match self.body {
             Body::Portable => linear.pack_plain(words),
             Body::Dsp { split, .. } => stream::pack(&self.geometry, split, linear, words),
+            Body::Winograd { .. } => winograd::pack(&self.geometry, linear, words),
         }
     }
 
@@ -145,15 +178,17 @@ impl ConvS8 {
         let dense = Dense { rows: p.input[1], inputs: p.input[2], outputs: p.output[2] };
         let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
         match (self.dense, self.prefer) {
-            (false, Prefer::Speed) => conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
+            (false, Prefer::Fastest | Prefer::Speed) => {
+                conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y)
+            }
             (false, Prefer::Size) => shared::conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y),
-            (true, Prefer::Speed) => dense_s8(&dense, q, weights, bias, multipliers, x, y),
+            (true, Prefer::Fastest | Prefer::Speed) => dense_s8(&dense, q, weights, bias, multipliers, x, y),
             (true, Prefer::Size) => shared::dense_s8(&dense, q, weights, bias, multipliers, x, y),
         }
     }
 
     /// [`run`](Self::run) where input and output share memory: the output is the beginning of `xy`, the input starts
-    /// at `x_start`, which is at least [`Conv2d::distance`]. Not for a dense layer of one row, which reads all of its
+    /// at `x_start`, which is at least [`distance`](Self::distance). Not for a dense layer of one row, which reads all of its
     /// input for each output.
     ///
     /// # Panics
@@ -167,7 +202,9 @@ impl ConvS8 {
         let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
         let pixel = memory::i8s_mut(scratch);
         match self.prefer {
-            Prefer::Speed => conv2d_s8_overlapping(p, q, pad, weights, bias, multipliers, x_start, xy, pixel),
+            Prefer::Fastest | Prefer::Speed => {
+                conv2d_s8_overlapping(p, q, pad, weights, bias, multipliers, x_start, xy, pixel)
+            }
             Prefer::Size => shared::conv2d_s8_overlapping(p, q, pad, weights, bias, multipliers, x_start, xy, pixel),
         }
     }
@@ -184,7 +221,11 @@ impl ConvS8 {
 
         let pixels = self.geometry.output[0] * self.geometry.output[1];
         let (tiles, rows) = (pixels >= TILE_PIXELS, !pixels.is_multiple_of(TILE_PIXELS));
-        let Body::Dsp { split, general } = self.body else { return };
+        let (split, general) = match self.body {
+            Body::Portable => return,
+            Body::Dsp { split, general } => (split, general),
+            Body::Winograd { general } => return self.run_winograd(general, constants, operands, scratch),
+        };
         let mut loops = Loops { tile: None, row: None, split };
         if tiles {
             loops.tile = Some(match (split, general) {
@@ -216,9 +257,36 @@ impl ConvS8 {
         );
     }
 
+    #[cfg(mcuopt_dsp)]
+    #[inline(always)]
+    fn run_winograd(&self, general: bool, constants: &[u32], operands: Operands<'_>, scratch: &mut [u32]) {
+        use core::hint::black_box;
+
+        use crate::arch::dsp::winograd::{Products, convolve, products};
+
+        let products: Products = if general { products::<true> } else { products::<false> };
+        // As above.
+        let (kernel, products) = black_box((self, products));
+        convolve(&kernel.geometry, &kernel.requantize, kernel.pad_value, products, constants, operands, scratch);
+    }
+
     #[cfg(not(mcuopt_dsp))]
     fn run_dsp(&self, _: &[u32], _: Operands<'_>, _: &mut [u32]) {
         panic!("the kernel was chosen for another instruction set");
+    }
+}
+
+/// Whether a layer should be computed by [`winograd`]; why not, where it would be faster.
+const fn winograd(p: &Conv2d, linear: &LinearS8<'_>, split: bool, prefer: Prefer) -> Result<bool, &'static str> {
+    if !matches!(prefer, Prefer::Fastest)
+        || !winograd::is_possible(p)
+        || winograd::cycles(p) >= stream::cycles(p, split)
+    {
+        Ok(false)
+    } else if winograd::is_exact(p, linear) {
+        Ok(true)
+    } else {
+        Err("four times its sums could overflow")
     }
 }
 

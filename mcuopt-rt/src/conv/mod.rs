@@ -2,6 +2,7 @@
 
 mod kernel;
 pub(crate) mod stream;
+pub(crate) mod winograd;
 
 pub use kernel::ConvS8;
 

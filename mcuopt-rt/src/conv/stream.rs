@@ -92,6 +92,15 @@ const fn inside(p: &Conv2d, axis: usize) -> [usize; 2] {
     [p.pad[axis].div_ceil(p.stride[axis]), if end < p.output[axis] { end } else { p.output[axis] }]
 }
 
+/// An estimate of what a layer of one group takes, in cycles of a Cortex-M4.
+pub(crate) const fn cycles(p: &Conv2d, split: bool) -> u64 {
+    let sizes = Sizes::new(p);
+    // Products and what is done with their sums, then what it takes to widen a pixel's taps.
+    let products = if split { sizes.taps4 } else { sizes.taps4 + sizes.taps4.div_ceil(16) };
+    let pixel = sizes.filters * (products + 9) + 3 * sizes.taps4;
+    p.batch as u64 * sizes.pixels as u64 * pixel as u64
+}
+
 /// Whether the taps of an output pixel are all channels of an input pixel, a number of whole words.
 pub(crate) const fn is_row(p: &Conv2d) -> bool {
     is_pointwise(p) && p.input[2].is_multiple_of(4)

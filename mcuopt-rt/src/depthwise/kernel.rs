@@ -1,12 +1,12 @@
 //! The choice of a kernel for an int8 depthwise convolution.
 
 use super::planar::Planar;
-use super::{depthwise_s8, depthwise_s8_in_place, in_place, ring_rows};
+use super::{depthwise_s8, depthwise_s8_in_place, in_place, span};
 use crate::arch::{Arch, memory};
 use crate::conv::Operands;
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
-use crate::linear::{Choice, LinearS8, Prefer, plain};
+use crate::linear::{Choice, LinearS8, Order, Prefer, plain};
 use crate::shared;
 use crate::weights::Aligned;
 
@@ -73,7 +73,14 @@ impl DepthwiseS8 {
             Body::Portable => "depthwise_s8",
             Body::Dsp { .. } => "depthwise_s8_dsp",
         };
-        Choice { name, remark: self.remark, weight_bytes: 4 * self.words(), scratch_bytes: 4 * self.scratch_words() }
+        Choice {
+            name,
+            remark: self.remark,
+            weight_bytes: 4 * self.words(),
+            scratch_bytes: 4 * self.scratch_words(),
+            distance: 0,
+            order: Order::Pixels,
+        }
     }
 
     /// Whether [`run_in_place`](Self::run_in_place) can compute such a layer, whatever the target.
@@ -85,7 +92,7 @@ impl DepthwiseS8 {
         let p = &self.geometry;
         match self.body {
             // For work in place; otherwise nothing is needed.
-            Body::Portable if self.in_place => (ring_rows(p) * p.input[1] * p.input[2]).div_ceil(4),
+            Body::Portable if self.in_place => (span(p) * p.input[1] * p.input[2]).div_ceil(4),
             Body::Portable => 0,
             Body::Dsp { planar, .. } => planar.plane_words,
         }
@@ -139,7 +146,7 @@ impl DepthwiseS8 {
         let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
         let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
         match self.prefer {
-            Prefer::Speed => depthwise_s8(p, q, pad, weights, bias, multipliers, x, y),
+            Prefer::Fastest | Prefer::Speed => depthwise_s8(p, q, pad, weights, bias, multipliers, x, y),
             Prefer::Size => shared::depthwise_s8(p, q, pad, weights, bias, multipliers, x, y),
         }
     }
@@ -157,10 +164,10 @@ impl DepthwiseS8 {
         }
         let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
         let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
-        let ring = memory::i8s_mut(scratch);
+        let rows = memory::i8s_mut(scratch);
         match self.prefer {
-            Prefer::Speed => depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, ring),
-            Prefer::Size => shared::depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, ring),
+            Prefer::Fastest | Prefer::Speed => depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, rows),
+            Prefer::Size => shared::depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, rows),
         }
     }
 

@@ -71,14 +71,14 @@ fn depthwise<T: Value>(
     for (image, y) in images.zip(y.chunks_exact_mut(out_h * out_w * out_c)) {
         for (out_y, y) in y.chunks_exact_mut(out_w * out_c).enumerate() {
             let rows = Taps::new(out_y, p.stride[0], p.pad[0], p.dilation[0], p.kernel[0], in_h);
-            row(p, pad_value, weights, bias, Cells { cells: image, ring: None }, rows, y, &finish);
+            row(p, pad_value, weights, bias, image, rows, y, &finish);
         }
     }
 }
 
 /// [`depthwise_s8`] in place: the output is the beginning of `xy`, the input all of it. For as many outputs as input
 /// channels, and only if [`DepthwiseS8::in_place`] says so. `scratch` holds the input rows that a window spans:
-/// [`ring_rows`] of them.
+/// [`span`] of them.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape, or `scratch` is too short.
@@ -101,30 +101,34 @@ pub fn depthwise_s8_in_place(
     assert_eq!(multipliers.len(), out_c, "multipliers");
     assert_eq!(xy.len(), p.batch * in_h * in_w * channels, "xy");
 
-    let (ring, row_len) = (ring_rows(p), in_w * channels);
-    let ring_cells = &mut scratch[..ring * row_len];
+    let row_len = in_w * channels;
+    let held = &mut scratch[..span(p) * row_len];
     let mut done = 0;
     for image in 0..p.batch {
-        // Rows before this one are in the ring or not needed any more.
-        let mut next = 0;
+        // Rows from `first` to `next` are held; those before are not needed any more.
+        let (mut first, mut next) = (0, 0_usize);
         for out_y in 0..out_h {
             let (start, end) = rows_needed(p, out_y);
+            if start > first {
+                let kept = next.saturating_sub(start);
+                held.copy_within((next - kept - first) * row_len..(next - first) * row_len, 0);
+                first = start;
+            }
             for y in start.max(next)..end {
                 let x = &xy[(image * in_h + y) * row_len..][..row_len];
-                ring_cells[y % ring * row_len..][..row_len].copy_from_slice(x);
+                held[(y - first) * row_len..][..row_len].copy_from_slice(x);
             }
             next = next.max(end);
-            let rows = Taps::new(out_y, p.stride[0], p.pad[0], p.dilation[0], p.kernel[0], in_h);
+            let rows = Taps::new(out_y, p.stride[0], p.pad[0], p.dilation[0], p.kernel[0], in_h).behind(first);
             let y = &mut xy[done..][..out_w * out_c];
-            let finish = |o, sum| q.apply(sum, multipliers[o]);
-            row(p, pad_value, weights, bias, Cells { cells: ring_cells, ring: Some(ring) }, rows, y, &finish);
+            row(p, pad_value, weights, bias, held, rows, y, &|o, sum| q.apply(sum, multipliers[o]));
             done += out_w * out_c;
         }
     }
 }
 
 /// How many input rows a window spans.
-const fn ring_rows(p: &Conv2d) -> usize {
+const fn span(p: &Conv2d) -> usize {
     let span = p.dilation[0] * (p.kernel[0] - 1) + 1;
     if span < p.input[0] { span } else { p.input[0] }
 }
@@ -138,7 +142,7 @@ const fn rows_needed(p: &Conv2d, out_y: usize) -> (usize, usize) {
 }
 
 /// Whether [`depthwise_s8_in_place`] can compute a layer: no output row may overwrite an input row that is neither in
-/// the ring yet nor superfluous. Kernels that have read a whole image before they write it can do no less.
+/// held yet nor superfluous. Kernels that have read a whole image before they write it can do no less.
 const fn in_place(p: &Conv2d) -> bool {
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
     if in_c != out_c {
@@ -164,13 +168,6 @@ const fn in_place(p: &Conv2d) -> bool {
     true
 }
 
-/// The input rows of an image, one after the other; or the last of them, in a ring: row `y` at `y % ring`.
-#[derive(Clone, Copy)]
-struct Cells<'a, T> {
-    cells: &'a [T],
-    ring: Option<usize>,
-}
-
 /// One row of outputs.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
@@ -179,17 +176,15 @@ fn row<T: Value>(
     pad_value: T,
     weights: &[T],
     bias: &[T::Sum],
-    Cells { cells, ring }: Cells<'_, T>,
+    image: &[T],
     rows: Taps,
     y: &mut [T],
     finish: &impl Fn(usize, T::Sum) -> T,
 ) {
     let (in_w, out_c) = (p.input[1], p.output[2]);
-    let start = rows.position(rows.inside().start);
-    let first_row = ring.map_or(start, |ring| start % ring);
     for (out_x, y) in y.chunks_exact_mut(out_c).enumerate() {
         let columns = Taps::new(out_x, p.stride[1], p.pad[1], p.dilation[1], p.kernel[1], in_w);
-        let pixel = Pixel { p, window: Window { rows, columns }, pad_value, weights, bias, cells, ring, first_row };
+        let pixel = Pixel { p, window: Window { rows, columns }, pad_value, weights, bias, image };
         // Many channels at a time, as finding a tap takes as long as several sums.
         let (y16, rest) = pixel.split::<16>(y);
         let (y4, y1) = pixel.split::<4>(rest);
@@ -217,10 +212,7 @@ struct Pixel<'a, T: Value> {
     pad_value: T,
     weights: &'a [T],
     bias: &'a [T::Sum],
-    cells: &'a [T],
-    ring: Option<usize>,
-    /// Where in `cells` the first input row of the window is, in rows.
-    first_row: usize,
+    image: &'a [T],
 }
 
 impl<T: Value> Pixel<'_, T> {
@@ -242,7 +234,7 @@ impl<T: Value> Pixel<'_, T> {
         let ([_, in_w, in_c], [kernel_h, kernel_w]) = (self.p.input, self.p.kernel);
         let channel = o / self.channel_multiplier();
         let Window { rows, columns } = self.window;
-        let mut sums = *lanes(self.bias, o);
+        let mut sums: [T::Sum; N] = *lanes(self.bias, o);
         // How many taps have been summed. What lies between two runs inside the image is padding.
         let mut done = 0;
         for ky in rows.inside() {
@@ -250,14 +242,9 @@ impl<T: Value> Pixel<'_, T> {
             let run = ky * kernel_w + inside.start..ky * kernel_w + inside.end;
             sums = self.padding(o, sums, done..run.start);
             done = run.end;
-            let row = self.first_row + (ky - rows.inside().start) * self.p.dilation[0];
-            let row = match self.ring {
-                Some(ring) if row >= ring => row - ring,
-                _ => row,
-            };
-            let cell = (row * in_w + columns.position(inside.start)) * in_c;
+            let cell = (rows.position(ky) * in_w + columns.position(inside.start)) * in_c;
             for (i, tap) in run.enumerate() {
-                let x = &self.cells[cell + i * self.p.dilation[1] * in_c + channel..];
+                let x = &self.image[cell + i * self.p.dilation[1] * in_c + channel..];
                 let weights = self.weights_at(tap, o);
                 sums = if self.channel_multiplier() == 1 {
                     mac(sums, *lanes(x, 0), weights)

@@ -35,18 +35,7 @@ pub(crate) fn convolve(
     scratch: &mut [u32],
 ) {
     let (x_len, y_len) = (p.batch * p.input.iter().product::<usize>(), p.batch * sizes.pixels * p.output[2]);
-    let (x, y, overlapping) = match operands {
-        Operands::Apart(x, y) => {
-            assert!(x.len() == x_len && y.len() == y_len, "x, y");
-            (x.as_ptr(), y.as_mut_ptr(), false)
-        }
-        Operands::Overlapping(xy, x_start) => {
-            assert!(xy.len() >= y_len && xy.len().checked_sub(x_start).is_some_and(|len| len >= x_len), "xy");
-            let y = xy.as_mut_ptr();
-            // SAFETY: the input lies inside the slice.
-            (unsafe { y.add(x_start) }.cast_const(), y, true)
-        }
-    };
+    let (x, y, overlapping) = pointers(operands, x_len, y_len);
     assert!(constants.len() == p.groups * sizes.group_words, "constants");
     let (lanes, patch) = scratch.split_at_mut(sizes.lane_words);
     // A single pixel's taps are read where they are, if they can be.
@@ -139,6 +128,26 @@ pub(crate) fn convolve(
             }
         }
         source.image += image_len;
+    }
+}
+
+/// Input and output, and whether they share memory.
+///
+/// # Panics
+/// If a slice is shorter than its shape.
+#[inline(always)]
+pub(crate) fn pointers(operands: Operands<'_>, x_len: usize, y_len: usize) -> (*const i8, *mut i8, bool) {
+    match operands {
+        Operands::Apart(x, y) => {
+            assert!(x.len() == x_len && y.len() == y_len, "x, y");
+            (x.as_ptr(), y.as_mut_ptr(), false)
+        }
+        Operands::Overlapping(xy, x_start) => {
+            assert!(xy.len() >= y_len && xy.len().checked_sub(x_start).is_some_and(|len| len >= x_len), "xy");
+            let y = xy.as_mut_ptr();
+            // SAFETY: the input lies inside the slice.
+            (unsafe { y.add(x_start) }.cast_const(), y, true)
+        }
     }
 }
 

@@ -16,3 +16,4 @@ pub(crate) mod convolution;
 pub(crate) mod depthwise;
 pub(crate) mod dot;
 pub(crate) mod pool;
+pub(crate) mod winograd;
