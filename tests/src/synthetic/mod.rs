@@ -4,6 +4,7 @@
 mod activations;
 mod branches;
 mod convolutions;
+mod networks;
 mod quantized;
 mod random;
 mod shapes;
@@ -27,7 +28,7 @@ use random::Random;
 #[derive(Clone, Debug)]
 pub struct Synthetic {
     /// Its name, fit for a file.
-    pub name: &'static str,
+    pub name: String,
     /// The file's content.
     pub model: onnx::Model,
 }
@@ -50,6 +51,11 @@ impl Synthetic {
     pub fn named(name: &str) -> Self {
         let found = Self::all().into_iter().find(|synthetic| synthetic.name == name);
         found.unwrap_or_else(|| panic!("there is no synthetic model `{name}`"))
+    }
+
+    /// A network drawn at random, the same for the same seed, and the variant that it is meant for.
+    pub fn network(seed: u64) -> (Self, Variant) {
+        networks::network(seed)
     }
 
     /// ONNX's names of the operators in it.
@@ -85,7 +91,7 @@ impl Synthetic {
 
     /// Inputs of `count` inferences: noise, and at the end the corners of the range.
     pub fn inputs(&self, count: usize) -> Vec<Vec<Vec<f32>>> {
-        let mut random = Random::new(self.name);
+        let mut random = Random::new(&self.name);
         let mut inference = |index: usize| -> Vec<Vec<f32>> {
             let fill = |length: usize| match count - index {
                 1 => vec![-RANGE; length],

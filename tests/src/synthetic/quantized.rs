@@ -47,7 +47,7 @@ fn unsigned(s: &mut Sketch, value: &str, scale: f32, zero_point: u8) -> String {
     pair(s, value, scale, &zero_point)
 }
 
-fn pair(s: &mut Sketch, value: &str, scale: f32, zero_point: &str) -> String {
+pub(super) fn pair(s: &mut Sketch, value: &str, scale: f32, zero_point: &str) -> String {
     let scale = s.constant(Tensor::scalar(scale));
     let integers = s.node("QuantizeLinear", &[value, &scale, zero_point], []);
     s.node("DequantizeLinear", &[&integers, &scale, zero_point], [])

@@ -26,4 +26,19 @@ impl Random {
     pub(super) fn numbers(&mut self, count: usize, range: f32) -> Vec<f32> {
         (0..count).map(|_| self.number(range)).collect()
     }
+
+    /// One of 0, 1, … `count` − 1.
+    pub(super) fn below(&mut self, count: usize) -> usize {
+        ((self.number(0.5) + 0.5) * count as f32) as usize % count
+    }
+
+    /// One of the choices.
+    pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+
+    /// True `percent` times of a hundred.
+    pub(super) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
 }

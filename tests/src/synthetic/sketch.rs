@@ -10,14 +10,14 @@ use super::random::Random;
 
 /// A model under construction. Values are referred to by their names.
 pub(super) struct Sketch {
-    name: &'static str,
+    name: String,
     graph: Graph,
     random: Random,
 }
 
 impl Sketch {
-    pub(super) fn new(name: &'static str) -> Self {
-        Self { name, graph: Graph { name: name.into(), ..Graph::default() }, random: Random::new(name) }
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.into(), graph: Graph { name: name.into(), ..Graph::default() }, random: Random::new(name) }
     }
 
     /// A float input.
@@ -51,11 +51,11 @@ impl Sketch {
     }
 
     /// An operator with one result, whose name is returned.
-    pub(super) fn node<const N: usize>(
+    pub(super) fn node<'a>(
         &mut self,
         op_type: &str,
         inputs: &[&str],
-        attributes: [(&str, Attribute); N],
+        attributes: impl IntoIterator<Item = (&'a str, Attribute)>,
     ) -> String {
         let name = format!("{}_{}", op_type.to_lowercase(), self.graph.nodes.len());
         self.graph.nodes.push(Node {
