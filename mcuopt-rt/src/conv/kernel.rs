@@ -80,7 +80,17 @@ impl ConvS8 {
             dilation: [1, 1],
             groups: 1,
         };
-        ConvS8 { dense: true, ..Self::choose(&geometry, 0, linear, prefer, arch) }
+        let chosen = ConvS8 { dense: true, ..Self::choose(&geometry, 0, linear, prefer, arch) };
+        // Cycles of a Cortex-M4, about. The portable loop is inlined; the other one has a driver, and may have to gather.
+        let portable = p.rows * p.outputs * (5 * p.inputs + 12);
+        let gathering = if p.inputs.is_multiple_of(4) { 0 } else { 250 };
+        let dsp = 500 + p.rows * (gathering + p.outputs.div_ceil(4) * (60 + 5 * chosen.sizes.taps4));
+        match (prefer, chosen.body) {
+            (Prefer::Fastest | Prefer::Speed, Body::Dsp { .. }) if portable < dsp => {
+                ConvS8 { body: Body::Portable, remark: "so small a layer is faster without", ..chosen }
+            }
+            _ => chosen,
+        }
     }
 
     /// What was chosen, for reports and plans.

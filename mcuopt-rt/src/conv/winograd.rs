@@ -172,6 +172,11 @@ const fn first_inside(start: usize, pad: usize, len: usize) -> Option<usize> {
 pub(crate) const fn pack(p: &Conv2d, linear: &LinearS8<'_>, words: &mut [u32]) {
     let sizes = Sizes::new(p);
     let outputs = p.output[2];
+    let mut i = 0;
+    while i < words.len() {
+        words[i] = 0;
+        i += 1;
+    }
     let mut first = 0;
     while first < outputs {
         let at = first / 2 * sizes.stream_words;

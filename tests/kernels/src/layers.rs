@@ -109,7 +109,13 @@ pub fn conv(random: &mut Random) -> Conv2d {
         let (inputs, outputs) = (channels(random), channels(random));
         let layer = match random.range(0, 9) {
             0..3 => Slide::usual(random, [1, 1]).conv(random, 1, inputs, outputs),
-            3..6 => Slide::usual(random, [3, 3]).conv(random, 1, inputs, outputs),
+            3..5 => Slide::usual(random, [3, 3]).conv(random, 1, inputs, outputs),
+            5 => {
+                // Where Winograd's form pays: not many pixels, but channels.
+                let slide = Slide { input: random.sizes(3, 7), stride: [1, 1], ..Slide::usual(random, [3, 3]) };
+                let (inputs, outputs) = (random.size(8, 40), random.size(8, 40));
+                slide.conv(random, 1, inputs, outputs)
+            }
             6 => {
                 // The keyword spotter's first layer.
                 let kernel = random.choose(&[[10, 4], [10, 8], [8, 10], [5, 5], [7, 7]]);

@@ -10,6 +10,9 @@ use crate::random::Random;
 use crate::trial::{Kernel, Subject, Trial};
 use crate::{formula, layers};
 
+/// All of them.
+const PREFERENCES: [Prefer; 3] = [Prefer::Fastest, Prefer::Speed, Prefer::Size];
+
 pub fn conv(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     let p = layers::conv(random);
     let (q, pad_value) = (random.requantize(), random.zero_point() as i8);
@@ -26,9 +29,9 @@ pub fn conv(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     trial.apart(Kernel::definition("conv2d_s8"), &subject, 0, fields, random, |x, y, _| {
         conv2d_s8(&p, &q, pad_value, weights, bias, multipliers, x, y);
     });
-    for prefer in [Prefer::Speed, Prefer::Size] {
+    for prefer in PREFERENCES {
         let kernel = ConvS8::choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
-        chosen_conv(&kernel, prefer, Some(p.distance()), &bytes, packed, &subject, fields, random, trial);
+        chosen_conv(&kernel, prefer, true, &bytes, packed, &subject, fields, random, trial);
     }
 }
 
@@ -57,20 +60,20 @@ pub fn dense(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     trial.apart(Kernel::definition("dense_s8"), &subject, 0, fields, random, |x, y, _| {
         dense_s8(&p, &q, weights, bias, multipliers, x, y);
     });
-    for prefer in [Prefer::Speed, Prefer::Size] {
+    for prefer in PREFERENCES {
         // A single row is read from end to end for each output.
-        let distance = (p.rows > 1).then(|| as_conv.distance());
+        let overlaps = p.rows > 1;
         let kernel = ConvS8::choose_dense(&p, &bytes, prefer, Arch::CURRENT);
-        chosen_conv(&kernel, prefer, distance, &bytes, packed, &subject, fields, random, trial);
+        chosen_conv(&kernel, prefer, overlaps, &bytes, packed, &subject, fields, random, trial);
     }
 }
 
-/// Every way to run a chosen convolution. `distance` is how far the input must start behind an output in the same memory.
+/// Every way to run a chosen convolution; `overlaps` if input and output may share memory.
 #[allow(clippy::too_many_arguments)]
 fn chosen_conv(
     kernel: &ConvS8,
     prefer: Prefer,
-    distance: Option<usize>,
+    overlaps: bool,
     linear: &LinearS8<'_>,
     packed: &mut [u32],
     subject: &Subject<'_>,
@@ -91,8 +94,8 @@ fn chosen_conv(
     trial.apart(name, subject, choice.scratch_bytes, fields, random, |x, y, scratch| {
         kernel.run(constants, x, y, scratch);
     });
-    for more in [0, random.size(1, 9)] {
-        let Some(x_start) = distance.map(|distance| distance + more) else { continue };
+    let starts = [kernel.distance(), kernel.distance() + random.size(1, 9)];
+    for x_start in starts.into_iter().filter(|_| overlaps) {
         trial.overlapping(name, subject, x_start, choice.scratch_bytes, fields, random, |xy, scratch| {
             kernel.run_overlapping(constants, x_start, xy, scratch);
         });
@@ -122,7 +125,7 @@ pub fn depthwise(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     trial.apart(Kernel::definition("depthwise_s8"), &subject, 0, fields, random, |x, y, _| {
         depthwise_s8(&p, &q, pad_value, weights, bias, multipliers, x, y);
     });
-    for prefer in [Prefer::Speed, Prefer::Size] {
+    for prefer in PREFERENCES {
         let kernel = DepthwiseS8::choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
         let choice = kernel.choice();
         let name = Kernel::chosen(choice.name, prefer);

@@ -41,6 +41,7 @@ impl Kernel {
     /// What mcuopt-rt chose.
     pub fn chosen(name: &'static str, prefer: Prefer) -> Self {
         let how = match prefer {
+            Prefer::Fastest => " (as fast as can be)",
             Prefer::Speed => " (for speed)",
             Prefer::Size => " (for size)",
         };
