@@ -44,15 +44,27 @@ pub fn spend_memory(graph: &mut Graph<Layer>, plan: Plan, options: &Options) -> 
     };
     let mut candidates: Vec<usize> = (0..graph.nodes.len()).filter(|index| gains(&graph.nodes[*index].op)).collect();
     candidates.sort_by_key(|index| std::cmp::Reverse(graph.nodes[*index].op.kernel.macs()));
+    if candidates.is_empty() {
+        return Ok(plan);
+    }
+    let before: Vec<Prefer> = graph.nodes.iter().map(|node| node.op.prefer).collect();
+    let fits = |graph: &Graph<Layer>| -> Result<Option<Plan>, Error> {
+        let tried = plan::plan(graph, options.input == Input::Borrowed)?;
+        let flash = Arch::ALL.iter().all(|arch| weight_bytes(graph, *arch) <= most_flash);
+        Ok((tried.arena_bytes <= most_ram && flash).then_some(tried))
+    };
+    // Often there is memory for all of them; planning for each alone takes its time in large networks.
+    candidates.iter().for_each(|index| graph.nodes[*index].op.prefer = Prefer::Fastest);
+    if let Some(all) = fits(graph)? {
+        return Ok(all);
+    }
+    graph.nodes.iter_mut().zip(before).for_each(|(node, prefer)| node.op.prefer = prefer);
     let mut best = plan;
     for index in candidates {
         let before = std::mem::replace(&mut graph.nodes[index].op.prefer, Prefer::Fastest);
-        let tried = plan::plan(graph, options.input == Input::Borrowed)?;
-        let fits_flash = Arch::ALL.iter().all(|arch| weight_bytes(graph, *arch) <= most_flash);
-        if tried.arena_bytes <= most_ram && fits_flash {
-            best = tried;
-        } else {
-            graph.nodes[index].op.prefer = before;
+        match fits(graph)? {
+            Some(tried) => best = tried,
+            None => graph.nodes[index].op.prefer = before,
         }
     }
     Ok(best)

@@ -196,10 +196,16 @@ impl Drawing {
     fn window(&mut self, spatial: &[usize], kernels: &[[usize; 2]], dilated: bool) -> Window {
         let kernel = self.random.pick(kernels);
         let stride = self.random.pick(&[[1, 1], [1, 1], [1, 1], [2, 2], [2, 2], [3, 3], [1, 2], [3, 1]]);
-        let dilation = if dilated && self.random.chance(12) { self.random.pick(&[[2, 2], [1, 2], [3, 1]]) } else { [1, 1] };
+        let dilation =
+            if dilated && self.random.chance(12) { self.random.pick(&[[2, 2], [1, 2], [3, 1]]) } else { [1, 1] };
         let padding = self.random.below(10);
-        let mut window =
-            Window { kernel: vec![], stride: vec![], dilation: vec![], pads: vec![0; 2 * spatial.len()], output: vec![] };
+        let mut window = Window {
+            kernel: vec![],
+            stride: vec![],
+            dilation: vec![],
+            pads: vec![0; 2 * spatial.len()],
+            output: vec![],
+        };
         for (axis, &extent) in spatial.iter().enumerate() {
             let (mut kernel, stride, mut dilation) = (kernel[axis], stride[axis], dilation[axis]);
             let reach = dilation * (kernel - 1) + 1;
@@ -268,8 +274,10 @@ impl Drawing {
         let bytes = weights.iter().enumerate().map(byte).collect();
         let bytes = self.s.constant(Tensor::new(shape, bytes).expect("as many bytes as the shape says"));
         let zeros = Tensor::new(&[shape[0]], vec![0i8; shape[0]]).expect("a zero for each filter");
-        let (zeros, scales) =
-            (self.s.constant(zeros), self.s.constant(Tensor::new(&[shape[0]], scales).expect("a scale for each filter")));
+        let (zeros, scales) = (
+            self.s.constant(zeros),
+            self.s.constant(Tensor::new(&[shape[0]], scales).expect("a scale for each filter")),
+        );
         self.s.node("DequantizeLinear", &[&bytes, &scales, &zeros], [("axis", Int(0))])
     }
 
