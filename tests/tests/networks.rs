@@ -27,7 +27,8 @@ fn compile(seed: u64) -> (Case, Vec<Inputs>) {
         &synthetic.config(variant).optimize(optimize).input(input),
     );
     let mut inputs: Vec<Inputs> = synthetic.inputs(COUNT).iter().map(|reals| case.inputs(reals)).collect();
-    inputs.extend((1..=2).map(|step| extremes(&inputs[0], step)));
+    let extremes = [1, 2].map(|step| extremes(&inputs[0], step));
+    inputs.extend(extremes);
     (case, inputs)
 }
 
