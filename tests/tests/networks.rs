@@ -36,7 +36,9 @@ fn compile(seed: u64) -> (Case, Vec<Inputs>) {
 fn extremes(like: &Inputs, step: usize) -> Inputs {
     let extreme = |tensor: &Tensor| match tensor {
         Tensor::I8(array) => {
-            let bytes = (0..array.len()).map(|index| if index / step % 2 == 0 { i8::MIN } else { i8::MAX }).collect();
+            let bytes = (0..array.len())
+                .map(|index| if (index / step).is_multiple_of(2) { i8::MIN } else { i8::MAX })
+                .collect();
             Tensor::new(tensor.shape(), bytes).expect("as many as before")
         }
         other => other.clone(),
