@@ -112,7 +112,7 @@ fn check_all(seeds: &[u64], emulate: bool) {
     assert!(failed.is_empty(), "of {} seeds, these failed: {failed:?}", seeds.len());
 }
 
-/// Seeds whose networks cover much between them; `MCUOPT_SEEDS=100..200` tries others.
+/// The seeds that are always tried; `MCUOPT_SEEDS=100..200` tries others.
 const SEEDS: [u64; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 
 #[test]
