@@ -13,6 +13,8 @@
 
 use core::ops::Deref;
 
+use crate::arch::memory;
+
 /// A value aligned to 16 bytes, so that kernels may load its elements by the word or vector.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +27,12 @@ impl<T> Deref for Aligned<T> {
     fn deref(&self) -> &T {
         &self.0
     }
+}
+
+/// int8 values as generated code writes them down: the compiler asks for kernels with weights of megabytes, which it would
+/// have to copy otherwise.
+pub const fn as_bytes(values: &[i8]) -> &[u8] {
+    memory::u8s(values)
 }
 
 /// `N` int8 values, a byte each.

@@ -155,10 +155,10 @@ impl Linear {
 
     /// Runs `f` with the constants as mcuopt-rt's choice of a kernel takes them.
     pub fn with_bytes<T>(&self, f: impl FnOnce(&rt::LinearS8<'_>) -> T) -> T {
-        let weights = Data::I8(self.weights.clone()).bytes();
         let bias = Data::I32(self.bias.clone()).bytes();
         let multipliers = Data::I32(self.multipliers.clone()).bytes();
         let requantize = self.requantize;
-        f(&rt::LinearS8 { weights: &weights, bias: &bias, multipliers: &multipliers, requantize })
+        let weights = rt::as_bytes(&self.weights);
+        f(&rt::LinearS8 { weights, bias: &bias, multipliers: &multipliers, requantize })
     }
 }

@@ -37,6 +37,12 @@ impl<const BYTES: usize> Default for Arena<BYTES> {
     }
 }
 
+/// int8 elements as bytes.
+pub(crate) const fn u8s(elements: &[i8]) -> &[u8] {
+    // SAFETY: a byte each, any byte is a u8, and the borrow is the same.
+    unsafe { slice::from_raw_parts(elements.as_ptr().cast(), elements.len()) }
+}
+
 /// Words as bytes, in memory order.
 #[inline(always)]
 pub(crate) fn i8s(words: &[u32]) -> &[i8] {
