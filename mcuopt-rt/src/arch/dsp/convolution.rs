@@ -246,7 +246,9 @@ impl Source<'_> {
         if reach + (pixels - 1) * self.pixel_step <= self.x_len {
             pixels / TILE_PIXELS
         } else {
-            (pixels / TILE_PIXELS - 1) * usize::from(reach + (pixels - TILE_PIXELS - 1) * self.pixel_step <= self.x_len)
+            // All but the last one, if there are more.
+            let last = pixels.saturating_sub(TILE_PIXELS + 1);
+            (pixels / TILE_PIXELS - 1) * usize::from(reach + last * self.pixel_step <= self.x_len)
         }
     }
 
