@@ -11,8 +11,8 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(mcuopt_thumb2)");
     let target = env::var("TARGET").unwrap_or_default();
     let refused = env::var_os("MCUOPT_NO_DSP").is_some();
-    // Every Cortex-M4 and M7 has the DSP instructions, and every Cortex-M33, M35P, M55 and M85 on the market; for a chip
-    // without them there is the variable.
+    // Every Cortex-M4, M7, M55 and M85 has the DSP instructions. On Cortex-M33 and M35P they are an option, which nearly all
+    // chips have; for cores without (the second one of NXP's LPC55S69) there is the variable.
     let dsp = ["thumbv7em-", "thumbv8m.main-"].iter().any(|prefix| target.starts_with(prefix));
     if dsp && !refused {
         println!("cargo::rustc-cfg=mcuopt_dsp");
