@@ -156,7 +156,7 @@ fn constants(program: &Program<'_>, layers: &Layers, inputs: &[Port], outputs: &
         /// All the RAM the model needs, in bytes: inputs, outputs and everything between.
         pub const RAM_BYTES: usize = core::mem::size_of::<Self>();
         /// Flash that weights, biases, multipliers and tables take, in bytes.
-        pub const WEIGHT_BYTES: usize = #weights #(+ #chosen.choice().weight_bytes)*;
+        pub const WEIGHT_BYTES: usize = #weights #(+ #chosen.weight_bytes())*;
         /// Multiply-accumulates of one inference.
         pub const MACS: u64 = #macs;
         #(#ports)*

@@ -150,9 +150,7 @@ impl Layers {
         let operator = node.op.operator;
         let (macs, weights) = (Literal::u64_unsuffixed(macs), number(weight_bytes));
         let (kernel, remark, weights) = match is_chosen {
-            true => {
-                (quote!(#kernel.choice().name), quote!(#kernel.choice().remark), quote!(#kernel.choice().weight_bytes))
-            }
+            true => (quote!(#kernel.name()), quote!(#kernel.remark()), quote!(#kernel.weight_bytes())),
             false => (quote!(#function), quote!(""), quote!(#weights)),
         };
         let output_bytes = number(output.ty.bytes());

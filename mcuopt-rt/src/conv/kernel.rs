@@ -93,19 +93,33 @@ impl ConvS8 {
         }
     }
 
-    /// What was chosen, for reports and plans.
-    pub const fn choice(&self) -> Choice {
-        let name = match (self.body, self.dense) {
+    /// [`Choice::name`]. Alone, it costs less at compile time than all of the choice.
+    pub const fn name(&self) -> &'static str {
+        match (self.body, self.dense) {
             (Body::Portable, false) => "conv2d_s8",
             (Body::Portable, true) => "dense_s8",
             (Body::Dsp { .. }, false) => "conv2d_s8_dsp",
             (Body::Dsp { .. }, true) => "dense_s8_dsp",
             (Body::Winograd { .. }, _) => "conv2d_s8_winograd",
-        };
+        }
+    }
+
+    /// [`Choice::remark`].
+    pub const fn remark(&self) -> &'static str {
+        self.remark
+    }
+
+    /// [`Choice::weight_bytes`].
+    pub const fn weight_bytes(&self) -> usize {
+        4 * self.words()
+    }
+
+    /// What was chosen, for reports and plans.
+    pub const fn choice(&self) -> Choice {
         Choice {
-            name,
+            name: self.name(),
             remark: self.remark,
-            weight_bytes: 4 * self.words(),
+            weight_bytes: self.weight_bytes(),
             scratch_bytes: 4 * self.scratch_words(),
             distance: self.distance(),
             order: match self.body {

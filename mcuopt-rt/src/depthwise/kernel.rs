@@ -67,16 +67,30 @@ impl DepthwiseS8 {
         }
     }
 
-    /// What was chosen, for reports and plans.
-    pub const fn choice(&self) -> Choice {
-        let name = match self.body {
+    /// [`Choice::name`]. Alone, it costs less at compile time than all of the choice.
+    pub const fn name(&self) -> &'static str {
+        match self.body {
             Body::Portable => "depthwise_s8",
             Body::Dsp { .. } => "depthwise_s8_dsp",
-        };
+        }
+    }
+
+    /// [`Choice::remark`].
+    pub const fn remark(&self) -> &'static str {
+        self.remark
+    }
+
+    /// [`Choice::weight_bytes`].
+    pub const fn weight_bytes(&self) -> usize {
+        4 * self.words()
+    }
+
+    /// What was chosen, for reports and plans.
+    pub const fn choice(&self) -> Choice {
         Choice {
-            name,
+            name: self.name(),
             remark: self.remark,
-            weight_bytes: 4 * self.words(),
+            weight_bytes: self.weight_bytes(),
             scratch_bytes: 4 * self.scratch_words(),
             distance: 0,
             order: Order::Pixels,
