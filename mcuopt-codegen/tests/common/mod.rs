@@ -2,8 +2,9 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, process};
 
 use mcuopt_codegen::onnx::{Attribute, Graph, Model, Node, ValueInfo};
 use mcuopt_codegen::tensor::{DType, Tensor};
@@ -22,19 +23,22 @@ macro_rules! ensure {
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// A path in Cargo's scratch folder for tests; `name` is unique among them.
+/// A path in a folder of its own in Cargo's scratch folder for tests, however many tests ask for the same name at once.
 pub(crate) fn scratch(name: &str) -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let unique = format!("{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let safe: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{safe}.onnx"))
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(unique).join(format!("{safe}.onnx"))
 }
 
 /// Compiles the bytes of a file.
 pub(crate) fn compile(name: &str, bytes: &[u8], precision: Precision) -> std::result::Result<Compiled, Errors> {
     let path = scratch(name);
-    let written = fs::write(&path, bytes).map_err(mcuopt_codegen::Error::io);
+    let folder = path.parent().unwrap_or(&path);
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, bytes)).map_err(mcuopt_codegen::Error::io);
     let compiled =
         written.map_err(Errors::from).and_then(|()| Config::new(&path).name("Model").precision(precision).compile());
-    let _ = fs::remove_file(path);
+    let _ = fs::remove_dir_all(folder);
     compiled
 }
 
