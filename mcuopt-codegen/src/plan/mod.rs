@@ -4,7 +4,7 @@
 //! overlap in memory, except that a layer may write its result over an operand that nothing reads afterwards, as far as
 //! its kernel allows ([`Overlap`]). A layer's work memory lives as long as the layer runs.
 //!
-//! [`schedule`] chooses the order, [`plan`] the places: which overlaps to use ([`arrange`]), then offsets ([`place`]).
+//! [`schedule`] chooses the order, [`plan`] the places: which overlaps to use (`arrange`), then offsets (`place`).
 //! Small networks get an optimal placement in most cases; that the lower bound is reached proves it. What the searches
 //! may take is counted in steps, not in time, so that the same network has the same plan on any machine.
 

@@ -78,7 +78,7 @@ fn depthwise<T: Value>(
 
 /// [`depthwise_s8`] in place: the output is the beginning of `xy`, the input all of it. For as many outputs as input
 /// channels, and only if [`DepthwiseS8::works_in_place`] says so. `scratch` holds the input rows that a window spans:
-/// [`span`] of them.
+/// as many as its taps span.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape, or `scratch` is too short.
