@@ -39,6 +39,7 @@ pub mod lut;
 pub mod math;
 pub mod matmul;
 pub mod model;
+pub mod number;
 pub mod pad;
 pub mod pool;
 pub mod quantize;
@@ -73,6 +74,7 @@ pub mod v0 {
     pub use crate::math;
     pub use crate::matmul::*;
     pub use crate::model::*;
+    pub use crate::number::*;
     pub use crate::pad::*;
     pub use crate::pool::*;
     pub use crate::quantize::*;
