@@ -31,6 +31,7 @@ pub mod concat;
 pub mod conv;
 pub mod dense;
 pub mod depthwise;
+pub mod detection;
 pub mod elementwise;
 pub mod fixed;
 pub mod geometry;
@@ -44,13 +45,17 @@ pub mod pad;
 pub mod pool;
 pub mod quantize;
 pub mod reduce;
+pub mod resize;
 mod rows;
+pub mod sample;
 pub mod shared;
 pub mod slice;
 pub mod softmax;
 pub mod transpose;
 pub mod unary;
+pub mod unpool;
 mod value;
+pub mod volume;
 pub mod weights;
 mod window;
 
@@ -66,6 +71,7 @@ pub mod v0 {
     pub use crate::conv::*;
     pub use crate::dense::*;
     pub use crate::depthwise::*;
+    pub use crate::detection::*;
     pub use crate::elementwise::*;
     pub use crate::fixed::*;
     pub use crate::geometry::*;
@@ -78,10 +84,14 @@ pub mod v0 {
     pub use crate::pool::*;
     pub use crate::quantize::*;
     pub use crate::reduce::*;
+    pub use crate::resize::*;
+    pub use crate::sample::*;
     pub use crate::shared;
     pub use crate::slice::*;
     pub use crate::softmax::*;
     pub use crate::transpose::*;
     pub use crate::unary::*;
+    pub use crate::unpool::*;
+    pub use crate::volume::*;
     pub use crate::weights::*;
 }

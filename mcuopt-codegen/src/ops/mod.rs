@@ -396,11 +396,14 @@ ops! {
     concat:    onnx ["Concat"] ops [Concat] kernels [ConcatBlocks];
     constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast"] ops [Cast] kernels [];
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
+    conv_transpose: onnx ["ConvTranspose"] ops [ConvTranspose, DynamicConv]
+               kernels [VolumeF32, VolumeS8, DynamicConvF32, DynamicConvTransposeF32];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
     matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
     pad:       onnx ["Pad"] ops [Pad] kernels [PadConstant];
-    pool:      onnx ["MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"] ops [Pool]
-               kernels [MaxPool, AveragePoolF32, AveragePoolS8];
+    pool:      onnx ["MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"]
+               ops [Pool, MaxPoolIndices]
+               kernels [MaxPool, MaxPoolOfAny, MaxPoolPlaces, AveragePoolF32, AveragePoolS8, LpPoolF32];
     quantize:  onnx ["QuantizeLinear", "DequantizeLinear"] ops [QuantizeLinear, DequantizeLinear, FakeQuantize]
                kernels [Quantize, Dequantize, Requantize];
     reduce:    onnx ["ReduceMean"] ops [ReduceMean] kernels [ReduceMeanF32, ReduceMeanS8];
