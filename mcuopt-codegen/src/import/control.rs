@@ -162,7 +162,7 @@ impl Importer<'_> {
     /// `a` where the condition holds, else `b`.
     fn select(&mut self, condition: ValueId, a: &[ValueId], b: &[ValueId], label: &str) -> Result<Vec<ValueId>, Error> {
         let instead = "a condition that follows from constants and shapes, or branches with results of one shape";
-        let import = ops::importer("Where").ok_or_else(|| {
+        let import = ops::importer("", "Where").ok_or_else(|| {
             Error::unsupported("a condition that is computed at run time").instead(instead).part("input 0")
         })?;
         let condition = push(&mut self.graph, label, Reshape { shape: Vec::new() }.into(), &[condition])?[0];

@@ -17,6 +17,7 @@ use crate::error::{Error, Errors};
 use crate::graph::{Graph, ValueId};
 use crate::onnx::{self, Attribute};
 use crate::ops::{self, Op};
+use crate::options::Bindings;
 
 use order::needed_in_order;
 use scope::{Meaning, Scope};
@@ -39,8 +40,9 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
-/// Translates a model. All nodes that cannot be translated are reported together.
-pub fn import(model: &onnx::Model) -> Result<Imported, Errors> {
+/// Translates a model, with some inputs and dimensions bound to what the user says. All nodes that cannot be
+/// translated are reported together.
+pub fn import(model: &onnx::Model, bind: &Bindings) -> Result<Imported, Errors> {
     let mut importer = Importer {
         functions: model.functions.iter().map(|f| ((f.domain.as_str(), f.name.as_str()), f)).collect(),
         graph: Graph::default(),
@@ -54,7 +56,7 @@ pub fn import(model: &onnx::Model) -> Result<Imported, Errors> {
     place.check_opset()?;
     let mut scope = Scope::default();
     importer.constants(&model.graph, &mut scope);
-    importer.inputs(&model.graph, &mut scope)?;
+    importer.inputs(&model.graph, bind, &mut scope)?;
     let outputs: Vec<&str> = model.graph.outputs.iter().map(|info| info.name.as_str()).collect();
     let order = needed_in_order(&model.graph.nodes, &outputs, &scope)?;
     importer.nodes(&order, &place, &mut scope);
@@ -204,13 +206,14 @@ impl<'m> Importer<'m> {
         if let Some(meanings) = self.control(&node, place, scope)? {
             return Ok(meanings);
         }
-        let Some(import) = ops::importer(&node.op_type).filter(|_| node.domain.is_empty()) else {
+        let Some(import) = ops::importer(&node.domain, &node.op_type) else {
             self.unknown.note(&node, place);
             // Reported with its like, once for all of them.
             return Ok(node.outputs.iter().map(|_| Meaning::Failed).collect());
         };
-        let missing = || Error::invalid(format!("the file names no version of the `{}` operators", node.domain));
-        let opset = place.version(&node.domain).ok_or_else(missing)?;
+        let missing = || Error::invalid("the file names no version of the `ai.onnx` operators");
+        let version = place.version(&node.domain).or((!node.domain.is_empty()).then_some(1));
+        let opset = version.ok_or_else(missing)?;
         let values = node.inputs.iter().filter_map(|name| match scope.get(name) {
             Some(Meaning::Value(id)) => Some((name.clone(), *id)),
             _ => None,
@@ -236,8 +239,8 @@ impl<'m> Importer<'m> {
     /// Looks for unknown operators in a node that is passed over.
     fn note_unknown(&mut self, node: &onnx::Node, place: &Place<'_>) {
         let function = self.functions.get(&(node.domain.as_str(), node.op_type.as_str())).copied();
-        let known = node.domain.is_empty()
-            && (control::OPERATORS.contains(&node.op_type.as_str()) || ops::importer(&node.op_type).is_some());
+        let controls = node.domain.is_empty() && control::OPERATORS.contains(&node.op_type.as_str());
+        let known = controls || ops::importer(&node.domain, &node.op_type).is_some();
         match function {
             Some(function) if self.unknown.enter(&function.domain, &function.name) => {
                 let prefix = format!("{}/", place.label(node));

@@ -80,10 +80,11 @@ fn instead(domain: &str, name: &str) -> String {
             return form.to_string();
         }
     }
-    let nearest = ops::operators().into_iter().map(|known| (distance(known, name), known)).min();
+    let known = ops::operators().into_iter().map(|known| known.rsplit_once(':').unwrap_or(("ai.onnx", known)));
+    let nearest = known.map(|(domain, known)| (distance(known, name), known, domain)).min();
     match nearest {
-        Some((0, known)) => format!("{known} of the domain ai.onnx"),
-        Some((edits, known)) if edits * 3 <= name.chars().count() => format!("{known}, if that is meant"),
+        Some((0, known, domain)) => format!("{known} of the domain {domain}"),
+        Some((edits, known, _)) if edits * 3 <= name.chars().count() => format!("{known}, if that is meant"),
         _ => "the operators that OPERATORS.md lists, or a function in the file that is made of them".into(),
     }
 }
