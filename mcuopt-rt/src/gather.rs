@@ -80,16 +80,18 @@ pub fn gather_elements<T: Copy, I: Index>(p: &AlongAxis, x: &[T], indices: &[I],
 
 /// Blocks of a tensor named by their indices along the first axes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Points<'a> {
+pub struct Points {
     /// Number of tensors.
     pub batch: usize,
-    /// Extents of the indexed axes, at least one axis.
-    pub extents: &'a [usize],
+    /// Number of indexed axes, 1 to 6.
+    pub axes: usize,
+    /// Their extents, with leading 1s.
+    pub extents: [usize; 6],
     /// Elements after the indexed axes.
     pub inner: usize,
 }
 
-impl Points<'_> {
+impl Points {
     /// Elements of one tensor.
     pub(crate) fn len(&self) -> usize {
         self.extents.iter().product::<usize>() * self.inner
@@ -97,23 +99,24 @@ impl Points<'_> {
 
     /// Where the block begins that `point` names.
     pub(crate) fn place<I: Index>(&self, point: &[I]) -> usize {
-        let block = self.extents.iter().zip(point).fold(0, |at, (&extent, index)| at * extent + index.position(extent));
+        let extents = &self.extents[self.extents.len() - self.axes..];
+        let block = extents.iter().zip(point).fold(0, |at, (&extent, index)| at * extent + index.position(extent));
         block * self.inner
     }
 }
 
 /// `y[b, i, …] = x[b, indices[b, i, 0], indices[b, i, 1], …]`; `x: [batch, extents…, inner]`,
-/// `indices: [batch, points, extents.len()]`, `y: [batch, points, inner]`.
+/// `indices: [batch, points, axes]`, `y: [batch, points, inner]`.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape.
-pub fn gather_nd<T: Copy, I: Index>(p: &Points<'_>, x: &[T], indices: &[I], y: &mut [T]) {
-    let points = indices.len() / (p.extents.len() * p.batch).max(1);
+pub fn gather_nd<T: Copy, I: Index>(p: &Points, x: &[T], indices: &[I], y: &mut [T]) {
+    let points = indices.len() / (p.axes * p.batch).max(1);
     assert_eq!(x.len(), p.batch * p.len(), "x");
-    assert_eq!(indices.len(), p.batch * points * p.extents.len(), "indices");
+    assert_eq!(indices.len(), p.batch * points * p.axes, "indices");
     assert_eq!(y.len(), p.batch * points * p.inner, "y");
 
-    let indices = indices.chunks_exact(p.extents.len().max(1));
+    let indices = indices.chunks_exact(p.axes.max(1));
     for (i, (point, y)) in indices.zip(y.chunks_exact_mut(p.inner.max(1))).enumerate() {
         y.copy_from_slice(&x[i / points * p.len() + p.place(point)..][..p.inner]);
     }

@@ -71,12 +71,12 @@ pub fn scatter_elements_in_place<T: Number, I: Index>(
 }
 
 /// `y = x`, then `updates[i]` goes to `y[indices[i, 0], indices[i, 1], …]`; `x, y: [extents…, inner]`,
-/// `indices: [points, extents.len()]`, `updates: [points, inner]`; `p.batch` is 1.
+/// `indices: [points, axes]`, `updates: [points, inner]`; `p.batch` is 1.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape.
 pub fn scatter_nd<T: Number, I: Index>(
-    p: &Points<'_>,
+    p: &Points,
     scatter: Scatter,
     x: &[T],
     indices: &[I],
@@ -92,16 +92,16 @@ pub fn scatter_nd<T: Number, I: Index>(
 /// # Panics
 /// As there.
 pub fn scatter_nd_in_place<T: Number, I: Index>(
-    p: &Points<'_>,
+    p: &Points,
     scatter: Scatter,
     xy: &mut [T],
     indices: &[I],
     updates: &[T],
 ) {
     assert_eq!(xy.len(), p.len(), "xy");
-    assert_eq!(indices.len() * p.inner, updates.len() * p.extents.len(), "indices");
+    assert_eq!(indices.len() * p.inner, updates.len() * p.axes, "indices");
 
-    let points = indices.chunks_exact(p.extents.len().max(1));
+    let points = indices.chunks_exact(p.axes.max(1));
     for (point, updates) in points.zip(updates.chunks_exact(p.inner.max(1))) {
         for (y, &update) in xy[p.place(point)..].iter_mut().zip(updates) {
             *y = scatter.apply(*y, update);

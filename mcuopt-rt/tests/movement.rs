@@ -248,7 +248,8 @@ fn gathers_and_scatters_blocks() {
     for _ in 0..200 {
         let [batch, points, inner] = random.sizes(1, 4);
         let extents: Vec<usize> = (0..random.size(1, 3)).map(|_| random.size(1, 4)).collect();
-        let p = Points { batch, extents: &extents, inner };
+        let mut p = Points { batch, axes: extents.len(), extents: [1; 6], inner };
+        p.extents[6 - extents.len()..].copy_from_slice(&extents);
         let chosen: Vec<i64> =
             (0..batch * points).flat_map(|_| extents.clone()).map(|extent| index(&mut random, extent)).collect();
         // Where point `i` of all batches lies in one tensor.
