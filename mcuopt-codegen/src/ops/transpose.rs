@@ -4,14 +4,14 @@
 
 use mcuopt_rt::v0 as rt;
 
-use super::{Io, Lowered, Operator, Routine, Scales};
+use super::{Io, Lowered, Operator, Scales};
 use crate::builder::Builder;
-use crate::call::{Call, struct_literals};
+use crate::call::struct_literals;
 use crate::error::Error;
 use crate::graph::{Quantization, Type, ValueId};
 use crate::onnx;
 use crate::ops::reshape::axis;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 
 /// Axes reordered: output axis `i` is input axis `perm[i]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,18 +83,11 @@ impl Operator for Transpose {
         if self.keeps_order(shape) {
             return Ok(Lowered::Alias);
         }
-        if self.perm.len() > 6 {
-            return Err(Error::unsupported(format!("{} axes", self.perm.len())).instead("up to six axes"));
-        }
-        let mut strides = vec![1; shape.len()];
-        for axis in (1..shape.len()).rev() {
-            strides[axis - 1] = strides[axis] * shape[axis];
-        }
-        let mut geometry = rt::Transpose { shape: [1; 6], strides: [0; 6] };
-        for (slot, &axis) in (0..6).rev().zip(self.perm.iter().rev()) {
-            geometry.shape[slot] = shape[axis];
-            geometry.strides[slot] = strides[axis];
-        }
+        let strides = axes::strides(shape);
+        let permuted: Vec<usize> = self.perm.iter().map(|&axis| shape[axis]).collect();
+        let strides: Vec<usize> = self.perm.iter().map(|&axis| strides[axis]).collect();
+        let (shape, strides) = axes::merged(&permuted, &strides);
+        let geometry = rt::Transpose { shape: axes::padded(&shape, 1)?, strides: axes::padded(&strides, 0)? };
         Ok(TransposeCopy { geometry }.into())
     }
 }
@@ -103,19 +96,9 @@ struct_literals! {
     Transpose { shape, strides }
 }
 
-/// `transpose` with its constants, for every element type.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct TransposeCopy {
-    pub geometry: rt::Transpose,
-}
-
-impl Routine for TransposeCopy {
-    fn call(&self, _: DType) -> Call {
-        Call::new("transpose").params(&self.geometry)
-    }
-
-    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        super::move_elements!(x[0], y, |x, y| rt::transpose(&self.geometry, x, y));
-    }
+routine! {
+    /// `transpose` with its constants.
+    pub struct TransposeCopy { params "" geometry: rt::Transpose }
+    with [T: each_element of y]
+    @inlined fn transpose(T) -> T
 }
