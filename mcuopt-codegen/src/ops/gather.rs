@@ -8,7 +8,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::reshape::axis;
 use super::slice::Slice;
-use super::{Io, Lowered, Operator, Scales, axes, routine};
+use super::{Io, Lowered, Operator, Scales, axes};
 use crate::builder::Builder;
 use crate::call::struct_literals;
 use crate::error::Error;

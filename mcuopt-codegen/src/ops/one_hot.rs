@@ -6,7 +6,7 @@ use mcuopt_rt::v0 as rt;
 
 use super::constant::Cast;
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Scales, gather, routine};
+use super::{Io, Lowered, Operator, Scales, gather};
 use crate::builder::{Builder, MAX_ELEMENTS};
 use crate::call::struct_literals;
 use crate::error::Error;

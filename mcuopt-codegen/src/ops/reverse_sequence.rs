@@ -4,7 +4,7 @@
 
 use mcuopt_rt::v0 as rt;
 
-use super::{Io, Lowered, Operator, Scales, gather, routine};
+use super::{Io, Lowered, Operator, Scales, gather};
 use crate::builder::Builder;
 use crate::call::struct_literals;
 use crate::error::Error;

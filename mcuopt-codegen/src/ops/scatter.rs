@@ -7,7 +7,7 @@
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Overlap, Scales, gather, routine};
+use super::{Io, Lowered, Operator, Overlap, Scales, gather};
 use crate::builder::Builder;
 use crate::call::Literal;
 use crate::error::Error;

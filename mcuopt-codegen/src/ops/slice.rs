@@ -6,7 +6,7 @@
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Scales, axes, routine};
+use super::{Io, Lowered, Operator, Scales, axes};
 use crate::builder::Builder;
 use crate::call::struct_literals;
 use crate::error::Error;
