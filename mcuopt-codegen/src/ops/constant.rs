@@ -144,10 +144,10 @@ fn known<'b>(b: &'b Builder<'_>) -> Result<&'b Tensor, Error> {
     })
 }
 
-/// The elements as numbers that compare as they do; integers from 2^53 on may become equal to their neighbours.
+/// The elements as numbers that compare as they do, -0 as 0; integers from 2^53 on may become equal to their neighbours.
 fn to_f64s(x: &Tensor) -> Vec<f64> {
     match (x.f32s(), x.to_i64s()) {
-        (Some(values), _) => values.iter().map(|&value| f64::from(value)).collect(),
+        (Some(values), _) => values.iter().map(|&value| f64::from(value) + 0.0).collect(),
         (None, values) => values.unwrap_or_default().iter().map(|&value| value as f64).collect(),
     }
 }
