@@ -43,6 +43,7 @@ pub mod number;
 pub mod pad;
 pub mod pool;
 pub mod quantize;
+pub mod recurrent;
 pub mod reduce;
 mod rows;
 pub mod shared;
@@ -78,6 +79,7 @@ pub mod v0 {
     pub use crate::pad::*;
     pub use crate::pool::*;
     pub use crate::quantize::*;
+    pub use crate::recurrent::*;
     pub use crate::reduce::*;
     pub use crate::shared;
     pub use crate::slice::*;
