@@ -14,9 +14,11 @@
 //! A [`stateful`](Recurrent::stateful) layer finds in `y` what its last call left there and goes on from it. Zeros are the
 //! state before the first call.
 
+mod activation;
 mod float;
 mod int8;
 
+pub use activation::*;
 pub use float::*;
 pub use int8::*;
 
