@@ -46,6 +46,7 @@ pub mod one_hot;
 pub mod pad;
 pub mod pool;
 pub mod quantize;
+pub mod recurrent;
 pub mod reduce;
 pub mod resize;
 mod rows;
@@ -90,6 +91,7 @@ pub mod v0 {
     pub use crate::pad::*;
     pub use crate::pool::*;
     pub use crate::quantize::*;
+    pub use crate::recurrent::*;
     pub use crate::reduce::*;
     pub use crate::resize::*;
     pub use crate::sample::*;
