@@ -9,6 +9,7 @@ mod bias;
 mod lower;
 
 pub use assign::assign;
+pub(crate) use assign::asymmetric;
 pub use bias::correct_bias;
 pub use lower::lower;
 
