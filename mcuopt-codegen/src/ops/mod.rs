@@ -398,6 +398,7 @@ ops! {
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
     conv_transpose: onnx ["ConvTranspose"] ops [ConvTranspose, DynamicConv]
                kernels [VolumeF32, VolumeS8, DynamicConvF32, DynamicConvTransposeF32];
+    detection: onnx ["NonMaxSuppression"] ops [NonMaxSuppression] kernels [SuppressNonMaxima];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
     matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
     pad:       onnx ["Pad"] ops [Pad] kernels [PadConstant];
@@ -408,9 +409,14 @@ ops! {
                kernels [Quantize, Dequantize, Requantize];
     reduce:    onnx ["ReduceMean"] ops [ReduceMean] kernels [ReduceMeanF32, ReduceMeanS8];
     reshape:   onnx ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"] ops [Reshape] kernels [];
+    resize:    onnx ["Resize", "Upsample"] ops [Resize] kernels [ResizeNearest, ResizeF32, ResizeS8];
+    sample:    onnx ["GridSample", "AffineGrid", "DeformConv", "RoiAlign", "MaxRoiPool"]
+               ops [GridSample, DeformConv, RoiAlign, MaxRoiPool]
+               kernels [GridSampleF32, DeformConvF32, MaskedDeformConvF32, RoiAlignF32, MaxRoiPoolF32];
     slice:     onnx ["Slice", "Gather"] ops [Slice, Gather] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
+    unpool:    onnx ["MaxUnpool", "Col2Im"] ops [MaxUnpool, Col2Im] kernels [UnpoolMaxima, AddBlocks];
     unary:     onnx ["Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Exp", "Log", "Neg",
                      "Abs", "Elu"]
                ops [Unary] kernels [UnaryF32, LutS8];

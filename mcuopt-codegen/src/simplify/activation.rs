@@ -22,6 +22,7 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     let mut op = layer.op.clone();
     match &mut op {
         Op::Conv(conv) => limit(&mut conv.clamp),
+        Op::ConvTranspose(conv) => limit(&mut conv.clamp),
         Op::Dense(dense) => limit(&mut dense.clamp),
         Op::Binary(binary) if graph.value(node.inputs[0]).ty.dtype == crate::tensor::DType::F32 => {
             limit(&mut binary.clamp);

@@ -56,6 +56,10 @@ fn permuted(op: &Op, perm: &[usize]) -> Option<Op> {
             }
             reduce.axes = axes;
         }
+        Op::Resize(resize) => {
+            resize.axes.iter_mut().for_each(|axis| axis.axis = perm[axis.axis]);
+            resize.axes.sort_by_key(|axis| axis.axis);
+        }
         Op::Pad(pad) => pad.pads = scattered(&pad.pads, perm),
         Op::Slice(slice) => {
             slice.starts = scattered(&slice.starts, perm);
