@@ -6,7 +6,7 @@
 use mcuopt_rt::v0 as rt;
 
 use super::pad::Pad;
-use super::{Io, Lowered, Operator, Scales, linear, window};
+use super::{Io, Lowered, Operator, Scales, window};
 use crate::builder::Builder;
 use crate::error::Error;
 use crate::graph::{Type, ValueId};

@@ -143,7 +143,7 @@ fn convolutions(graph: &mut Graph<Op>, node: &Node<Op>, conv: &ConvTranspose) ->
 
     let filters = Filters::new(graph, weights, bias, rows.kernel, columns.kernel)?;
     let quantization = graph.value(node.outputs[0]).quantization.clone();
-    let mut add = |op: Op, inputs: &[ValueId], graph: &mut Graph<Op>| -> Result<ValueId, Error> {
+    let add = |op: Op, inputs: &[ValueId], graph: &mut Graph<Op>| -> Result<ValueId, Error> {
         let y = push(graph, &node.name, op, inputs)?[0];
         graph.value_mut(y).quantization = quantization.clone();
         Ok(y)
