@@ -27,6 +27,7 @@
 
 mod arch;
 pub mod arena;
+pub mod binary;
 pub mod concat;
 pub mod conv;
 pub mod dense;
@@ -34,6 +35,7 @@ pub mod depthwise;
 pub mod detection;
 pub mod elementwise;
 pub mod fixed;
+pub mod function;
 pub mod gather;
 pub mod geometry;
 pub mod linear;
@@ -45,6 +47,7 @@ pub mod number;
 pub mod one_hot;
 pub mod pad;
 pub mod pool;
+pub mod prelu;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
@@ -56,6 +59,7 @@ pub mod scatter;
 pub mod shared;
 pub mod slice;
 pub mod softmax;
+pub mod ternary;
 pub mod transpose;
 pub mod trilu;
 pub mod unary;
@@ -73,6 +77,7 @@ pub use model::{Layer, Model, Observer, Tensor};
 pub mod v0 {
     pub use crate::arch::Arch;
     pub use crate::arena::*;
+    pub use crate::binary::*;
     pub use crate::concat::*;
     pub use crate::conv::*;
     pub use crate::dense::*;
@@ -80,6 +85,7 @@ pub mod v0 {
     pub use crate::detection::*;
     pub use crate::elementwise::*;
     pub use crate::fixed::*;
+    pub use crate::function::*;
     pub use crate::gather::*;
     pub use crate::geometry::*;
     pub use crate::linear::*;
@@ -90,6 +96,7 @@ pub mod v0 {
     pub use crate::one_hot::*;
     pub use crate::pad::*;
     pub use crate::pool::*;
+    pub use crate::prelu::*;
     pub use crate::quantize::*;
     pub use crate::recurrent::*;
     pub use crate::reduce::*;
@@ -100,6 +107,7 @@ pub mod v0 {
     pub use crate::shared;
     pub use crate::slice::*;
     pub use crate::softmax::*;
+    pub use crate::ternary::*;
     pub use crate::transpose::*;
     pub use crate::trilu::*;
     pub use crate::unary::*;

@@ -1,0 +1,40 @@
+//! PRelu in int8: a slope for each channel, or as ONNX's broadcasting has it.
+
+use crate::elementwise::{Broadcast, zip, zip_in_place};
+use crate::fixed::Requantize;
+
+/// What [`prelu_s8`] computes with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PReluS8 {
+    /// Zero point of the input.
+    pub input_zero_point: i32,
+    /// [`multiplier`](crate::fixed::multiplier) of (scale of x / scale of y).
+    pub positive: i32,
+    /// The rest; its left shift fits the largest slope and 1.
+    pub requantize: Requantize,
+}
+
+impl PReluS8 {
+    #[inline(always)]
+    fn apply(&self, x: i8, negative: i32) -> i8 {
+        let x = i32::from(x) - self.input_zero_point;
+        self.requantize.apply(x, if x < 0 { negative } else { self.positive })
+    }
+}
+
+/// `y = q.apply(x − input_zero_point, multiplier)` with the element of `negative` for negative numbers, broadcast as `p`
+/// says: [`multiplier`](crate::fixed::multiplier)s of slope · (scale of x / scale of y).
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+pub fn prelu_s8(p: &Broadcast, q: &PReluS8, negative: &[i32], x: &[i8], y: &mut [i8]) {
+    zip(p, x, negative, y, |x, negative| q.apply(x, negative));
+}
+
+/// [`prelu_s8`] where `x` and `y` share memory.
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+pub fn prelu_s8_in_place(p: &Broadcast, q: &PReluS8, negative: &[i32], xy: &mut [i8]) {
+    zip_in_place(p, xy, negative, |x, negative| q.apply(x, negative));
+}
