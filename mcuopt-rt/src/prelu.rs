@@ -1,7 +1,9 @@
-//! PRelu in int8: a slope for each channel, or as ONNX's broadcasting has it.
+//! PRelu with constant slopes: one for each channel, or as ONNX's broadcasting has it.
 
+use crate::binary::PRelu;
 use crate::elementwise::{Broadcast, zip, zip_in_place};
 use crate::fixed::Requantize;
+use crate::function::Function;
 
 /// What [`prelu_s8`] computes with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,4 +39,20 @@ pub fn prelu_s8(p: &Broadcast, q: &PReluS8, negative: &[i32], x: &[i8], y: &mut 
 /// If a slice's length is not what `p` reaches.
 pub fn prelu_s8_in_place(p: &Broadcast, q: &PReluS8, negative: &[i32], xy: &mut [i8]) {
     zip_in_place(p, xy, negative, |x, negative| q.apply(x, negative));
+}
+
+/// `y = x`, or `slope · x` where negative, with slopes broadcast as `p` says.
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+pub fn prelu_f32(p: &Broadcast, slopes: &[f32], x: &[f32], y: &mut [f32]) {
+    zip(p, x, slopes, y, |x, slope| PRelu.apply((x, slope)));
+}
+
+/// [`prelu_f32`] where `x` and `y` share memory.
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+pub fn prelu_f32_in_place(p: &Broadcast, slopes: &[f32], xy: &mut [f32]) {
+    zip_in_place(p, xy, slopes, |x, slope| PRelu.apply((x, slope)));
 }

@@ -25,14 +25,6 @@ pub fn unary_in_place<F: Function<T, T> + ?Sized, T: Copy>(f: &F, xy: &mut [T]) 
     }
 }
 
-/// `x` limited to `min ..= max`: Clip, Relu, Relu6. NaN passes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub struct Clip<T> {
-    pub min: T,
-    pub max: T,
-}
-
 /// `x`, or `alpha · x` where negative.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)] // The attributes, here and below, are ONNX's.
@@ -197,6 +189,7 @@ macro_rules! of_f32 {
 }
 
 of_f32! {
+    Clamp: |f, x| Clamp::apply(f, x);
     LeakyRelu: |f, x| if x < 0.0 { f.alpha * x } else { x };
     Elu: |f, x| if x < 0.0 { f.alpha * exp_m1(x) } else { x };
     Celu: |f, x| if x < 0.0 { f.alpha * exp_m1(x / f.alpha) } else { x };
@@ -282,19 +275,6 @@ pub(crate) fn power<T: Number>(mut base: T, mut exponent: u64) -> T {
         exponent >>= 1;
     }
     power
-}
-
-impl<T: Number> Function<T, T> for Clip<T> {
-    #[inline(always)]
-    fn apply(&self, x: T) -> T {
-        if x < self.min {
-            self.min
-        } else if x > self.max {
-            self.max
-        } else {
-            x
-        }
-    }
 }
 
 impl<T: Number> Function<T, T> for Sign {

@@ -107,7 +107,7 @@ fn unary_functions() {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     #[allow(clippy::type_complexity)]
     let functions: &[(&dyn Function<f32, f32>, &dyn Fn(f64) -> f64, f64)] = &[
-        (&Clip { min: -1.0, max: 6.0 }, &|x| x.clamp(-1.0, 6.0), 0.0),
+        (&Clamp { min: -1.0, max: 6.0 }, &|x| x.clamp(-1.0, 6.0), 0.0),
         (&LeakyRelu { alpha: 0.25 }, &|x| if x < 0.0 { 0.25 * x } else { x }, 0.5),
         (&Elu { alpha: 0.5 }, &|x| if x < 0.0 { 0.5 * x.exp_m1() } else { x }, 4.0),
         (&Celu { alpha: 0.5 }, &|x| elu(x, 0.5), 4.0),
