@@ -122,9 +122,6 @@ fn changed<O: Into<crate::ops::Op>>(
         let left = extent.checked_sub(removed).and_then(|left| left.checked_sub(cut)).ok_or_else(|| {
             Error::invalid(format!("{change:?} takes more away than the {extent} elements of axis {axis}"))
         })?;
-        if added.iter().any(|&added| added > MAX_ELEMENTS) {
-            return Err(Error::invalid(format!("{change:?} on axis {axis} is too much")).part("`pads`"));
-        }
         slice = slice.take(axis, removed, 1, left);
         pads.push(added);
     }
@@ -140,7 +137,7 @@ fn changed<O: Into<crate::ops::Op>>(
 }
 
 fn padded_shape(input: &[usize], pads: &[[usize; 2]]) -> Vec<usize> {
-    input.iter().zip(pads).map(|(extent, pads)| extent + pads[0] + pads[1]).collect()
+    input.iter().zip(pads).map(|(extent, pads)| extent.saturating_add(pads[0]).saturating_add(pads[1])).collect()
 }
 
 fn geometry(input: &[usize], pads: &[[usize; 2]]) -> Result<rt::Pad, Error> {
@@ -200,9 +197,9 @@ impl Operator for PadEdges {
     }
 }
 
-/// One element, as a tensor's other elements are written down.
+/// A tensor of one element, of the type that firmware has for it.
 #[derive(Clone, Debug)]
-pub struct Fill(Tensor);
+pub struct Fill(pub Tensor);
 
 impl Fill {
     /// The number `value` as an element of `output`.
