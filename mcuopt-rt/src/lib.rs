@@ -31,6 +31,7 @@ pub mod concat;
 pub mod conv;
 pub mod dense;
 pub mod depthwise;
+pub mod detection;
 pub mod elementwise;
 pub mod fixed;
 pub mod gather;
@@ -45,9 +46,12 @@ pub mod one_hot;
 pub mod pad;
 pub mod pool;
 pub mod quantize;
+pub mod recurrent;
 pub mod reduce;
-pub mod reverse_sequence;
+pub mod resize;
 mod rows;
+pub mod sample;
+pub mod reverse_sequence;
 pub mod scatter;
 pub mod shared;
 pub mod slice;
@@ -55,7 +59,9 @@ pub mod softmax;
 pub mod transpose;
 pub mod trilu;
 pub mod unary;
+pub mod unpool;
 mod value;
+pub mod volume;
 pub mod weights;
 mod window;
 
@@ -71,6 +77,7 @@ pub mod v0 {
     pub use crate::conv::*;
     pub use crate::dense::*;
     pub use crate::depthwise::*;
+    pub use crate::detection::*;
     pub use crate::elementwise::*;
     pub use crate::fixed::*;
     pub use crate::gather::*;
@@ -84,7 +91,10 @@ pub mod v0 {
     pub use crate::pad::*;
     pub use crate::pool::*;
     pub use crate::quantize::*;
+    pub use crate::recurrent::*;
     pub use crate::reduce::*;
+    pub use crate::resize::*;
+    pub use crate::sample::*;
     pub use crate::reverse_sequence::*;
     pub use crate::scatter::*;
     pub use crate::shared;
@@ -93,5 +103,7 @@ pub mod v0 {
     pub use crate::transpose::*;
     pub use crate::trilu::*;
     pub use crate::unary::*;
+    pub use crate::unpool::*;
+    pub use crate::volume::*;
     pub use crate::weights::*;
 }
