@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mcuopt_rt::v0::{Arch, Choice, Prefer};
 
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::Call;
 use crate::error::Error;
@@ -48,6 +49,25 @@ pub trait Operator {
     /// The quantization of operand `index` (a constant that carries `quantization`), carried over to the output by
     /// constant folding; `None` where it loses its meaning.
     fn carry(&self, _quantization: &Quantization, _input: &Type) -> Option<Quantization> {
+        None
+    }
+
+    /// What the elements of an integer result can be; `None` where nothing is known but its type.
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        match self.scales() {
+            // Moved elements, and zeros around them.
+            Scales::SameAsInput => operands.first().map(|x| x.bounds.join(Bounds::ZERO)),
+            _ => None,
+        }
+    }
+
+    /// The operands that are indices or lengths: they may be int32 or int64, whatever the other operands are.
+    fn indices(&self) -> &'static [usize] {
+        &[]
+    }
+
+    /// The operator that makes int32 of the same operands instead of int64, where it decides that itself.
+    fn narrowed(&self) -> Option<Op> {
         None
     }
 

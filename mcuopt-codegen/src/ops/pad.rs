@@ -9,6 +9,7 @@ use mcuopt_rt::v0 as rt;
 use super::reshape::axis;
 use super::slice::Slice;
 use super::{Io, Lowered, Operator, Routine, Scales, axes};
+use crate::bounds::{Bounds, Known};
 use crate::builder::{Builder, MAX_ELEMENTS};
 use crate::call::{Call, Literal, struct_literals};
 use crate::error::Error;
@@ -166,6 +167,11 @@ impl Operator for Pad {
     fn scales(&self) -> Scales {
         // Zero has an exact integer in every quantization; another value may need a wider range.
         if self.value == 0.0 { Scales::SameAsInput } else { Scales::Joined }
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        let value = Bounds { min: self.value as i64, max: self.value as i64 };
+        operands.first().map(|x| x.bounds.join(value))
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
