@@ -10,8 +10,12 @@ use std::path::Path;
 
 use common::{Random, Result, Sketch, compile};
 use mcuopt_codegen::Precision;
-use mcuopt_codegen::onnx::{Attribute, Model};
-use mcuopt_codegen::tensor::Tensor;
+use mcuopt_codegen::calibrate::{Range, Ranges, Statistics};
+use mcuopt_codegen::import::import;
+use mcuopt_codegen::interp::{run_float, run_lowered};
+use mcuopt_codegen::onnx::{Attribute, Model, ValueInfo};
+use mcuopt_codegen::quantize::{assign, lower};
+use mcuopt_codegen::tensor::{DType, Tensor};
 
 /// Compiles and runs one model, whose inputs and expected outputs stand among its initializers.
 fn check(mut model: Model) -> Result {
@@ -123,6 +127,41 @@ fn any_number_of_axes() -> Result {
         let compiled = compile("axes", &sketch.output("y").0.encode(), Precision::Float32)?;
         let found = compiled.run(&[numbered(&shape)])?;
         ensure!(found[0].f32s() == Some(&expected), "trial {trial} on {shape:?}: {changed:?}");
+    }
+    Ok(())
+}
+
+/// A table of floats that computed indices read is int8 in flash, with a scale that holds all its rows, whichever of them
+/// the samples read.
+#[test]
+fn an_embedding_in_int8() -> Result {
+    let mut random = Random(0x656d_6265);
+    let mut table = random.floats(10 * 8);
+    table[79] = 3.0;
+    let mut sketch = Sketch::new(17).floats("table", &[10, 8], table.clone());
+    sketch.graph().inputs.push(ValueInfo::tensor("i", DType::I64, &[3]));
+    let sketch =
+        sketch.node("Gather", &["table", "i"], &["rows"], &[]).node("Relu", &["rows"], &["y"], &[]).output("y");
+    let mut graph = import(&sketch.0, &Default::default())?.graph;
+    let mut ranges = Ranges::new();
+    run_float(&graph, &[Tensor::from_i64s(&[0, 1, 2])], |id, tensor| {
+        if let Some(range) = tensor.f32s().and_then(Range::of) {
+            ranges.insert(id, Statistics { range: Range { min: -4.0, max: 4.0 }, best: range, means: Vec::new() });
+        }
+    })?;
+    assign(&mut graph, Some(&ranges))?;
+    let lowered = lower(&graph)?;
+    let in_flash = |tensor: &Tensor| tensor.len() == table.len() && tensor.dtype() == DType::I8;
+    ensure!(lowered.ids().any(|id| lowered.constant(id).is_some_and(in_flash)), "the table is not int8");
+    let kernels: Vec<&str> = lowered.nodes.iter().map(|node| node.op.operator).collect();
+    ensure!(kernels == ["Gather", "Relu"], "{kernels:?}");
+    let found = run_lowered(&lowered, &[Tensor::from_i64s(&[9, -10, 4])], |_, _| {})?;
+    let quantization = lowered.value(lowered.outputs[0]).quantization.as_ref().and_then(|known| known.single());
+    let (scale, zero_point) = quantization.ok_or("an int8 output")?;
+    for (position, integer) in found[0].to_i64s().unwrap_or_default().into_iter().enumerate() {
+        let exact = table[[9, 0, 4][position / 8] * 8 + position % 8].max(0.0);
+        let real = (integer as i32 - zero_point) as f32 * scale;
+        ensure!((real - exact).abs() <= 0.03, "element {position} is {real}, not {exact}");
     }
     Ok(())
 }

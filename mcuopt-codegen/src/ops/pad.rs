@@ -43,11 +43,8 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
         let changes = center(b, b.shape(x))?;
         return Ok(vec![changed(b, x, &changes, |pads| Pad { pads, value: 0.0 })?]);
     }
-    let (pads, value) = if b.opset < 11 {
-        (b.ints("pads")?, f64::from(b.float("value", 0.0)?))
-    } else {
-        (b.integers(1)?, value(b)?)
-    };
+    let (pads, value) =
+        if b.opset < 11 { (b.ints("pads")?, f64::from(b.float("value", 0.0)?)) } else { (b.integers(1)?, value(b)?) };
     let pads = pads.ok_or_else(|| Error::invalid("it is missing").part("`pads`"))?;
     let axes: Vec<usize> = match b.integers(3)? {
         Some(axes) => axes.iter().map(|&value| axis(value, rank, false)).collect::<Result<_, _>>()?,
@@ -77,7 +74,8 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
 fn value(b: &Builder<'_>) -> Result<f64, Error> {
     let Some(id) = b.optional(2)? else { return Ok(0.0) };
     // A float holds all but large integers.
-    let wide = b.graph.constant(id).and_then(Tensor::to_i64s).filter(|values| values.len() == 1).map(|values| values[0]);
+    let wide =
+        b.graph.constant(id).and_then(Tensor::to_i64s).filter(|values| values.len() == 1).map(|values| values[0]);
     match wide {
         Some(wide) if wide as f64 as i64 == wide => Ok(wide as f64),
         Some(wide) => Err(Error::unsupported(format!("padding with {wide}")).instead("less than 2^53").part("input 2")),
