@@ -126,12 +126,7 @@ shared! {
 
     reduce {
         fn reduce_mean_f32(p: &Reduce, clamp: &Clamp, x: &[f32], y: &mut [f32]);
-        fn reduce_sum_f32(p: &Reduce, clamp: &Clamp, x: &[f32], y: &mut [f32]);
-        fn reduce_max_f32(p: &Reduce, x: &[f32], y: &mut [f32]);
-        fn reduce_min_f32(p: &Reduce, x: &[f32], y: &mut [f32]);
         fn reduce_mean_s8(p: &Reduce, q: &Requantize, multiplier: i32, input_zero_point: i32, x: &[i8], y: &mut [i8]);
-        fn reduce_max_s8(p: &Reduce, x: &[i8], y: &mut [i8]);
-        fn reduce_min_s8(p: &Reduce, x: &[i8], y: &mut [i8]);
     }
 
     transpose {
