@@ -85,7 +85,6 @@ pub mod v0 {
     pub use crate::matmul::*;
     pub use crate::model::*;
     pub use crate::normalize::*;
-    pub use crate::number::*;
     pub use crate::pad::*;
     pub use crate::pool::*;
     pub use crate::quantize::*;
