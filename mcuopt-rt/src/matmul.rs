@@ -8,7 +8,7 @@ use crate::value::{Value, dot, each, lanes, store};
 ///
 /// Strides say where the operands' elements lie, so that transposed operands need no copy. The columns of `y` lie side
 /// by side. Fast forms are those where the columns of `b` do, too, or where the elements of one column of `b` and
-/// of one row of `a` do.
+/// of one row of `a` do. Strides other than those of batch axes are at least 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MatMul {
     /// Extents of the batch axes.
@@ -76,18 +76,18 @@ impl MatMul {
     }
 }
 
-/// Matrix product in f32: `y[r][c] = clamp(Σ a[r][k] · b[k][c])`, in the order of `k`.
+/// Matrix product in f32: `y[r][c] = clamp(factor · Σ a[r][k] · b[k][c])`, in the order of `k`.
 ///
 /// # Panics
 /// If a slice is shorter than `p` says.
 #[inline(always)]
-pub fn matmul_f32(p: &MatMul, clamp: &Clamp, a: &[f32], b: &[f32], y: &mut [f32]) {
+pub fn matmul_f32(p: &MatMul, factor: f32, clamp: &Clamp, a: &[f32], b: &[f32], y: &mut [f32]) {
     p.for_each_product(a.len(), b.len(), y.len(), |[a_at, b_at, y_at]| {
         let (a, b, y) = (&a[a_at..], &b[b_at..], &mut y[y_at..]);
         if p.meets_slices() {
-            by_columns(p, a, b, y, |_| 0.0, |_| 0.0, |sum| clamp.apply(sum));
+            by_columns(p, a, b, y, |_| 0.0, |_| 0.0, |sum| clamp.apply(factor * sum));
         } else {
-            by_rows(p, a, b, y, |_| 0.0, |sum, a, b| sum + a * b, |sum| clamp.apply(sum));
+            by_rows(p, a, b, y, |_| 0.0, |sum, a, b| sum + a * b, |sum| clamp.apply(factor * sum));
         }
     });
 }

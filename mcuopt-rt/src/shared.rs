@@ -58,7 +58,7 @@ shared! {
     }
 
     matmul {
-        fn matmul_f32(p: &MatMul, clamp: &Clamp, a: &[f32], b: &[f32], y: &mut [f32]);
+        fn matmul_f32(p: &MatMul, factor: f32, clamp: &Clamp, a: &[f32], b: &[f32], y: &mut [f32]);
         fn matmul_s8(
             p: &MatMul, q: &Requantize, multiplier: i32, a_zero_point: i32, b_zero_point: i32,
             a: &[i8], b: &[i8], y: &mut [i8],

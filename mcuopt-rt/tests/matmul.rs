@@ -59,7 +59,7 @@ fn sums_of_products() {
         let (a, b) = (random.i8s(a_len), random.i8s(b_len));
         let y = run!(matmul_s8(&p, &q, multiplier, a_zero, b_zero, &a, &b) -> y_len, 0);
         let (a_f32, b_f32) = (random.f32s(a_len), random.f32s(b_len));
-        let y_f32 = run!(matmul_f32(&p, &Clamp::NONE, &a_f32, &b_f32) -> y_len, 0.0);
+        let y_f32 = run!(matmul_f32(&p, 0.25, &Clamp::NONE, &a_f32, &b_f32) -> y_len, 0.0);
         let [x0, x1, x2] = p.batch;
         for index in indices(&[x0, x1, x2, p.rows, p.columns]) {
             let of = |strides: [usize; 3]| (0..3).map(|axis| index[axis] * strides[axis]).sum::<usize>();
@@ -72,7 +72,7 @@ fn sums_of_products() {
             }
             let at = of(p.y_batch) + index[3] * p.y_row + index[4];
             assert_eq!(y[at], requantized(&q, sum, multiplier), "{p:?}");
-            assert_eq!(y_f32[at], sum_f32, "{p:?}");
+            assert_eq!(y_f32[at], 0.25 * sum_f32, "{p:?}");
         }
     }
     assert!(slices > 30, "{slices}");

@@ -397,14 +397,31 @@ ops! {
     constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast"] ops [Cast] kernels [];
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
+    determinant: onnx ["Det"] ops [Det] kernels [Determinants];
+    einsum:    onnx ["Einsum"] ops [] kernels [];
+    extremes:  onnx ["ArgMax", "ArgMin", "TopK", "Hardmax"] ops [ArgExtreme, TopK, Hardmax]
+               kernels [ArgMax, ArgMin, TopKPositions, HardmaxF32, HardmaxS8];
+    loss:      onnx ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"] ops [NegativeLogLikelihood]
+               kernels [ClassLosses];
+    lrn:       onnx ["LRN"] ops [Lrn] kernels [LocalResponse];
     matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
+    normalize: onnx ["LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization",
+                     "MeanVarianceNormalization", "LpNormalization"]
+               ops [Normalize, InverseDeviation] kernels [NormalizeF32, NormalizeS8, InverseDeviations];
     pad:       onnx ["Pad"] ops [Pad] kernels [PadConstant];
     pool:      onnx ["MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"] ops [Pool]
                kernels [MaxPool, AveragePoolF32, AveragePoolS8];
     quantize:  onnx ["QuantizeLinear", "DequantizeLinear"] ops [QuantizeLinear, DequantizeLinear, FakeQuantize]
                kernels [Quantize, Dequantize, Requantize];
-    reduce:    onnx ["ReduceMean"] ops [ReduceMean] kernels [ReduceMeanF32, ReduceMeanS8];
+    reduce:    onnx ["ReduceMean", "ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
+                     "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"]
+               ops [Reduce]
+               kernels [ReduceMeanF32, ReduceMeanS8, ReduceSum, ReduceProduct, ReduceMax, ReduceMin, ReduceL1, ReduceL2,
+                        ReduceLogSum, ReduceLogSumExp, ReduceSumSquare];
     reshape:   onnx ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"] ops [Reshape] kernels [];
+    scan:      onnx ["CumSum"] ops [CumSum] kernels [RunningSums];
+    signal:    onnx ["BlackmanWindow", "HannWindow", "HammingWindow", "MelWeightMatrix", "DFT", "STFT"]
+               ops [] kernels [];
     slice:     onnx ["Slice", "Gather"] ops [Slice, Gather] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];

@@ -6,7 +6,7 @@ use super::{Uses, substitute};
 use crate::builder::push;
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::ops::{Op, pool};
+use crate::ops::{Op, pool, reduce};
 
 /// Clamp(layer(x)) → layer with limits.
 pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
@@ -26,7 +26,7 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
         Op::Binary(binary) if graph.value(node.inputs[0]).ty.dtype == crate::tensor::DType::F32 => {
             limit(&mut binary.clamp);
         }
-        Op::ReduceMean(reduce) => limit(&mut reduce.clamp),
+        Op::Reduce(reduce) if reduce.kind == reduce::Kind::Mean => limit(&mut reduce.clamp),
         Op::Pool(pool::Pool { kind: pool::Kind::Average { clamp, .. }, .. }) => limit(clamp),
         Op::Unary(before) => {
             let Unary::Clamp { min, max } = before.function else { return Ok(false) };

@@ -47,7 +47,7 @@ fn permuted(op: &Op, perm: &[usize]) -> Option<Op> {
         Op::Unary(_) | Op::Binary(_) | Op::FakeQuantize(_) => {}
         Op::Concat(concat) => concat.axis = perm[concat.axis],
         Op::Softmax(softmax) => softmax.axis = perm[softmax.axis],
-        Op::ReduceMean(reduce) => {
+        Op::Reduce(reduce) => {
             let mut axes: Vec<usize> = reduce.axes.iter().map(|&axis| perm[axis]).collect();
             axes.sort_unstable();
             // The kernel needs the axes side by side, which they may be only as they stand.
