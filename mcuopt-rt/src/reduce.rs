@@ -12,7 +12,7 @@ use crate::value::{each, lanes, store};
 pub struct Reduce {
     /// Elements before the reduced axes.
     pub outer: usize,
-    /// Elements of the reduced axes, at least 1.
+    /// Elements of the reduced axes. Of none, the sum is 0, the product 1, the maximum the lowest number.
     pub len: usize,
     /// Elements after the reduced axes.
     pub inner: usize,
@@ -98,6 +98,9 @@ pub fn reduce_log_sum_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
 /// If a slice's length is not that of its shape.
 pub fn reduce_log_sum_exp_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
     reduce_max(p, x, y);
+    if x.is_empty() {
+        return;
+    }
     for (x, y) in x.chunks_exact(p.len * p.inner).zip(y.chunks_exact_mut(p.inner)) {
         for (at, y) in y.iter_mut().enumerate() {
             // Infinities and NaN are their own result.
@@ -134,6 +137,10 @@ fn reduce<T: Copy, A: Copy>(
 ) {
     assert_eq!(x.len(), p.outer * p.len * p.inner, "x");
     assert_eq!(y.len(), p.outer * p.inner, "y");
+    if x.is_empty() {
+        y.fill_with(|| finish(start));
+        return;
+    }
 
     for (x, y) in x.chunks_exact(p.len * p.inner).zip(y.chunks_exact_mut(p.inner)) {
         let (y4, y1) = y.as_chunks_mut::<4>();

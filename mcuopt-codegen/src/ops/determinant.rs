@@ -29,7 +29,7 @@ impl Operator for Det {
         let [x] = inputs else { return Err(Error::bug("Det has one operand")) };
         window::expect_float(inputs)?;
         match &x.shape[..] {
-            [batch @ .., rows, columns] if rows == columns && *rows <= rt::MAX_DETERMINANT => Ok(vec![Type::f32(batch)]),
+            [batch @ .., rows, columns] if rows == columns && (1..=rt::MAX_DETERMINANT).contains(rows) => Ok(vec![Type::f32(batch)]),
             [.., rows, columns] if rows == columns => Err(Error::unsupported(format!("matrices of {rows} rows"))
                 .instead(format!("up to {} rows", rt::MAX_DETERMINANT))),
             _ => Err(Error::invalid(format!("the shape {:?} is no square matrix", x.shape)).part("input 0")),

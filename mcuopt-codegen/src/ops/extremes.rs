@@ -95,6 +95,9 @@ impl Operator for ArgExtreme {
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
         let [x] = inputs else { return Err(Error::bug("ArgMax has one operand")) };
         let mut shape = x.shape.clone();
+        if shape[self.axis] == 0 {
+            return Err(Error::invalid(format!("axis {} of {shape:?} has no elements", self.axis)));
+        }
         shape[self.axis] = 1;
         Ok(vec![Type { dtype: DType::I64, shape }])
     }

@@ -71,7 +71,7 @@ impl Operator for NegativeLogLikelihood {
             let types = format!("{}, {} and {}", x.dtype, target.dtype, weights.dtype);
             return Err(Error::unsupported(format!("operands of type {types}")).instead("float, int64 and float"));
         }
-        if target.shape != expected || weights.shape != [*classes] {
+        if target.shape != expected || weights.shape != [*classes] || *classes == 0 {
             return Err(Error::invalid(format!(
                 "x is {:?}, the targets are {:?}, the weights {:?}",
                 x.shape, target.shape, weights.shape

@@ -239,6 +239,9 @@ impl Operator for InverseDeviation {
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
         let [x] = inputs else { return Err(Error::bug("a deviation has one operand")) };
         window::expect_float(inputs)?;
+        if x.is_empty() {
+            return Err(Error::invalid(format!("the deviations of {:?}, which has no elements", x.shape)));
+        }
         let mut shape = x.shape.clone();
         shape[self.axis..].fill(1);
         Ok(vec![Type::f32(shape)])
