@@ -27,6 +27,7 @@
 
 mod arch;
 pub mod arena;
+pub mod binary;
 pub mod concat;
 pub mod conv;
 pub mod dense;
@@ -36,6 +37,7 @@ pub mod determinant;
 pub mod elementwise;
 pub mod extremes;
 pub mod fixed;
+pub mod function;
 pub mod gather;
 pub mod geometry;
 pub mod linear;
@@ -50,6 +52,7 @@ pub mod number;
 pub mod one_hot;
 pub mod pad;
 pub mod pool;
+pub mod prelu;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
@@ -62,6 +65,7 @@ pub mod scatter;
 pub mod shared;
 pub mod slice;
 pub mod softmax;
+pub mod ternary;
 pub mod transpose;
 pub mod trilu;
 pub mod unary;
@@ -79,6 +83,7 @@ pub use model::{Layer, Model, Observer, Tensor};
 pub mod v0 {
     pub use crate::arch::Arch;
     pub use crate::arena::*;
+    pub use crate::binary::*;
     pub use crate::concat::*;
     pub use crate::conv::*;
     pub use crate::dense::*;
@@ -88,6 +93,7 @@ pub mod v0 {
     pub use crate::elementwise::*;
     pub use crate::extremes::*;
     pub use crate::fixed::*;
+    pub use crate::function::*;
     pub use crate::gather::*;
     pub use crate::geometry::*;
     pub use crate::linear::*;
@@ -101,6 +107,7 @@ pub mod v0 {
     pub use crate::one_hot::*;
     pub use crate::pad::*;
     pub use crate::pool::*;
+    pub use crate::prelu::*;
     pub use crate::quantize::*;
     pub use crate::recurrent::*;
     pub use crate::reduce::*;
@@ -112,6 +119,7 @@ pub mod v0 {
     pub use crate::shared;
     pub use crate::slice::*;
     pub use crate::softmax::*;
+    pub use crate::ternary::*;
     pub use crate::transpose::*;
     pub use crate::trilu::*;
     pub use crate::unary::*;

@@ -7,7 +7,7 @@
 use crate::fixed::{Quantization, Requantize};
 use crate::geometry::{Clamp, Conv2d, Pool2d};
 use crate::{concat::*, dense::*, elementwise::*, matmul::*, pad::*, reduce::*};
-use crate::{slice::*, softmax::*, transpose::*, unary::*};
+use crate::{slice::*, softmax::*, transpose::*};
 
 /// For each signature in a module, a function that calls its namesake there.
 macro_rules! shared {
@@ -96,13 +96,8 @@ shared! {
         );
     }
 
-    unary {
-        fn unary_f32(op: &Unary, x: &[f32], y: &mut [f32]);
-        fn unary_f32_in_place(op: &Unary, xy: &mut [f32]);
-    }
-
     lut {
-        fn lut_s8(table: &[i8; 256], x: &[i8], y: &mut [i8]);
+        fn lut_s8[T: Copy](table: &[T; 256], x: &[i8], y: &mut [T]);
         fn lut_s8_in_place(table: &[i8; 256], xy: &mut [i8]);
     }
 

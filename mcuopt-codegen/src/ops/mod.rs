@@ -45,6 +45,11 @@ pub trait Operator {
         Scales::Calibrated
     }
 
+    /// Whether each element of the result depends on the elements of the operands at its place alone.
+    fn pointwise(&self) -> bool {
+        false
+    }
+
     /// The quantization of operand `index` (a constant that carries `quantization`), carried over to the output by
     /// constant folding; `None` where it loses its meaning.
     fn carry(&self, _quantization: &Quantization, _input: &Type) -> Option<Quantization> {
@@ -407,12 +412,15 @@ macro_rules! ops {
 }
 
 ops! {
-    binary:    onnx ["Add", "Sub", "Mul", "Div", "BatchNormalization"] ops [Binary] kernels [BinaryF32, AddS8, MulS8];
+    binary:    onnx ["Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Mod", "Pow", "Equal", "Greater",
+                     "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
+                     "BitShift", "BatchNormalization"]
+               ops [Binary] kernels [BinaryF32, BinaryLoop, AddS8, MulS8];
     blocks:    onnx ["DepthToSpace", "SpaceToDepth"] ops [] kernels [];
+    cast:      onnx ["Cast", "CastLike"] ops [Cast] kernels [CastLoop];
     concat:    onnx ["Concat"] ops [Concat] kernels [ConcatBlocks];
-    constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast", "EyeLike", "Range", "NonZero",
-                     "Unique"]
-               ops [Cast] kernels [];
+    constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "EyeLike", "Range", "NonZero", "Unique"]
+               ops [] kernels [];
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
     conv_transpose: onnx ["ConvTranspose"] ops [ConvTranspose, DynamicConv]
                kernels [VolumeF32, VolumeS8, DynamicConvF32, DynamicConvTransposeF32];
@@ -436,6 +444,7 @@ ops! {
     pool:      onnx ["MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"]
                ops [Pool, MaxPoolIndices]
                kernels [MaxPool, MaxPoolOfAny, MaxPoolPlaces, AveragePoolF32, AveragePoolS8, LpPoolF32];
+    prelu:     onnx ["PRelu"] ops [PRelu] kernels [PReluF32, PReluS8];
     quantize:  onnx ["QuantizeLinear", "DequantizeLinear"] ops [QuantizeLinear, DequantizeLinear, FakeQuantize]
                kernels [Quantize, Dequantize, Requantize];
     recurrent: onnx ["RNN", "GRU", "LSTM"] ops [Recurrent] kernels [RecurrentF32, RnnS8, GruS8, LstmS8];
@@ -454,10 +463,14 @@ ops! {
     slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
+    ternary:   onnx ["Where"] ops [Where] kernels [WhereLoop];
     trilu:     onnx ["Trilu"] ops [Trilu] kernels [Triangle];
-    unary:     onnx ["Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Exp", "Log", "Neg",
-                     "Abs", "Elu"]
-               ops [Unary] kernels [UnaryF32, LutS8];
+    unary:     onnx ["Relu", "Clip", "LeakyRelu", "Elu", "Celu", "Selu", "ThresholdedRelu", "Shrink", "Sigmoid",
+                     "HardSigmoid", "Swish", "HardSwish", "Tanh", "Softplus", "Softsign", "Mish", "Gelu",
+                     "com.microsoft:Gelu", "com.microsoft:QuickGelu", "com.microsoft:FastGelu", "Erf", "Exp", "Log",
+                     "Sqrt", "Reciprocal", "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh",
+                     "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Neg", "Abs", "Not", "BitwiseNot", "IsNaN", "IsInf"]
+               ops [Unary] kernels [UnaryLoop, LutS8, LutBool];
 }
 
 /// An operator's name in the `ops!` table: `domain:operator`, without the domain for ONNX's standard operators.

@@ -44,7 +44,6 @@ fn transposed(graph: &Graph<Op>, uses: &Uses, id: ValueId) -> Option<(ValueId, V
 fn permuted(op: &Op, perm: &[usize]) -> Option<Op> {
     let mut op = op.clone();
     match &mut op {
-        Op::Unary(_) | Op::Binary(_) | Op::FakeQuantize(_) => {}
         Op::Concat(concat) => concat.axis = perm[concat.axis],
         Op::Softmax(softmax) => softmax.axis = perm[softmax.axis],
         Op::Reduce(reduce) => {
@@ -62,6 +61,7 @@ fn permuted(op: &Op, perm: &[usize]) -> Option<Op> {
             slice.steps = scattered(&slice.steps, perm);
             slice.shape = scattered(&slice.shape, perm);
         }
+        op if op.pointwise() => {}
         _ => return None,
     }
     Some(op)
