@@ -4,7 +4,7 @@
 
 use mcuopt_rt::v0 as rt;
 
-use super::constant::Cast;
+use super::cast::Cast;
 use super::reshape::axis;
 use super::{Io, Lowered, Operator, Scales, gather};
 use crate::bounds::{Bounds, Known};

@@ -18,7 +18,7 @@ use mcuopt_rt::v0::{self as rt, Clamp};
 
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::quantize::in_int8;
-use crate::ops::unary::Unary;
+use crate::ops::unary::{Function, Unary};
 use crate::ops::{Op, Scales};
 
 /// Takes the author's quantization out of a graph that is to run in float: constants keep their rounded values,
@@ -56,7 +56,7 @@ pub fn forget(graph: &mut Graph<Op>) {
         match range.filter(|_| !bounded && !limited.get(&source).is_some_and(within)) {
             Some(range) => {
                 let node = &mut graph.nodes[index];
-                node.op = Unary { function: rt::Unary::Clamp { min: range.min, max: range.max } }.into();
+                node.op = Unary { function: Function::Clip(range) }.into();
                 node.inputs = vec![source];
                 limited.insert(output, range);
             }
