@@ -13,6 +13,7 @@
 //! include!(concat!(env!("OUT_DIR"), "/kws.rs"));
 //! ```
 
+pub mod bounds;
 pub mod builder;
 pub mod calibrate;
 pub mod call;
@@ -23,6 +24,7 @@ pub mod error;
 pub mod graph;
 pub mod import;
 pub mod interp;
+pub mod narrow;
 pub mod onnx;
 pub mod ops;
 pub mod options;
@@ -67,6 +69,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
         quantize::forget(&mut graph);
     }
     let simplified = simplify::simplify(&mut graph)?;
+    narrow::narrow(&mut graph)?;
     match precision {
         Arithmetic::Float32 => {}
         Arithmetic::AsAuthored => {
