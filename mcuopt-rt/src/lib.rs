@@ -34,6 +34,7 @@ pub mod depthwise;
 pub mod elementwise;
 pub mod fixed;
 pub mod geometry;
+pub mod integer;
 pub mod linear;
 pub mod lut;
 pub mod math;
@@ -69,6 +70,7 @@ pub mod v0 {
     pub use crate::elementwise::*;
     pub use crate::fixed::*;
     pub use crate::geometry::*;
+    pub use crate::integer::*;
     pub use crate::linear::*;
     pub use crate::lut::*;
     pub use crate::math;

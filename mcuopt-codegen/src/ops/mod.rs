@@ -397,12 +397,23 @@ ops! {
     constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast"] ops [Cast] kernels [];
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
+    integer:   onnx ["MatMulInteger", "ConvInteger", "DynamicQuantizeLinear"]
+               ops [MatMulInteger, ConvInteger, DynamicScale, DynamicZeroPoint]
+               kernels [MatMulS32, ConvS32, ScaleF32, ZeroPointU8];
     matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
     pad:       onnx ["Pad"] ops [Pad] kernels [PadConstant];
     pool:      onnx ["MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"] ops [Pool]
                kernels [MaxPool, AveragePoolF32, AveragePoolS8];
-    quantize:  onnx ["QuantizeLinear", "DequantizeLinear"] ops [QuantizeLinear, DequantizeLinear, FakeQuantize]
-               kernels [Quantize, Dequantize, Requantize];
+    qlinear:   onnx ["QLinearConv", "QLinearMatMul", "com.microsoft:QLinearConv", "com.microsoft:QLinearAdd",
+                     "com.microsoft:QLinearMul", "com.microsoft:QLinearConcat", "com.microsoft:QLinearAveragePool",
+                     "com.microsoft:QLinearGlobalAveragePool", "com.microsoft:QLinearLeakyRelu",
+                     "com.microsoft:QLinearSigmoid", "com.microsoft:QLinearSoftmax", "com.microsoft:QGemm"]
+               ops [] kernels [];
+    quantize:  onnx ["QuantizeLinear", "DequantizeLinear", "com.microsoft:QuantizeLinear",
+                     "com.microsoft:DequantizeLinear"]
+               ops [QuantizeLinear, DequantizeLinear, QuantizeBy, DequantizeBy, FakeQuantize]
+               kernels [Quantize, Dequantize, Requantize, QuantizeScaled, DequantizeScaled, QuantizeU8, DequantizeU8,
+                        FlipSign];
     reduce:    onnx ["ReduceMean"] ops [ReduceMean] kernels [ReduceMeanF32, ReduceMeanS8];
     reshape:   onnx ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"] ops [Reshape] kernels [];
     slice:     onnx ["Slice", "Gather"] ops [Slice, Gather] kernels [SliceCopy];
