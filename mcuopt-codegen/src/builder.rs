@@ -23,6 +23,8 @@ pub struct Builder<'a> {
     pub opset: i64,
     /// Name given to the nodes that are added.
     pub name: String,
+    /// Whether the file gives the result, or the operand that says its type, 4 bits; they are held in 8.
+    pub four_bits: bool,
     node: &'a onnx::Node,
     values: &'a BTreeMap<String, ValueId>,
     seen: RefCell<BTreeSet<String>>,
@@ -36,7 +38,7 @@ impl<'a> Builder<'a> {
         node: &'a onnx::Node,
         values: &'a BTreeMap<String, ValueId>,
     ) -> Self {
-        Self { graph, opset, name: node_name(node), node, values, seen: RefCell::default() }
+        Self { graph, opset, name: node_name(node), four_bits: false, node, values, seen: RefCell::default() }
     }
 
     /// Operand `index`, which the operator requires.

@@ -48,11 +48,7 @@ pub fn requantize_s8_in_place(q: &Requantize, multiplier: i32, input_zero_point:
 
 /// An integer type that quantized elements are stored in.
 pub trait Integer: Copy {
-    /// The smallest number.
-    const MIN: i32;
-    /// The largest number.
-    const MAX: i32;
-    /// From a number between `MIN` and `MAX`.
+    /// From a number within the type's range; of others, the low bits.
     fn from_i32(value: i32) -> Self;
     /// The number.
     fn to_i32(self) -> i32;
@@ -61,8 +57,6 @@ pub trait Integer: Copy {
 macro_rules! integers {
     ($($type:ident)*) => {$(
         impl Integer for $type {
-            const MIN: i32 = $type::MIN as i32;
-            const MAX: i32 = $type::MAX as i32;
             #[inline(always)]
             fn from_i32(value: i32) -> Self { value as $type }
             #[inline(always)]
@@ -103,16 +97,25 @@ impl Scaling {
     }
 }
 
-/// ONNX QuantizeLinear to any integer type: `y = saturate(round_ties_even(x / scale) + zero_point)`.
+/// ONNX QuantizeLinear to any integer type: `y = clamp(round_ties_even(x / scale) + zero_point, min, max)`.
 ///
 /// # Panics
-/// If `x` or `y` is shorter than the scaling's shape, or `scales` or `zero_points` than its strides reach.
-pub fn quantize_linear<T: Integer>(p: &Scaling, scales: &[f32], zero_points: &[T], x: &[f32], y: &mut [T]) {
+/// If `x` or `y` is shorter than the scaling's shape, or `scales` or `zero_points` than its strides reach, or if `min` is
+/// above `max`.
+pub fn quantize_linear<T: Integer>(
+    p: &Scaling,
+    min: i32,
+    max: i32,
+    scales: &[f32],
+    zero_points: &[T],
+    x: &[f32],
+    y: &mut [T],
+) {
     p.visit(|element, scale| {
         // The cast saturates and sends NaN to 0.
         let steps = round_ties_even_f32(x[element] / scales[scale]) as i32;
         let value = steps.saturating_add(zero_points[scale].to_i32());
-        y[element] = T::from_i32(value.clamp(T::MIN, T::MAX));
+        y[element] = T::from_i32(value.clamp(min, max));
     });
 }
 

@@ -43,6 +43,8 @@ pub struct QuantizeBy {
     pub axis: usize,
     /// Positions along the axis that share a scale; 0 where the scales have no other axis.
     pub block: usize,
+    /// The smallest and the largest integer.
+    pub limits: [i32; 2],
 }
 
 /// Integers → float by operands: scales, zero points, x.
@@ -175,6 +177,18 @@ fn zero_points(b: &mut Builder<'_>, scale: ValueId, zero_point: Option<ValueId>,
     zero_point.unwrap_or_else(|| b.constant(zeros))
 }
 
+/// The smallest and the largest integer of a type.
+fn limits(dtype: DType, four_bits: bool) -> [i32; 2] {
+    match dtype {
+        DType::I8 if four_bits => [-8, 7],
+        DType::U8 if four_bits => [0, 15],
+        DType::I8 => [i8::MIN.into(), i8::MAX.into()],
+        DType::I16 => [i16::MIN.into(), i16::MAX.into()],
+        DType::U16 => [0, u16::MAX.into()],
+        _ => [0, u8::MAX.into()],
+    }
+}
+
 /// Float → integers of a type.
 pub fn quantize(
     b: &mut Builder<'_>,
@@ -186,12 +200,13 @@ pub fn quantize(
 ) -> Result<ValueId, Error> {
     let shape = b.shape(x).to_vec();
     let known = known(b, &shape, scale, zero_point, layout)?;
-    match known.filter(|known| known.single().is_some() && matches!(dtype, DType::I8 | DType::U8)) {
+    let plain = matches!(dtype, DType::I8 | DType::U8) && !b.four_bits;
+    match known.filter(|known| known.single().is_some() && plain) {
         Some(quantization) => b.push(QuantizeLinear { quantization, dtype }, &[x]),
         None => {
             let (axis, block) = layout.resolved(&shape, b.shape(scale))?;
             let zero_point = zero_points(b, scale, zero_point, dtype);
-            b.push(QuantizeBy { axis, block }, &[scale, zero_point, x])
+            b.push(QuantizeBy { axis, block, limits: limits(dtype, b.four_bits) }, &[scale, zero_point, x])
         }
     }
 }
@@ -245,7 +260,7 @@ pub fn detach(graph: &mut Graph<Op>, index: usize) {
     let scale = graph.add_constant(&name, Tensor::scalar(scale));
     let operands = zero_point.map(|zero_point| [scale, graph.add_constant(&name, zero_point)]);
     let node = &mut graph.nodes[index];
-    node.op = QuantizeBy { axis: 0, block: 0 }.into();
+    node.op = QuantizeBy { axis: 0, block: 0, limits: limits(dtype, false) }.into();
     node.inputs.splice(0..0, operands.into_iter().flatten());
 }
 
@@ -366,7 +381,8 @@ impl Operator for QuantizeBy {
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let (x, scale) = (&io.inputs[2].ty.shape, &io.inputs[0].ty.shape);
-        Ok(QuantizeScaled { scaling: scaling(x, scale, self.axis, self.block) }.into())
+        let [min, max] = self.limits;
+        Ok(QuantizeScaled { scaling: scaling(x, scale, self.axis, self.block), min, max }.into())
     }
 }
 
@@ -434,7 +450,7 @@ struct_literals! {
 
 routine! {
     /// `quantize_linear` with scales and zero points as operands.
-    pub struct QuantizeScaled { params "" scaling: rt::Scaling }
+    pub struct QuantizeScaled { params "" scaling: rt::Scaling, value min: i32, value max: i32 }
     with [T: each_quantized of y]
     fn quantize_linear(f32, T, f32) -> T
 }
@@ -450,6 +466,8 @@ routine! {
     /// `quantize_linear` to uint8 with one scale.
     pub struct QuantizeU8 {
         params "" scaling: rt::Scaling,
+        value min: i32,
+        value max: i32,
         array "_SCALE" scales: Vec<f32>,
         array "_ZERO_POINT" zero_points: Vec<u8>,
     }
@@ -468,16 +486,17 @@ routine! {
 
 impl QuantizeU8 {
     fn new(x: &Value, quantization: &Quantization) -> Self {
-        let zero_points = quantization.zero_points.iter().map(|&zero_point| zero_point as u8).collect();
-        let scaling = scaling(&x.ty.shape, &[], 0, 0);
-        Self { scaling, scales: quantization.scales.clone(), zero_points }
+        let DequantizeU8 { scaling, scales, zero_points } = DequantizeU8::new(x, quantization);
+        let [min, max] = limits(DType::U8, false);
+        Self { scaling, min, max, scales, zero_points }
     }
 }
 
 impl DequantizeU8 {
     fn new(x: &Value, quantization: &Quantization) -> Self {
-        let QuantizeU8 { scaling, scales, zero_points } = QuantizeU8::new(x, quantization);
-        Self { scaling, scales, zero_points }
+        let zero_points = quantization.zero_points.iter().map(|&zero_point| zero_point as u8).collect();
+        let scaling = scaling(&x.ty.shape, &[], 0, 0);
+        Self { scaling, scales: quantization.scales.clone(), zero_points }
     }
 }
 

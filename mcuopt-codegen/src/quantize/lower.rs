@@ -137,7 +137,8 @@ impl Lowering<'_> {
         let known = &mut self.lowered.value_mut(integers).quantization;
         match known {
             Some(other) if Some(&*other) != real.quantization.as_ref() => {
-                Err(Error::unsupported("integers that are dequantized with two different scales").instead("equal scales"))
+                Err(Error::unsupported("integers that are dequantized with two different scales")
+                    .instead("equal scales"))
             }
             _ => {
                 *known = real.quantization.clone();
