@@ -397,6 +397,12 @@ ops! {
     constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast"] ops [Cast] kernels [];
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
+    fused:     onnx ["com.microsoft:FusedConv", "com.microsoft:FusedGemm", "com.microsoft:FusedMatMul",
+                     "com.microsoft:TransposeMatMul", "com.microsoft:MatMulIntegerToFloat",
+                     "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:Gelu", "com.microsoft:BiasGelu",
+                     "com.microsoft:FastGelu", "com.microsoft:QuickGelu", "com.microsoft:SkipLayerNormalization",
+                     "com.microsoft:SkipSimplifiedLayerNormalization"]
+               ops [] kernels [];
     integer:   onnx ["MatMulInteger", "ConvInteger", "DynamicQuantizeLinear"]
                ops [MatMulInteger, ConvInteger, DynamicScale, DynamicZeroPoint]
                kernels [MatMulS32, ConvS32, ScaleF32, ZeroPointU8];
