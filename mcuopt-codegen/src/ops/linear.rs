@@ -77,14 +77,18 @@ pub fn quantize(x: &Value, weights: &Value, bias: &Value, y: &Value, clamp: &rt:
 }
 
 /// One output channel.
-struct Channel {
-    weights: Vec<i8>,
-    bias: i32,
-    scale: f32,
+#[allow(missing_docs)]
+pub struct Channel {
+    pub weights: Vec<i8>,
+    /// Input zero point folded in.
+    pub bias: i32,
+    /// Of the weights.
+    pub scale: f32,
 }
 
 impl Channel {
-    fn new(weights: &[f32], bias: f32, scale: f32, x_scale: f32, x_zero_point: i32) -> Result<Self, Error> {
+    /// Rounds a channel's weights and bias to integers.
+    pub fn new(weights: &[f32], bias: f32, scale: f32, x_scale: f32, x_zero_point: i32) -> Result<Self, Error> {
         let weights: Vec<i8> = weights.iter().map(|&w| rt::quantize_f32(w, scale, 0)).collect();
         let sum: i64 = weights.iter().map(|&w| i64::from(w)).sum();
         let magnitude: i64 = weights.iter().map(|&w| i64::from(w).abs()).sum();
@@ -117,7 +121,7 @@ fn authored_scale(weights: &Value, channel: usize, w: &[f32]) -> Option<f32> {
     let quantization = weights.quantization.as_ref()?;
     let by_output = quantization.scales.len() == 1 || quantization.axis == 0;
     let index = if quantization.scales.len() == 1 { 0 } else { channel };
-    let (scale, zero_point) = (quantization.scales[index], quantization.zero_points[index]);
+    let (scale, zero_point) = (*quantization.scales.get(index)?, *quantization.zero_points.get(index)?);
     let fits = |w: &f32| (-128.0..=127.0).contains(&rt::round_ties_even_f32(w / scale));
     (by_output && (zero_point == 0 || w.iter().all(fits))).then_some(scale)
 }
