@@ -40,6 +40,7 @@ pub mod fixed;
 pub mod function;
 pub mod gather;
 pub mod geometry;
+pub mod integer;
 pub mod linear;
 pub mod loss;
 pub mod lrn;
@@ -96,6 +97,7 @@ pub mod v0 {
     pub use crate::function::*;
     pub use crate::gather::*;
     pub use crate::geometry::*;
+    pub use crate::integer::*;
     pub use crate::linear::*;
     pub use crate::loss::*;
     pub use crate::lrn::*;

@@ -10,11 +10,11 @@ mod scope;
 mod unknown;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::builder::{Builder, node_name};
 use crate::error::{Error, Errors};
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Node, ValueId};
 use crate::onnx::{self, Attribute};
 use crate::ops::{self, Op};
 use crate::options::Bindings;
@@ -45,6 +45,7 @@ pub struct Imported {
 pub fn import(model: &onnx::Model, bind: &Bindings) -> Result<Imported, Errors> {
     let mut importer = Importer {
         functions: model.functions.iter().map(|f| ((f.domain.as_str(), f.name.as_str()), f)).collect(),
+        four_bits: four_bits(&model.graph),
         graph: Graph::default(),
         notes: Vec::new(),
         errors: Vec::new(),
@@ -61,16 +62,28 @@ pub fn import(model: &onnx::Model, bind: &Bindings) -> Result<Imported, Errors> 
     let order = needed_in_order(&model.graph.nodes, &outputs, &scope)?;
     importer.nodes(&order, &place, &mut scope);
     importer.outputs(&outputs, &scope);
-    let Importer { graph, notes, mut errors, unknown, .. } = importer;
+    let Importer { graph, mut notes, mut errors, unknown, .. } = importer;
     errors.extend(unknown.errors());
     Errors::check(errors, ())?;
     graph.verify()?;
+    let wide = |node: &&Node<Op>| {
+        let integers = node.outputs.iter().map(|id| graph.value(*id).ty.dtype);
+        matches!(node.op, Op::QuantizeBy(_)) && integers.into_iter().any(|dtype| dtype.size() == 2)
+    };
+    match graph.nodes.iter().filter(wide).count() {
+        0 => {}
+        count => notes.push(format!(
+            "{count} activations are quantized to 16 bits in the file: they are rounded so, but computed in float32"
+        )),
+    }
     Ok(Imported { graph, notes })
 }
 
 /// The state of a translation.
 struct Importer<'m> {
     functions: BTreeMap<(&'m str, &'m str), &'m onnx::Function>,
+    /// Values of the model's graph that have 4 bits in the file.
+    four_bits: BTreeSet<&'m str>,
     graph: Graph<Op>,
     notes: Vec<String>,
     errors: Vec<Error>,
@@ -128,6 +141,13 @@ impl Place<'_> {
         });
         unreadable.map_or(Ok(node), Err)
     }
+}
+
+/// The values that the file says to have 4 bits.
+fn four_bits(graph: &onnx::Graph) -> BTreeSet<&str> {
+    let infos = graph.inputs.iter().chain(&graph.outputs).chain(&graph.value_infos);
+    let narrow = infos.filter(|info| matches!(info.type_name.as_str(), "tensor(int4)" | "tensor(uint4)"));
+    narrow.map(|info| info.name.as_str()).collect()
 }
 
 /// The operator as messages name it.
@@ -221,6 +241,8 @@ impl<'m> Importer<'m> {
         let values = values.collect();
         let mut builder = Builder::new(&mut self.graph, opset, &node, &values);
         builder.name = place.label(&node);
+        builder.four_bits = place.arguments.is_none()
+            && node.outputs.iter().chain(&node.inputs).any(|name| self.four_bits.contains(name.as_str()));
         let outputs = import(&node, &mut builder)?;
         builder.check_attributes()?;
         Ok(outputs.into_iter().map(Meaning::Value).collect())

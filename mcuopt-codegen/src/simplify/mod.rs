@@ -34,6 +34,7 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule { name: "pair QuantizeLinear with DequantizeLinear", apply: quantization::pair },
+    Rule { name: "dequantize before elements are moved", apply: quantization::hoist },
     Rule { name: "take over the author's quantization", apply: quantization::annotate },
     Rule { name: "share a quantization along moved elements", apply: quantization::share },
     Rule { name: "replace MatMul by Dense", apply: dense::from_matmul },
