@@ -232,6 +232,7 @@ pub fn run(program: &Program, test: &Test, compiled: &Compiled) -> Result<(), St
 fn execute(program: &Program, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut command = Command::new(&program.path);
     command.arg(&program.test).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("RUST_BACKTRACE", "0");
     let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.path.display()))?;
     // A program that ends early says why.
     let _ = child.stdin.take().expect("the input is piped").write_all(bytes);

@@ -27,7 +27,7 @@ pub enum Verdict {
         bound: Vec<String>,
     },
     /// No firmware could pass it.
-    OutOfScope(String),
+    OutOfScope(&'static str),
     /// It should pass.
     Fails(String),
 }

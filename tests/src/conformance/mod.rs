@@ -62,10 +62,14 @@ pub fn run(places: &Places, tests: &[Test]) -> Lines {
             (Err(reason), _) | (_, Some(Err(reason))) => Err(reason.clone()),
             (Ok(_), None) => Err("it was not built".into()),
         };
-        let verdict = match (result, scope::outside(test)) {
-            (Ok(()), _) => Verdict::Pass { bound: attempt.bound.iter().cloned().collect() },
-            (Err(_), Some(reason)) => Verdict::OutOfScope(reason),
-            (Err(reason), None) => Verdict::Fails(reason),
+        // What compiles and gives other numbers may do so because of its types.
+        let storage = || scope::other_storage(test).filter(|_| attempt.outcome.is_ok());
+        let verdict = match result {
+            Ok(()) => Verdict::Pass { bound: attempt.bound.iter().cloned().collect() },
+            Err(reason) => match scope::outside(test).or_else(storage) {
+                Some(reason) => Verdict::OutOfScope(reason),
+                None => Verdict::Fails(reason),
+            },
         };
         (test.name.clone(), list::line(test, &verdict))
     })
