@@ -48,6 +48,7 @@ pub mod reduce;
 mod rows;
 pub mod shared;
 pub mod slice;
+pub mod slide;
 pub mod softmax;
 pub mod transpose;
 pub mod unary;
@@ -82,6 +83,7 @@ pub mod v0 {
     pub use crate::reduce::*;
     pub use crate::shared;
     pub use crate::slice::*;
+    pub use crate::slide::*;
     pub use crate::softmax::*;
     pub use crate::transpose::*;
     pub use crate::unary::*;
