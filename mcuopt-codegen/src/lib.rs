@@ -86,7 +86,8 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
     let plan = prefer::spend_memory(&mut lowered, plan, &options)?;
     let side_files = model.side_files;
-    let compiled = Compiled { graph, lowered, plan, simplified, specialised, whole, notes, type_name, side_files, options };
+    let compiled =
+        Compiled { graph, lowered, plan, simplified, specialised, whole, notes, type_name, side_files, options };
     compiled.check_budget()?;
     Ok(compiled)
 }

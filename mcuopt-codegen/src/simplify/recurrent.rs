@@ -21,8 +21,10 @@ pub(super) fn narrow(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result
     let whole = !slices_of(graph, uses, packed, &mut slices);
     let last = if op.reverse { 0..row } else { hidden - row..hidden };
     let reads_cells = whole || slices.iter().any(|(_, range)| range.end > hidden);
-    let reads_others =
-        whole || slices.iter().any(|(_, range)| range.start < hidden && !(last.start <= range.start && range.end <= last.end));
+    let reads_others = whole
+        || slices
+            .iter()
+            .any(|(_, range)| range.start < hidden && !(last.start <= range.start && range.end <= last.end));
     let narrowed = Recurrent {
         sequence: op.sequence && (reads_others || steps == 1),
         state_rows: if reads_cells { op.state_rows } else { 0 },
@@ -40,9 +42,14 @@ pub(super) fn narrow(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result
             false if narrowed.sequence => range.start,
             false => range.start - last.start,
         };
-        let flat = push(graph, &node.name, Reshape { shape: vec![(rows + narrowed.state_rows) * row] }.into(), &[narrow])?[0];
+        let flat =
+            push(graph, &node.name, Reshape { shape: vec![(rows + narrowed.state_rows) * row] }.into(), &[narrow])?[0];
         let op = Slice { starts: vec![moved], steps: vec![1], shape: vec![range.len()] };
-        let part = if graph.value(flat).ty.len() == range.len() { flat } else { push(graph, &node.name, op.into(), &[flat])?[0] };
+        let part = if graph.value(flat).ty.len() == range.len() {
+            flat
+        } else {
+            push(graph, &node.name, op.into(), &[flat])?[0]
+        };
         let part = push(graph, &node.name, Reshape { shape: target }.into(), &[part])?[0];
         substitute(graph, slice, part)?;
     }

@@ -64,7 +64,9 @@ impl<'a> Rewriting<'a> {
     pub(super) fn run(mut self) -> Result<Option<Graph<Op>>, Errors> {
         self.start();
         for &input in &self.source.inputs {
-            if let (Form::Same(id), Some(&(_, axis))) = (self.form(input), self.axes.iter().find(|(streamed, _)| *streamed == input)) {
+            if let (Form::Same(id), Some(&(_, axis))) =
+                (self.form(input), self.axes.iter().find(|(streamed, _)| *streamed == input))
+            {
                 let (count, value) = (self.frames, self.graph.value_mut(id));
                 let whole = std::mem::replace(&mut value.ty.shape[axis], count);
                 self.set(input, Form::Last(Frames { id, axis, count, whole, exact: true }));

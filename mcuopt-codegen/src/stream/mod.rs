@@ -101,7 +101,9 @@ pub fn stream(graph: &Graph<Op>, axes: &Axes, frames: Option<usize>, keeps_state
     }
     let works = (1..=window).find(|&count| matches!(rewrite(count), Ok(Some(_))));
     let message = match works {
-        Some(count) => format!("the strides along the axis divide no less than {count} frames; take a multiple of {count}"),
+        Some(count) => {
+            format!("the strides along the axis divide no less than {count} frames; take a multiple of {count}")
+        }
         None => format!("the strides along the axis divide no number of frames up to the window's {window}"),
     };
     Err(Error::options(message).part("option `stream_frames`").into())

@@ -37,9 +37,7 @@ impl Rewriting<'_> {
             (Op::Pad(pad), [Form::Last(x)]) if pad.pads[x.axis] == [0; 2] => {
                 self.keep(node, node.op.clone(), operands, *x)
             }
-            (Op::Dense(_), [Form::Last(x), weights @ ..])
-                if x.axis + 1 < self.rank(x.id) && are_same(weights) =>
-            {
+            (Op::Dense(_), [Form::Last(x), weights @ ..]) if x.axis + 1 < self.rank(x.id) && are_same(weights) => {
                 self.keep(node, node.op.clone(), operands, *x)
             }
             (Op::Reshape(reshape), [Form::Last(x)]) => self.reshape(node, reshape, x),
@@ -55,7 +53,9 @@ impl Rewriting<'_> {
                     Kind::Average { count_include_pad: false, .. } => None,
                 };
                 let op = |window: Window| Op::Pool(Pool { window, ..pool.clone() });
-                if pool.round_up && pool.window.output(&self.spatial(node), true) != pool.window.output(&self.spatial(node), false) {
+                if pool.round_up
+                    && pool.window.output(&self.spatial(node), true) != pool.window.output(&self.spatial(node), false)
+                {
                     return Ok(Outcome::Whole);
                 }
                 self.window(node, operands, x, &pool.window, fill, &op)

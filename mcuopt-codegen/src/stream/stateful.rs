@@ -30,7 +30,8 @@ pub fn stateful(source: &Graph<Op>) -> Result<Graph<Op>, Errors> {
     }
     Errors::check(errors, ())?;
     if !found {
-        let error = Error::options("nothing in the network keeps a state: there is no recurrent layer and no causal one");
+        let error =
+            Error::options("nothing in the network keeps a state: there is no recurrent layer and no causal one");
         return Err(error.part("option `stateful`").into());
     }
     rewriting.finish()
