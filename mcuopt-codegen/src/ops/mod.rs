@@ -347,6 +347,7 @@ pub(crate) use routine;
 
 macro_rules! ops {
     ($($module:ident: onnx $onnx:tt ops [$($op:ident),*] kernels [$($kernel:ident),*];)*) => {
+        pub mod axes;
         pub mod linear;
         pub mod window;
         $(pub mod $module;)*
@@ -404,23 +405,37 @@ macro_rules! ops {
 
 ops! {
     binary:    onnx ["Add", "Sub", "Mul", "Div", "BatchNormalization"] ops [Binary] kernels [BinaryF32, AddS8, MulS8];
+    blocks:    onnx ["DepthToSpace", "SpaceToDepth"] ops [] kernels [];
     concat:    onnx ["Concat"] ops [Concat] kernels [ConcatBlocks];
-    constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast"] ops [Cast] kernels [];
+    constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast", "EyeLike", "Range", "NonZero",
+                     "Unique"]
+               ops [Cast] kernels [];
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
+    conv_transpose: onnx ["ConvTranspose"] ops [ConvTranspose, DynamicConv]
+               kernels [VolumeF32, VolumeS8, DynamicConvF32, DynamicConvTransposeF32];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
+    expand:    onnx ["Expand", "Tile"] ops [Expand] kernels [];
+    gather:    onnx ["Gather", "GatherElements", "GatherND", "Compress"] ops [Gather, GatherElements, GatherND]
+               kernels [GatherRows, GatherAlong, GatherPoints];
+    history:   onnx [] ops [History] kernels [Slide];
     matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
-    pad:       onnx ["Pad"] ops [Pad] kernels [PadConstant];
-    pool:      onnx ["MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"] ops [Pool]
-               kernels [MaxPool, AveragePoolF32, AveragePoolS8];
+    one_hot:   onnx ["OneHot"] ops [OneHot] kernels [OneHotRows];
+    pad:       onnx ["Pad", "CenterCropPad"] ops [Pad, PadEdges] kernels [PadConstant, PadOwn];
+    pool:      onnx ["MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"]
+               ops [Pool, MaxPoolIndices]
+               kernels [MaxPool, MaxPoolOfAny, MaxPoolPlaces, AveragePoolF32, AveragePoolS8, LpPoolF32];
     quantize:  onnx ["QuantizeLinear", "DequantizeLinear"] ops [QuantizeLinear, DequantizeLinear, FakeQuantize]
                kernels [Quantize, Dequantize, Requantize];
     recurrent: onnx ["RNN", "GRU", "LSTM"] ops [Recurrent] kernels [RecurrentF32, RnnS8, GruS8, LstmS8];
     reduce:    onnx ["ReduceMean"] ops [ReduceMean] kernels [ReduceMeanF32, ReduceMeanS8];
     reshape:   onnx ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"] ops [Reshape] kernels [];
-    history:   onnx [] ops [History] kernels [Slide];
-    slice:     onnx ["Slice", "Gather"] ops [Slice, Gather] kernels [SliceCopy];
+    reverse_sequence: onnx ["ReverseSequence"] ops [ReverseSequence] kernels [ReverseSteps];
+    scatter:   onnx ["Scatter", "ScatterElements", "ScatterND"] ops [ScatterElements, ScatterND]
+               kernels [ScatterAlong, ScatterPoints];
+    slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
+    trilu:     onnx ["Trilu"] ops [Trilu] kernels [Triangle];
     unary:     onnx ["Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Exp", "Log", "Neg",
                      "Abs", "Elu"]
                ops [Unary] kernels [UnaryF32, LutS8];

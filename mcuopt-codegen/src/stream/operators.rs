@@ -47,11 +47,7 @@ impl Rewriting<'_> {
                 self.window(node, operands, x, &conv.window, Some(0.0), &op)
             }
             (Op::Pool(pool), [Form::Last(x)]) => {
-                let fill = match pool.kind {
-                    Kind::Max => Some(f32::MIN),
-                    Kind::Average { count_include_pad: true, .. } => Some(0.0),
-                    Kind::Average { count_include_pad: false, .. } => None,
-                };
+                let fill = fill_of(&pool.kind);
                 let op = |window: Window| Op::Pool(Pool { window, ..pool.clone() });
                 if pool.round_up
                     && pool.window.output(&self.spatial(node), true) != pool.window.output(&self.spatial(node), false)
@@ -253,6 +249,15 @@ impl Rewriting<'_> {
         let slice = Slice { starts: vec![0; 3], steps: vec![1; 3], shape };
         let name = self.graph.value(id).name.clone();
         self.add(&format!("{}.slice", node.name), slice.into(), &[id], &name, id)
+    }
+}
+
+/// What a pool's padding holds, if that is the same as elements of the tensor.
+pub(super) fn fill_of(kind: &Kind) -> Option<f32> {
+    match kind {
+        Kind::Max => Some(f32::MIN),
+        Kind::Lp { .. } | Kind::Average { count_include_pad: true, .. } => Some(0.0),
+        Kind::Average { count_include_pad: false, .. } => None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Networks that go on from call to call, over as many frames as their input has.
 
 use super::forms::{Form, Frames, Rewriting};
+use super::operators::fill_of;
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Node, ValueId};
-use crate::ops::pool::{Kind, Pool};
+use crate::ops::pool::Pool;
 use crate::ops::{Op, conv::Conv};
 use crate::reference::Window;
 
@@ -57,11 +58,7 @@ impl Rewriting<'_> {
                 self.causal(node, &conv.window, Some(0.0), &|window| Conv { window, ..conv.clone() }.into())?
             }
             Op::Pool(pool) => {
-                let fill = match pool.kind {
-                    Kind::Max => Some(f32::MIN),
-                    Kind::Average { count_include_pad, .. } => count_include_pad.then_some(0.0),
-                };
-                self.causal(node, &pool.window, fill, &|window| Pool { window, ..pool.clone() }.into())?
+                self.causal(node, &pool.window, fill_of(&pool.kind), &|window| Pool { window, ..pool.clone() }.into())?
             }
             _ => None,
         };
