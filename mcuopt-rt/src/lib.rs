@@ -65,6 +65,7 @@ pub mod scan;
 pub mod scatter;
 pub mod shared;
 pub mod slice;
+pub mod slide;
 pub mod softmax;
 pub mod ternary;
 pub mod transpose;
@@ -120,6 +121,7 @@ pub mod v0 {
     pub use crate::scatter::*;
     pub use crate::shared;
     pub use crate::slice::*;
+    pub use crate::slide::*;
     pub use crate::softmax::*;
     pub use crate::ternary::*;
     pub use crate::transpose::*;

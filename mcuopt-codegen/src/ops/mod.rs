@@ -459,6 +459,7 @@ ops! {
                ops [] kernels [];
     gather:    onnx ["Gather", "GatherElements", "GatherND", "Compress"] ops [Gather, GatherElements, GatherND]
                kernels [GatherRows, GatherAlong, GatherPoints];
+    history:   onnx [] ops [History] kernels [Slide];
     integer:   onnx ["MatMulInteger", "ConvInteger", "DynamicQuantizeLinear"]
                ops [MatMulInteger, ConvInteger, DynamicScale, DynamicZeroPoint]
                kernels [MatMulS32, ConvS32, ScaleF32, ZeroPointU8];
