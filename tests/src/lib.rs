@@ -15,6 +15,7 @@ pub mod board;
 pub mod case;
 pub mod counts;
 pub mod elf;
+pub mod exported;
 pub mod firmware;
 pub mod folder;
 pub mod kernels;
