@@ -16,7 +16,7 @@ pub const MAX_ELEMENTS: usize = 1 << 28;
 pub struct Builder<'a> {
     /// The graph under construction.
     pub graph: &'a mut Graph<Op>,
-    /// Version of the `ai.onnx` operator set that the file uses.
+    /// Version of the operator set of the node's domain that the file uses.
     pub opset: i64,
     /// Name given to the nodes that are added.
     pub name: String,

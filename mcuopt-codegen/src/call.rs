@@ -3,6 +3,8 @@
 use proc_macro2::{Literal as Token, TokenStream};
 use quote::quote;
 
+use crate::tensor::{Element, Tensor, each_element};
+
 /// A call of a function of mcuopt-rt: `function(constants…, operands…, output)`.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -14,6 +16,8 @@ pub struct Call {
     pub operands: Operands,
     /// Whether a slice of work memory is passed behind the output.
     pub scratch: bool,
+    /// Whether the function is inlined into each layer, and has a twin in `mcuopt_rt::shared` that is not.
+    pub inlined: bool,
 }
 
 /// How a kernel takes its operands.
@@ -70,57 +74,57 @@ pub struct Linear {
     pub requantize: TokenStream,
 }
 
-/// Elements of a constant array.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub enum Data {
-    I8(Vec<i8>),
-    U16(Vec<u16>),
-    I32(Vec<i32>),
-    F32(Vec<f32>),
+macro_rules! data {
+    ($($variant:ident $type:ident $decoder:ident),*) => {
+        /// Elements of a constant array.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs)]
+        pub enum Data { $($variant(Vec<$type>)),* }
+
+        impl Data {
+            /// Number of elements.
+            pub fn len(&self) -> usize {
+                match self { $(Data::$variant(data) => data.len()),* }
+            }
+
+            /// The elements' bytes, little-endian.
+            pub fn bytes(&self) -> Vec<u8> {
+                match self { $(Data::$variant(data) => data.iter().flat_map(|value| value.to_le_bytes()).collect()),* }
+            }
+
+            /// The element type and the function of mcuopt-rt that makes an aligned array of it from bytes.
+            pub fn decoder(&self) -> (TokenStream, TokenStream) {
+                match self { $(Data::$variant(_) => (quote!($type), quote!($decoder))),* }
+            }
+        }
+    };
 }
+data!(F32 f32 f32s, I8 i8 i8s, U8 u8 u8s, I16 i16 i16s, U16 u16 u16s, I32 i32 i32s, U32 u32 u32s, I64 i64 i64s,
+    U64 u64 u64s);
 
 impl Data {
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        match self {
-            Data::I8(data) => data.len(),
-            Data::U16(data) => data.len(),
-            Data::I32(data) => data.len(),
-            Data::F32(data) => data.len(),
-        }
-    }
-
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
 
-    /// The elements' bytes, little-endian.
-    pub fn bytes(&self) -> Vec<u8> {
-        match self {
-            Data::I8(data) => data.iter().map(|&value| value as u8).collect(),
-            Data::U16(data) => data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Data::I32(data) => data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Data::F32(data) => data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        }
-    }
-
-    /// The element type and the function of mcuopt-rt that makes an aligned array of it from bytes.
-    pub fn decoder(&self) -> (TokenStream, TokenStream) {
-        match self {
-            Data::I8(_) => (quote!(i8), quote!(i8s)),
-            Data::U16(_) => (quote!(u16), quote!(u16s)),
-            Data::I32(_) => (quote!(i32), quote!(i32s)),
-            Data::F32(_) => (quote!(f32), quote!(f32s)),
-        }
+impl From<&Tensor> for Data {
+    fn from(tensor: &Tensor) -> Self {
+        let tensor = tensor.at_run_time();
+        each_element!(tensor.dtype(), T => T::data(T::of(&tensor).to_vec()))
     }
 }
 
 impl Call {
-    /// A call without arguments so far.
+    /// A call, without arguments so far, of a function that is compiled once.
     pub fn new(function: &'static str) -> Self {
-        Self { function, constants: Vec::new(), operands: Operands::Separate, scratch: false }
+        Self { function, constants: Vec::new(), operands: Operands::Separate, scratch: false, inlined: false }
+    }
+
+    /// A call, without arguments so far, of a function that is inlined into each layer.
+    pub fn inlined(function: &'static str) -> Self {
+        Self { inlined: true, ..Self::new(function) }
     }
 
     /// Adds the main parameter struct.
@@ -146,9 +150,16 @@ impl Call {
         self
     }
 
-    /// Adds a kernel that is chosen for the target, with its constants. It takes work memory.
+    /// Adds a kernel that is chosen for the target, with its constants. It takes work memory, and knows itself whether
+    /// it is inlined.
     pub fn chosen(mut self, chosen: Constant) -> Self {
         self.constants.push(chosen);
+        (self.scratch, self.inlined) = (true, false);
+        self
+    }
+
+    /// Passes work memory behind the output.
+    pub fn scratch(mut self) -> Self {
         self.scratch = true;
         self
     }
@@ -190,8 +201,9 @@ macro_rules! number_literals {
         }
     )*};
 }
-number_literals!(usize usize_unsuffixed, isize isize_unsuffixed, i32 i32_unsuffixed, u32 u32_unsuffixed,
-    i8 i8_unsuffixed);
+number_literals!(usize usize_unsuffixed, isize isize_unsuffixed, i64 i64_unsuffixed, u64 u64_unsuffixed,
+    i32 i32_unsuffixed, u32 u32_unsuffixed, i16 i16_unsuffixed, u16 u16_unsuffixed, i8 i8_unsuffixed,
+    u8 u8_unsuffixed);
 
 impl Literal for bool {
     fn ty(&self) -> TokenStream {

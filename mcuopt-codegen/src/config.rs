@@ -6,7 +6,7 @@ use crate::compiled::Compiled;
 #[cfg(feature = "source")]
 use crate::error::Error;
 use crate::error::Errors;
-use crate::options::{Input, Optimize, Options, Precision};
+use crate::options::{Input, Number, Optimize, Options, Precision};
 
 /// Compiles a model from a build script; the options are those of the macro, by the same names.
 ///
@@ -51,6 +51,12 @@ impl Config {
     /// Where the input lies.
     pub fn input(mut self, input: Input) -> Self {
         self.options.input = input;
+        self
+    }
+
+    /// Makes an input a constant (its elements in row-major order), or gives a symbolic dimension a size.
+    pub fn bind(mut self, name: impl Into<String>, numbers: impl IntoIterator<Item = Number>) -> Self {
+        self.options.bind.insert(name.into(), numbers.into_iter().collect());
         self
     }
 

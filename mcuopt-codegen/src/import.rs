@@ -7,6 +7,9 @@ use crate::error::{Error, Errors};
 use crate::graph::{Graph, Type, ValueId};
 use crate::onnx::{self, Dim};
 use crate::ops::{self, Op};
+use crate::options::{Bindings, Number};
+use crate::tensor::{DType, Tensor, each_element};
+use mcuopt_rt::number::Number as Cast;
 
 /// Versions of the `ai.onnx` operator set whose meaning the importers know.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
@@ -19,9 +22,11 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
-/// Translates a model. All nodes that cannot be translated are reported together.
-pub fn import(model: &onnx::Model) -> Result<Imported, Errors> {
+/// Translates a model, with some inputs and dimensions bound to what the user says. All nodes that cannot be
+/// translated are reported together.
+pub fn import(model: &onnx::Model, bind: &Bindings) -> Result<Imported, Errors> {
     let opset = opset(model)?;
+    check_bindings(&model.graph, bind)?;
     let order = needed_in_order(&model.graph)?;
     let mut graph = Graph::default();
     let mut notes = Vec::new();
@@ -29,9 +34,15 @@ pub fn import(model: &onnx::Model) -> Result<Imported, Errors> {
     for info in &model.graph.inputs {
         // Up to IR version 3 the initializers stand among the inputs, too.
         if !model.graph.initializers.contains_key(&info.name) && !model.graph.unreadable.contains_key(&info.name) {
-            let ty = input_type(info, &mut notes)?;
-            let id = graph.add_value(&info.name, ty);
-            graph.inputs.push(id);
+            let ty = input_type(info, bind, &mut notes)?;
+            let id = match bind.get(&info.name) {
+                Some(numbers) => graph.add_constant(&info.name, bound(&info.name, &ty, numbers)?),
+                None => {
+                    let id = graph.add_value(&info.name, ty);
+                    graph.inputs.push(id);
+                    id
+                }
+            };
             if values.insert(info.name.clone(), id).is_some() {
                 return Err(Error::invalid("two inputs have this name").part(format!("input `{}`", info.name)).into());
             }
@@ -110,20 +121,53 @@ fn import_node(
     if let Some(error) = node.inputs.iter().find_map(|name| model.graph.unreadable.get(name)) {
         return Err(error.clone());
     }
-    let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
-    let Some(import) = ops::importer(&node.op_type).filter(|_| standard) else {
-        let name = if standard { node.op_type.clone() } else { format!("{}.{}", node.domain, node.op_type) };
+    let Some(import) = ops::importer(&node.domain, &node.op_type) else {
+        let name = ops::qualified(&node.domain, &node.op_type);
         return Err(Error::unsupported(format!("the operator {name}"))
             .instead(format!("a model made of: {}", ops::operators().join(", "))));
     };
+    let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
+    let opset = if standard { opset } else { model.opsets.get(&node.domain).copied().unwrap_or(1) };
     let mut builder = Builder::new(graph, opset, node, values);
     let outputs = import(node, &mut builder)?;
     builder.check_attributes()?;
     Ok(outputs)
 }
 
-/// The type of a graph input: static, except for a batch of unknown size, which becomes 1.
-fn input_type(info: &onnx::ValueInfo, notes: &mut Vec<String>) -> Result<Type, Error> {
+/// Fails on a binding of something that the model does not have.
+fn check_bindings(graph: &onnx::Graph, bind: &Bindings) -> Result<(), Error> {
+    let dims = graph.inputs.iter().flat_map(|info| info.shape.iter().flatten());
+    let dims = dims.filter_map(|dim| if let Dim::Symbolic(name) = dim { Some(name.as_str()) } else { None });
+    let known: BTreeSet<&str> = graph.inputs.iter().map(|info| info.name.as_str()).chain(dims).collect();
+    match bind.keys().find(|name| !known.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let known: Vec<&str> = known.into_iter().collect();
+            let message = format!("the model has no input or dimension `{name}`; it has {}", known.join(", "));
+            Err(Error::options(message).part("option `bind`"))
+        }
+    }
+}
+
+/// The constant that an input becomes.
+fn bound(name: &str, ty: &Type, numbers: &[Number]) -> Result<Tensor, Error> {
+    let integers = || numbers.iter().map(|number| number.to_i64());
+    let tensor = match ty.dtype {
+        DType::Bool => Tensor::new(&ty.shape, integers().map(|value| value != 0).collect::<Vec<bool>>()),
+        DType::F32 => Tensor::new(&ty.shape, numbers.iter().map(|number| number.to_f32()).collect::<Vec<f32>>()),
+        other => each_element!(other, T => {
+            Tensor::new(&ty.shape, integers().map(<T as Cast>::from_i64).collect::<Vec<T>>())
+        }),
+    };
+    tensor.ok_or_else(|| {
+        let message = format!("`{name}` is {} {:?}, which {} numbers do not fill", ty.dtype, ty.shape, numbers.len());
+        Error::options(message).part("option `bind`")
+    })
+}
+
+/// The type of a graph input: static, but for dimensions that the user binds, and a batch of unknown size, which
+/// becomes 1.
+fn input_type(info: &onnx::ValueInfo, bind: &Bindings, notes: &mut Vec<String>) -> Result<Type, Error> {
     let part = || format!("input `{}`", info.name);
     let Some(dtype) = info.dtype else {
         return Err(Error::unsupported(format!("an input of type {}", info.type_name))
@@ -136,25 +180,37 @@ fn input_type(info: &onnx::ValueInfo, notes: &mut Vec<String>) -> Result<Type, E
     };
     let mut shape = Vec::with_capacity(dims.len());
     for (axis, dim) in dims.iter().enumerate() {
-        match dim {
-            Dim::Known(extent) => shape.push(*extent),
-            Dim::Symbolic(_) | Dim::Unknown if axis == 0 => {
+        let numbers = if let Dim::Symbolic(name) = dim { bind.get(name) } else { None };
+        match (dim, numbers.map(Vec::as_slice)) {
+            (Dim::Known(extent), _) => shape.push(*extent),
+            (Dim::Symbolic(name), Some(numbers)) => {
+                let size = match numbers {
+                    [number] => usize::try_from(number.to_i64()).ok().filter(|size| *size > 0),
+                    _ => None,
+                };
+                let wrong = || Error::options(format!("the dimension `{name}` takes one number above 0"));
+                shape.push(size.ok_or_else(|| wrong().part("option `bind`"))?);
+            }
+            (Dim::Symbolic(_) | Dim::Unknown, _) if axis == 0 => {
                 notes.push(format!(
                     "the batch dimension of input `{}` is not fixed in the file: it is taken as 1",
                     info.name
                 ));
                 shape.push(1);
             }
-            dim => {
-                let name = if let Dim::Symbolic(name) = dim { format!("`{name}`") } else { "unknown".to_string() };
+            (dim, _) => {
+                let (name, instead) = match dim {
+                    Dim::Symbolic(name) => (format!("`{name}`"), format!(", or its size: bind = {{ {name} = 16 }}")),
+                    _ => ("unknown".to_string(), String::new()),
+                };
                 return Err(Error::unsupported(format!("axis {axis} of its shape is {name}, known only at run time"))
-                    .instead("an export with fixed input shapes")
+                    .instead(format!("an export with fixed input shapes{instead}"))
                     .part(part()));
             }
         }
     }
     let count = shape.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent));
-    if count.is_none_or(|count| count == 0 || count > MAX_ELEMENTS) {
+    if count.is_none_or(|count| count > MAX_ELEMENTS || (count == 0 && !bind.contains_key(&info.name))) {
         return Err(Error::invalid(format!("its shape {shape:?} is empty or too large")).part(part()));
     }
     Ok(Type { dtype, shape })

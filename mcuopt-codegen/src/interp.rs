@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use ndarray::{ArrayD, IxDyn};
-
 use crate::error::Error;
-use crate::graph::{Graph, Type, ValueId};
+use crate::graph::{Graph, ValueId};
 use crate::ops::{Layer, Op};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 
 /// Runs a float graph. `see` is called with each value that is computed, inputs included; the outputs come back in
 /// the graph's order. Values are dropped when nothing reads them any more.
@@ -43,7 +41,8 @@ pub fn run_lowered(
     for (index, node) in graph.nodes.iter().enumerate() {
         let operands = values.operands(graph, &node.inputs)?;
         let [output] = node.outputs[..] else { return Err(Error::bug("a kernel has one output")) };
-        let mut result = zeros(&graph.value(output).ty)?;
+        let ty = &graph.value(output).ty;
+        let mut result = Tensor::zeros(ty.dtype, &ty.shape);
         node.op.kernel.run(&operands, &mut result);
         see(index, &result);
         values.set(output, result);
@@ -99,14 +98,5 @@ impl Values {
 
     fn outputs<O>(&self, graph: &Graph<O>) -> Result<Vec<Tensor>, Error> {
         graph.outputs.iter().map(|id| self.get(graph, *id).cloned()).collect()
-    }
-}
-
-/// A tensor of zeros, of the types that lowering produces.
-fn zeros(ty: &Type) -> Result<Tensor, Error> {
-    match ty.dtype {
-        DType::F32 => Ok(Tensor::F32(ArrayD::zeros(IxDyn(&ty.shape)))),
-        DType::I8 => Ok(Tensor::I8(ArrayD::zeros(IxDyn(&ty.shape)))),
-        other => Err(Error::bug(format!("{other} activations"))),
     }
 }

@@ -37,7 +37,7 @@ pub mod tensor;
 pub use compiled::Compiled;
 pub use config::Config;
 pub use error::{Error, Errors};
-pub use options::{Input, Optimize, Options, Precision};
+pub use options::{Input, Number, Optimize, Options, Precision};
 
 use std::fs;
 use std::path::PathBuf;
@@ -61,7 +61,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     let bytes = fs::read(&path).map_err(unreadable)?;
     let model = onnx::Model::decode(&bytes, path.parent().unwrap_or(&options.root))?;
 
-    let import::Imported { mut graph, mut notes } = import::import(&model)?;
+    let import::Imported { mut graph, mut notes } = import::import(&model, &options.bind)?;
     let precision = choose_precision(&options, &graph, &mut notes)?;
     if precision == Arithmetic::Float32 {
         quantize::forget(&mut graph);

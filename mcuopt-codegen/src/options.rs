@@ -1,10 +1,41 @@
 //! What the user can ask for: the same names in the macro, in the builder for build.rs and in the TOML file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
 use crate::error::Error;
+
+/// A number as the user wrote it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    /// Without a decimal point.
+    Int(i64),
+    /// With one.
+    Float(f64),
+}
+
+impl Number {
+    /// As an integer: of a float, the integral part.
+    pub fn to_i64(self) -> i64 {
+        match self {
+            Number::Int(value) => value,
+            Number::Float(value) => value as i64,
+        }
+    }
+
+    /// As a float.
+    pub fn to_f32(self) -> f32 {
+        match self {
+            Number::Int(value) => value as f32,
+            Number::Float(value) => value as f32,
+        }
+    }
+}
+
+/// Values of inputs, or sizes of symbolic dimensions, by name: `bind = { shape = [2, 3], batch = 1 }`.
+pub type Bindings = BTreeMap<String, Vec<Number>>;
 
 /// Which arithmetic the firmware uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +75,7 @@ pub enum Input {
 }
 
 /// All options. Paths are relative to the folder that [`Options::root`] names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// The user's package folder (`CARGO_MANIFEST_DIR`).
     pub root: PathBuf,
@@ -60,6 +91,8 @@ pub struct Options {
     pub optimize: Optimize,
     /// Where the input lies.
     pub input: Input,
+    /// Inputs that become constants, and symbolic dimensions that get a size: by name, the elements in row-major order.
+    pub bind: Bindings,
     /// The build fails above so many bytes of RAM.
     pub max_ram: Option<usize>,
     /// The build fails above so many bytes of weights in flash.
@@ -69,16 +102,19 @@ pub struct Options {
 }
 
 /// The value of an option, from whichever door it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Setting {
     /// A string.
     Text(String),
     /// A number.
     Number(usize),
+    /// A table of numbers or lists of numbers.
+    Table(Bindings),
 }
 
 /// The keys that [`Options::set`] knows.
-pub const KEYS: &[&str] = &["calibration", "precision", "optimize", "input", "max_ram", "max_flash", "config", "name"];
+pub const KEYS: &[&str] =
+    &["calibration", "precision", "optimize", "input", "max_ram", "max_flash", "config", "name", "bind"];
 
 impl Options {
     /// Sets the option `key`.
@@ -89,6 +125,7 @@ impl Options {
             ("calibration", Setting::Text(path)) => self.calibration = Some(path.into()),
             ("config", Setting::Text(path)) => self.config = Some(path.into()),
             ("name", Setting::Text(name)) => self.name = Some(name),
+            ("bind", Setting::Table(bindings)) => self.bind.extend(bindings),
             ("max_ram", Setting::Number(limit)) => self.max_ram = Some(limit),
             ("max_flash", Setting::Number(limit)) => self.max_flash = Some(limit),
             ("precision", Setting::Text(name)) => match name.as_str() {
@@ -112,6 +149,9 @@ impl Options {
             ("calibration" | "config", _) => return wrong("a path in quotes"),
             ("name", _) => return wrong("a name in quotes"),
             ("precision" | "optimize" | "input", _) => return wrong("a word in quotes"),
+            ("bind", _) => {
+                return wrong("a table of numbers and lists of numbers, such as { shape = [1, 16], batch = 1 }");
+            }
             ("max_ram" | "max_flash", _) => return wrong("a number of bytes"),
             _ => {
                 let known = KEYS.join(", ");
@@ -136,9 +176,16 @@ impl Options {
                 DeValue::Integer(digits) => {
                     usize::from_str_radix(&digits.as_str().replace('_', ""), digits.radix()).ok().map(Setting::Number)
                 }
+                DeValue::Table(table) => {
+                    let entry = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+                        let name: &std::borrow::Cow<'_, str> = name.get_ref();
+                        Some((name.to_string(), numbers(value.get_ref())?))
+                    };
+                    table.iter().map(entry).collect::<Option<_>>().map(Setting::Table)
+                }
                 _ => None,
             };
-            let wrong = || Error::options("it takes a string, or a number that is not negative");
+            let wrong = || Error::options("it takes a string, a number that is not negative, or a table of numbers");
             let setting = setting.ok_or_else(|| wrong().part(format!("option `{key}`")).in_file(&shown))?;
             from_file.set(key, setting).map_err(|error| error.in_file(&shown))?;
         }
@@ -159,6 +206,9 @@ impl Options {
         choose(&mut self.precision, file.precision);
         choose(&mut self.optimize, file.optimize);
         choose(&mut self.input, file.input);
+        for (name, numbers) in file.bind {
+            self.bind.entry(name).or_insert(numbers);
+        }
         choose(&mut self.max_ram, file.max_ram);
         choose(&mut self.max_flash, file.max_flash);
     }
@@ -187,6 +237,22 @@ impl Options {
             Ok(_) => Ok(name),
             Err(_) => Err(Error::options(format!("`{name}` is no Rust type name; choose one with `name`"))),
         }
+    }
+}
+
+/// A number or a list of numbers.
+fn numbers(value: &DeValue<'_>) -> Option<Vec<Number>> {
+    match value {
+        DeValue::Integer(digits) => {
+            let number = i64::from_str_radix(&digits.as_str().replace('_', ""), digits.radix()).ok()?;
+            Some(vec![Number::Int(number)])
+        }
+        DeValue::Float(digits) => Some(vec![Number::Float(digits.as_str().replace('_', "").parse().ok()?)]),
+        DeValue::Array(array) => {
+            let parts: Option<Vec<Vec<Number>>> = array.iter().map(|value| numbers(value.get_ref())).collect();
+            Some(parts?.concat())
+        }
+        _ => None,
     }
 }
 

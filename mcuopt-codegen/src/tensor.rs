@@ -4,6 +4,10 @@ use std::fmt;
 
 use ndarray::{ArrayD, IxDyn};
 
+use mcuopt_rt::number::Number as _;
+
+use crate::call::Data;
+
 /// Element types that the compiler distinguishes.
 ///
 /// Float16, bfloat16 and double constants are converted to [`DType::F32`] when they are read, int4 and uint4 to
@@ -32,6 +36,11 @@ impl DType {
             DType::F32 | DType::I32 | DType::U32 => 4,
             DType::I64 | DType::U64 => 8,
         }
+    }
+
+    /// The type of the same values in firmware, where bool is uint8.
+    pub fn at_run_time(self) -> DType {
+        if self == DType::Bool { DType::U8 } else { self }
     }
 
     /// ONNX's name, as in `tensor(float)`.
@@ -105,6 +114,109 @@ macro_rules! conversions {
 }
 conversions!(F32 f32, I8 i8, U8 u8, I16 i16, U16 u16, I32 i32, U32 u32, I64 i64, U64 u64, Bool bool);
 
+/// An element type of the firmware's tensors: all but bool, which is uint8 there.
+pub trait Element: Copy + Default + PartialEq + 'static {
+    /// Its name at run time.
+    const DTYPE: DType;
+    /// The elements of a tensor of this type in row-major order; none of another type's.
+    fn of(tensor: &Tensor) -> &[Self];
+    /// The elements of a tensor of this type in row-major order; none of another type's.
+    fn of_mut(tensor: &mut Tensor) -> &mut [Self];
+    /// As the constant of a kernel.
+    fn data(elements: Vec<Self>) -> Data;
+}
+
+macro_rules! elements {
+    ($($variant:ident $type:ty),*) => {$(
+        impl Element for $type {
+            const DTYPE: DType = DType::$variant;
+
+            fn of(tensor: &Tensor) -> &[Self] {
+                match tensor {
+                    Tensor::$variant(array) => array.as_slice().unwrap_or_default(),
+                    _ => &[],
+                }
+            }
+
+            fn of_mut(tensor: &mut Tensor) -> &mut [Self] {
+                match tensor {
+                    Tensor::$variant(array) => array.as_slice_mut().unwrap_or_default(),
+                    _ => &mut [],
+                }
+            }
+
+            fn data(elements: Vec<Self>) -> Data {
+                Data::$variant(elements)
+            }
+        }
+    )*};
+}
+elements!(F32 f32, I8 i8, U8 u8, I16 i16, U16 u16, I32 i32, U32 u32, I64 i64, U64 u64);
+
+/// Runs `$body` with `$element` bound to the element type that `$dtype` names. bool is uint8, as in firmware.
+macro_rules! each_element {
+    ($dtype:expr, $element:ident => $body:expr) => {
+        match $dtype {
+            $crate::tensor::DType::F32 => {
+                type $element = f32;
+                $body
+            }
+            $crate::tensor::DType::I8 => {
+                type $element = i8;
+                $body
+            }
+            $crate::tensor::DType::U8 | $crate::tensor::DType::Bool => {
+                type $element = u8;
+                $body
+            }
+            $crate::tensor::DType::I16 => {
+                type $element = i16;
+                $body
+            }
+            $crate::tensor::DType::U16 => {
+                type $element = u16;
+                $body
+            }
+            $crate::tensor::DType::I32 => {
+                type $element = i32;
+                $body
+            }
+            $crate::tensor::DType::U32 => {
+                type $element = u32;
+                $body
+            }
+            $crate::tensor::DType::I64 => {
+                type $element = i64;
+                $body
+            }
+            $crate::tensor::DType::U64 => {
+                type $element = u64;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use each_element;
+
+/// Runs `$body` with `$element` bound to the type of an index tensor: int64, or else int32.
+#[allow(unused_macros)]
+macro_rules! each_index {
+    ($dtype:expr, $element:ident => $body:expr) => {
+        match $dtype {
+            $crate::tensor::DType::I64 => {
+                type $element = i64;
+                $body
+            }
+            _ => {
+                type $element = i32;
+                $body
+            }
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use each_index;
+
 impl Tensor {
     /// A tensor of the given shape, or `None` where the number of elements differs.
     pub fn new<T>(shape: &[usize], data: Vec<T>) -> Option<Self>
@@ -122,6 +234,40 @@ impl Tensor {
     /// A float tensor without dimensions.
     pub fn scalar(value: f32) -> Self {
         Tensor::F32(ArrayD::from_elem(IxDyn(&[]), value))
+    }
+
+    /// A tensor of zeros.
+    pub fn zeros(dtype: DType, shape: &[usize]) -> Self {
+        if dtype == DType::Bool {
+            return Tensor::Bool(ArrayD::from_elem(IxDyn(shape), false));
+        }
+        each_element!(dtype, T => Tensor::from(ArrayD::<T>::zeros(IxDyn(shape))))
+    }
+
+    /// Floats as another type, fractions cut off; `None` for a tensor that is not float.
+    pub fn cast(&self, dtype: DType) -> Option<Tensor> {
+        let Tensor::F32(array) = self else { return None };
+        Some(match dtype {
+            DType::F32 => self.clone(),
+            DType::Bool => Tensor::Bool(array.mapv(|value| value != 0.0)),
+            other => each_element!(other, T => Tensor::from(array.mapv(|value| T::from_i64(value as i64)))),
+        })
+    }
+
+    /// As firmware holds it: bool as uint8.
+    pub fn at_run_time(&self) -> Tensor {
+        match self {
+            Tensor::Bool(array) => Tensor::U8(array.mapv(u8::from)),
+            other => other.clone(),
+        }
+    }
+
+    /// Back from [`at_run_time`](Self::at_run_time).
+    pub fn as_declared(self, dtype: DType) -> Tensor {
+        match (self, dtype) {
+            (Tensor::U8(array), DType::Bool) => Tensor::Bool(array.mapv(|value| value != 0)),
+            (other, _) => other,
+        }
     }
 
     /// Element type.

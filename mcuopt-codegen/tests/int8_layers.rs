@@ -229,7 +229,7 @@ fn check(seed: u64) -> Result<usize> {
     (0..2 + seed % 5).for_each(|_| growing.layer());
     growing.head();
     let Growing { sketch, mut random, last, .. } = growing;
-    let mut graph = import(&sketch.output(&last).0)?.graph;
+    let mut graph = import(&sketch.output(&last).0, &Default::default())?.graph;
     simplify(&mut graph)?;
     round_weights(&mut graph);
     for (index, value) in graph.values.iter_mut().enumerate() {

@@ -137,7 +137,7 @@ fn model(op: &str, case: &Case) -> onnx::Model {
 
 /// The kernels that the model of an operator becomes.
 fn kernels(op: &str, model: &onnx::Model, int8: bool) -> Result<String, Errors> {
-    let mut graph = import::import(model)?.graph;
+    let mut graph = import::import(model, &Default::default())?.graph;
     if !int8 {
         quantize::forget(&mut graph);
     }

@@ -1,9 +1,9 @@
 //! The macro's grammar.
 
-use mcuopt_codegen::options::Setting;
+use mcuopt_codegen::options::{Bindings, Number, Setting};
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
-use syn::{Ident, LitInt, LitStr, Token, Visibility};
+use syn::{Ident, LitFloat, LitInt, LitStr, Token, Visibility, braced, bracketed};
 
 /// A parsed call of the macro.
 pub(crate) struct Invocation {
@@ -49,11 +49,15 @@ impl Parse for Invocation {
     }
 }
 
-/// A string, or a product of integers, so that sizes may be written as `24 * 1024`.
+/// A string, a table, or a product of integers, so that sizes may be written as `24 * 1024`.
 fn setting(input: ParseStream<'_>) -> syn::Result<(Setting, Span)> {
     if input.peek(LitStr) {
         let text: LitStr = input.parse()?;
         return Ok((Setting::Text(text.value()), text.span()));
+    }
+    if input.peek(syn::token::Brace) {
+        let span = input.span();
+        return Ok((Setting::Table(table(input)?), span));
     }
     let first: LitInt =
         input.parse().map_err(|error| syn::Error::new(error.span(), "expected a string or a number"))?;
@@ -66,4 +70,45 @@ fn setting(input: ParseStream<'_>) -> syn::Result<(Setting, Span)> {
         product = product.checked_mul(value).ok_or_else(overflow)?;
     }
     Ok((Setting::Number(product), first.span()))
+}
+
+/// `{ name = number, "other/name" = [number, number] }`.
+fn table(input: ParseStream<'_>) -> syn::Result<Bindings> {
+    let content;
+    braced!(content in input);
+    let mut bindings = Bindings::new();
+    while !content.is_empty() {
+        let (name, span) = match content.peek(LitStr) {
+            true => content.parse::<LitStr>().map(|name| (name.value(), name.span()))?,
+            false => content.parse::<Ident>().map(|name| (name.to_string(), name.span()))?,
+        };
+        content.parse::<Token![=]>()?;
+        let numbers = match content.peek(syn::token::Bracket) {
+            true => {
+                let list;
+                bracketed!(list in content);
+                list.parse_terminated(number, Token![,])?.into_iter().collect()
+            }
+            false => vec![number(&content)?],
+        };
+        if bindings.insert(name.clone(), numbers).is_some() {
+            return Err(syn::Error::new(span, format!("`{name}` is given twice")));
+        }
+        if !content.is_empty() {
+            content.parse::<Token![,]>()?;
+        }
+    }
+    Ok(bindings)
+}
+
+fn number(input: ParseStream<'_>) -> syn::Result<Number> {
+    let negative = input.parse::<Option<Token![-]>>()?.is_some();
+    if input.peek(LitFloat) {
+        let value: f64 = input.parse::<LitFloat>()?.base10_parse()?;
+        return Ok(Number::Float(if negative { -value } else { value }));
+    }
+    // The smallest int64 has no positive counterpart.
+    let value: i128 = input.parse::<LitInt>()?.base10_parse()?;
+    let value = if negative { -value } else { value };
+    i64::try_from(value).map(Number::Int).map_err(|_| input.error("the number does not fit into int64"))
 }

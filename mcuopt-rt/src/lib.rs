@@ -74,7 +74,6 @@ pub mod v0 {
     pub use crate::math;
     pub use crate::matmul::*;
     pub use crate::model::*;
-    pub use crate::number::*;
     pub use crate::pad::*;
     pub use crate::pool::*;
     pub use crate::quantize::*;

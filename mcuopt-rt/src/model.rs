@@ -29,10 +29,16 @@ pub enum Tensor<'a> {
     U8(&'a [u8]),
     /// 16-bit quantized activations, usually.
     I16(&'a [i16]),
+    /// 16-bit unsigned integers.
+    U16(&'a [u16]),
     /// 32-bit integers.
     I32(&'a [i32]),
+    /// 32-bit unsigned integers.
+    U32(&'a [u32]),
     /// 64-bit integers: indices, usually.
     I64(&'a [i64]),
+    /// 64-bit unsigned integers.
+    U64(&'a [u64]),
     /// Real numbers.
     F32(&'a [f32]),
 }
@@ -55,7 +61,9 @@ macro_rules! tensor_from {
     )*};
 }
 
-tensor_from! { i8 => I8, u8 => U8, i16 => I16, i32 => I32, i64 => I64, f32 => F32, }
+tensor_from! {
+    i8 => I8, u8 => U8, i16 => I16, u16 => U16, i32 => I32, u32 => U32, i64 => I64, u64 => U64, f32 => F32,
+}
 
 /// Sees each layer's output as soon as it is computed: a profiler, a dump, a validator.
 ///

@@ -71,6 +71,8 @@ macro_rules! from_bytes {
 from_bytes!(i16s, i16, "`N` little-endian `i16` values.");
 from_bytes!(i32s, i32, "`N` little-endian `i32` values.");
 from_bytes!(i64s, i64, "`N` little-endian `i64` values.");
+from_bytes!(u8s, u8, "`N` bytes as they are.");
 from_bytes!(u16s, u16, "`N` little-endian `u16` values.");
 from_bytes!(u32s, u32, "`N` little-endian `u32` values.");
+from_bytes!(u64s, u64, "`N` little-endian `u64` values.");
 from_bytes!(f32s, f32, "`N` little-endian `f32` values.");

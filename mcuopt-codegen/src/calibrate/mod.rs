@@ -15,7 +15,7 @@ use ndarray::{ArrayD, Axis};
 use ndarray_npy::{NpzReader, ReadNpyExt, ViewElement};
 
 use crate::error::Error;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Type, ValueId};
 use crate::interp;
 use crate::ops::Op;
 use crate::tensor::Tensor;
@@ -193,7 +193,7 @@ impl Samples {
                     names.join(", ")
                 )));
             };
-            inputs.push(split(array, &value.name, &value.ty.shape)?);
+            inputs.push(split(array, &value.name, &value.ty)?);
         }
         let counts: Vec<usize> = inputs.iter().map(Vec::len).collect();
         match counts.first() {
@@ -237,7 +237,7 @@ fn read_npz(file: File) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
     Ok(arrays)
 }
 
-/// An array of floats, or of bytes that stand for floats as they are.
+/// An array of numbers, as floats.
 fn read_array<R: Read + Seek>(npz: &mut NpzReader<R>, name: &str) -> Result<ArrayD<f32>, Error> {
     fn typed<R: Read + Seek, T: ndarray_npy::ReadableElement + ViewElement + Copy>(
         npz: &mut NpzReader<R>,
@@ -250,11 +250,16 @@ fn read_array<R: Read + Seek>(npz: &mut NpzReader<R>, name: &str) -> Result<Arra
         .or_else(|_| typed::<R, f64>(npz, name, |value| value as f32))
         .or_else(|_| typed::<R, u8>(npz, name, f32::from))
         .or_else(|_| typed::<R, i8>(npz, name, f32::from))
-        .map_err(|error| Error::calibration(format!("the array `{name}` does not hold float32: {error}")))
+        .or_else(|_| typed::<R, i16>(npz, name, f32::from))
+        .or_else(|_| typed::<R, i32>(npz, name, |value| value as f32))
+        .or_else(|_| typed::<R, i64>(npz, name, |value| value as f32))
+        .or_else(|_| typed::<R, bool>(npz, name, |value| f32::from(u8::from(value))))
+        .map_err(|error| Error::calibration(format!("the array `{name}` does not hold numbers: {error}")))
 }
 
 /// An array as samples of the given shape.
-fn split(array: &ArrayD<f32>, name: &str, shape: &[usize]) -> Result<Vec<Tensor>, Error> {
+fn split(array: &ArrayD<f32>, name: &str, ty: &Type) -> Result<Vec<Tensor>, Error> {
+    let shape = &ty.shape;
     let count: usize = shape.iter().product();
     let rest: usize = array.shape().iter().skip(1).product();
     if array.ndim() == 0 || rest != count {
@@ -269,7 +274,11 @@ fn split(array: &ArrayD<f32>, name: &str, shape: &[usize]) -> Result<Vec<Tensor>
     let samples = samples.ok_or_else(|| Error::bug("a sample has another size than its array says"))?;
     let broken = samples.iter().position(|sample| sample.f32s().is_none_or(|x| Range::of(x).is_none()));
     match broken {
-        None => Ok(samples),
+        None => samples
+            .iter()
+            .map(|sample| sample.cast(ty.dtype))
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::calibration(format!("the samples for `{name}` are no {}", ty.dtype))),
         Some(index) => Err(Error::calibration(format!("sample {index} for `{name}` holds NaN or infinity"))),
     }
 }

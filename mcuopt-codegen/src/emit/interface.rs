@@ -20,6 +20,8 @@ struct Port {
     element: TokenStream,
     length: Literal,
     quantization: Option<(f32, i32)>,
+    /// The element type by which `predict` takes or gives it: f32 for what is quantized.
+    real: TokenStream,
 }
 
 /// The name by which the methods call an input.
@@ -44,13 +46,15 @@ fn ports(program: &Program<'_>, kind: &str, ids: &[ValueId], values: &[&Value]) 
     let port = |(position, &id): (usize, &ValueId)| {
         let name = port_name(kind, position, values);
         let ty = &program.graph.value(id).ty;
+        let quantization = quantization(program.graph, id);
         Port {
             constant: name.to_string().to_ascii_uppercase(),
             name,
             id,
             element: element(ty.dtype),
             length: number(ty.len()),
-            quantization: quantization(program.graph, id),
+            real: if quantization.is_some() { quote!(f32) } else { element(ty.dtype) },
+            quantization,
         }
     };
     ids.iter().enumerate().map(port).collect()
@@ -240,7 +244,8 @@ fn arena_methods(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStr
 
 /// `predict` and `predict_into`: floats in, floats out.
 fn predict(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
-    let arguments: Vec<_> = inputs.iter().map(|Port { name, length, .. }| quote!(#name: &[f32; #length])).collect();
+    let arguments: Vec<_> =
+        inputs.iter().map(|Port { name, real, length, .. }| quote!(#name: &[#real; #length])).collect();
     let names: Vec<_> = inputs.iter().map(|port| &port.name).collect();
     let fill = inputs.iter().map(|port| {
         let (name, slot) = (&port.name, &layers.slots[&port.id]);
@@ -264,19 +269,21 @@ fn predict(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
         }
     });
     let lengths: Vec<_> = outputs.iter().map(|port| &port.length).collect();
-    let types: Vec<_> = outputs.iter().map(|Port { length, .. }| quote!([f32; #length])).collect();
+    let reals: Vec<_> = outputs.iter().map(|port| &port.real).collect();
+    let types: Vec<_> = outputs.iter().map(|Port { real, length, .. }| quote!([#real; #length])).collect();
+    let zeros = outputs.iter().map(|port| if port.real.to_string() == "f32" { quote!(0.0) } else { quote!(0) });
     let result_type = one_or_tuple(&types);
     let results = one_or_tuple(&output_names.iter().map(|name| quote!(#name)).collect::<Vec<_>>());
     quote! {
         /// Runs the network on real numbers and returns its result as real numbers.
         pub fn predict(&mut self, #(#arguments),*) -> #result_type {
-            #(let mut #output_names = [0.0; #lengths];)*
+            #(let mut #output_names = [#zeros; #lengths];)*
             self.predict_into(#(#names,)* #(&mut #output_names),*);
             #results
         }
 
         /// Like `predict`, with the result written where the caller has room for it.
-        pub fn predict_into(&mut self, #(#arguments,)* #(#output_names: &mut [f32; #lengths]),*) {
+        pub fn predict_into(&mut self, #(#arguments,)* #(#output_names: &mut [#reals; #lengths]),*) {
             #(#fill)*
             self.run();
             #(#take)*

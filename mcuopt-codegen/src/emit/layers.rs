@@ -13,7 +13,6 @@ use crate::graph::{Node, Value, ValueId};
 use crate::ops::{Kernel, Layer, Overlap};
 use crate::options::Input;
 use crate::plan::Overlapping;
-use crate::tensor::Tensor;
 
 /// Everything the emitted code says about layers.
 pub(super) struct Layers {
@@ -108,7 +107,7 @@ impl Layers {
         let mut operands = BTreeMap::new();
         for id in program.graph.nodes.iter().flat_map(|node| &node.inputs) {
             let value = program.graph.value(*id);
-            let Some(data) = value.constant.as_deref().and_then(data_of) else { continue };
+            let Some(data) = value.constant.as_deref().map(Data::from) else { continue };
             let name = format_ident!("CONSTANT_{}", operands.len());
             operands.entry(*id).or_insert_with(|| {
                 self.weight_bytes += data.bytes().len();
@@ -140,9 +139,8 @@ impl Layers {
         let path: Vec<Ident> = function.split("::").map(ident).collect();
         let kernel = ident(&name.to_ascii_uppercase());
         let is_chosen = call.constants.iter().any(|constant| matches!(constant, Constant::Chosen { .. }));
-        // A kernel that is chosen for the target knows itself whether it is inlined.
         let path = match node.op.prefer {
-            Prefer::Size if !is_chosen => quote!(rt::shared::#(#path)::*),
+            Prefer::Size if call.inlined => quote!(rt::shared::#(#path)::*),
             _ => quote!(rt::#(#path)::*),
         };
         self.calls.push(self.statement(program, index, &chosen, node, &call, (&path, &arguments), constants));
@@ -398,12 +396,4 @@ fn bytes(program: &Program<'_>, data: &Data) -> Literal {
 /// The 64-bit Fowler–Noll–Vo hash, variant 1a: short, and the same on every machine.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
-}
-
-fn data_of(tensor: &Tensor) -> Option<Data> {
-    match tensor {
-        Tensor::F32(array) => Some(Data::F32(array.iter().copied().collect())),
-        Tensor::I8(array) => Some(Data::I8(array.iter().copied().collect())),
-        _ => None,
-    }
 }

@@ -14,7 +14,7 @@ use crate::graph::{Graph, Value, ValueId};
 use crate::ops::Layer;
 use crate::options::Input;
 use crate::plan::Plan;
-use crate::tensor::DType;
+use crate::tensor::{DType, each_element};
 
 pub use names::layer_names;
 
@@ -98,10 +98,10 @@ fn slots(program: &Program<'_>, layers: &layers::Layers) -> TokenStream {
 
 /// The Rust type of an element.
 fn element(dtype: DType) -> TokenStream {
-    match dtype {
-        DType::F32 => quote!(f32),
-        _ => quote!(i8),
-    }
+    each_element!(dtype, T => {
+        let name = ident(std::any::type_name::<T>());
+        quote!(#name)
+    })
 }
 
 /// A number without a type suffix.

@@ -298,7 +298,7 @@ impl Routine for BinaryF32 {
             Kind::Mul => "mul_f32",
             Kind::Div => "div_f32",
         };
-        Call::new(function).params(&self.geometry).named("_CLAMP", &self.clamp)
+        Call::inlined(function).params(&self.geometry).named("_CLAMP", &self.clamp)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -331,7 +331,7 @@ pub struct AddS8 {
 
 impl Routine for AddS8 {
     fn call(&self, _: DType) -> Call {
-        Call::new("add_s8").params(&self.geometry).named("_SCALES", &self.params)
+        Call::inlined("add_s8").params(&self.geometry).named("_SCALES", &self.params)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -362,7 +362,7 @@ pub struct MulS8 {
 
 impl Routine for MulS8 {
     fn call(&self, _: DType) -> Call {
-        Call::new("mul_s8")
+        Call::inlined("mul_s8")
             .params(&self.geometry)
             .named("_REQUANTIZE", &self.requantize)
             .value(self.multiplier)

@@ -3,16 +3,15 @@
 //! <https://onnx.ai/onnx/operators/onnx__Concat.html>, opset 4 to 13.
 
 use mcuopt_rt::v0 as rt;
-use ndarray::Axis;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut};
+use super::{Io, Lowered, Operator, Routine, Scales};
 use crate::builder::Builder;
 use crate::call::{Call, Literal};
 use crate::error::Error;
 use crate::graph::{Type, ValueId};
 use crate::onnx;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Element, Tensor, each_element};
 
 /// Tensors joined along an axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,24 +55,6 @@ impl Operator for Concat {
         Ok(vec![Type { dtype: first.dtype, shape }])
     }
 
-    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
-        macro_rules! join {
-            ($($variant:ident),*) => {
-                match inputs[0] {
-                    $(Tensor::$variant(_) => {
-                        let views: Vec<_> = inputs
-                            .iter()
-                            .filter_map(|tensor| match tensor { Tensor::$variant(array) => Some(array.view()), _ => None })
-                            .collect();
-                        ndarray::concatenate(Axis(self.axis), &views).ok().map(Tensor::from)
-                    })*
-                }
-            };
-        }
-        let joined = join!(F32, I8, U8, I16, U16, I32, U32, I64, U64, Bool);
-        joined.map(|tensor| vec![tensor]).ok_or_else(|| Error::bug("Concat of unequal operands"))
-    }
-
     fn scales(&self) -> Scales {
         Scales::Joined
     }
@@ -96,15 +77,14 @@ pub struct ConcatBlocks {
 
 impl Routine for ConcatBlocks {
     fn call(&self, _: DType) -> Call {
-        Call::new("concat").params(self).operands_in_array()
+        Call::inlined("concat").params(self).operands_in_array()
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
         let params = rt::Concat { outer: self.outer, lens: &self.lens };
-        match y {
-            Tensor::F32(_) => rt::concat(&params, &x.iter().map(|x| f32s(x)).collect::<Vec<_>>(), f32s_mut(y)),
-            _ => rt::concat(&params, &x.iter().map(|x| i8s(x)).collect::<Vec<_>>(), i8s_mut(y)),
-        }
+        each_element!(y.dtype(), T => {
+            rt::concat(&params, &x.iter().map(|x| T::of(x)).collect::<Vec<_>>(), T::of_mut(y));
+        });
     }
 }
 

@@ -232,7 +232,7 @@ pub struct ConvF32 {
 
 impl Routine for ConvF32 {
     fn call(&self, _: DType) -> Call {
-        Call::new("conv2d_f32")
+        Call::inlined("conv2d_f32")
             .params(&self.geometry)
             .named("_CLAMP", &self.clamp)
             .array("_WEIGHTS", Data::F32(self.weights.clone()))
@@ -261,7 +261,7 @@ pub struct DepthwiseF32 {
 
 impl Routine for DepthwiseF32 {
     fn call(&self, _: DType) -> Call {
-        Call::new("depthwise_f32")
+        Call::inlined("depthwise_f32")
             .params(&self.geometry)
             .named("_CLAMP", &self.clamp)
             .array("_WEIGHTS", Data::F32(self.weights.clone()))

@@ -149,7 +149,7 @@ pub struct DenseF32 {
 
 impl Routine for DenseF32 {
     fn call(&self, _: DType) -> Call {
-        Call::new("dense_f32")
+        Call::inlined("dense_f32")
             .params(&self.geometry)
             .named("_CLAMP", &self.clamp)
             .array("_WEIGHTS", Data::F32(self.weights.clone()))

@@ -150,7 +150,7 @@ impl Linear {
             multipliers: Data::I32(self.multipliers.clone()),
             requantize: self.requantize.literal(),
         };
-        Call::new(function).chosen(Constant::Chosen { ty, choose, params, linear: Box::new(linear) })
+        Call::inlined(function).chosen(Constant::Chosen { ty, choose, params, linear: Box::new(linear) })
     }
 
     /// Runs `f` with the constants as mcuopt-rt's choice of a kernel takes them.

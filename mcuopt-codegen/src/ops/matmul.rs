@@ -144,7 +144,7 @@ pub struct MatMulF32 {
 
 impl Routine for MatMulF32 {
     fn call(&self, _: DType) -> Call {
-        Call::new("matmul_f32").params(&self.geometry).named("_CLAMP", &self.clamp)
+        Call::inlined("matmul_f32").params(&self.geometry).named("_CLAMP", &self.clamp)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -169,7 +169,7 @@ pub struct MatMulS8 {
 
 impl Routine for MatMulS8 {
     fn call(&self, _: DType) -> Call {
-        Call::new("matmul_s8")
+        Call::inlined("matmul_s8")
             .params(&self.geometry)
             .named("_REQUANTIZE", &self.requantize)
             .value(self.multiplier)

@@ -5,6 +5,7 @@
 //! Nothing else in the compiler needs to know an operator by name, except passes that fuse several of them.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use mcuopt_rt::v0::{Arch, Choice, Prefer};
 
@@ -13,7 +14,7 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::graph::{Quantization, Type, Value, ValueId};
 use crate::onnx;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Element, Tensor};
 
 /// Translates one ONNX node into operators of the graph; returns the values of the node's outputs, in order.
 pub type Import = fn(&onnx::Node, &mut Builder<'_>) -> Result<Vec<ValueId>, Error>;
@@ -30,8 +31,14 @@ pub trait Operator {
 
     /// Reference evaluation: constant folding of any element type, and calibration in float.
     ///
-    /// Operands have the types that [`infer`](Self::infer) accepted.
-    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error>;
+    /// Operands have the types that [`infer`](Self::infer) accepted. Without an evaluation of its own, which the
+    /// operators have that take the time of a calibration, an operator runs the kernel that firmware would.
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
+        let types: Vec<Type> =
+            inputs.iter().map(|tensor| Type { dtype: tensor.dtype(), shape: tensor.shape().to_vec() }).collect();
+        let outputs = self.infer(&types.iter().collect::<Vec<_>>())?;
+        eval_by_kernel(outputs, &mut |io| self.lower(io), self.built_in(), inputs)
+    }
 
     /// How the outputs' quantization comes about when the operator runs in int8.
     fn scales(&self) -> Scales {
@@ -52,9 +59,10 @@ pub trait Operator {
 
     /// Chooses the kernel for operands and result of the given element types and quantizations.
     ///
-    /// With [`Scales::Float`] all of them are float32. Otherwise they are all float32, or all int8 with a per-tensor
-    /// quantization. [Built-in](Self::built_in) operands are float constants in any case, with the author's
-    /// quantization if there is one.
+    /// What is float in the file is float32 in all of them, or int8 with a per-tensor quantization in all of them; with
+    /// [`Scales::Float`] always float32. What the file has in integers is as it is there; bool is uint8.
+    /// [Built-in](Self::built_in) operands are the file's constants in any case, with the author's quantization if
+    /// there is one.
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error>;
 }
 
@@ -101,6 +109,11 @@ pub trait Routine {
 
     /// Multiply-accumulates of one inference.
     fn macs(&self) -> u64 {
+        0
+    }
+
+    /// Bytes of work memory, a multiple of 4, for a kernel that is the same for all targets.
+    fn scratch_bytes(&self) -> usize {
         0
     }
 
@@ -158,7 +171,7 @@ impl Layer {
     /// is the same for all.
     pub fn scratch_bytes(&self) -> usize {
         let choices = Arch::ALL.iter().filter_map(|arch| self.choice(*arch));
-        choices.map(|choice| choice.scratch_bytes).max().unwrap_or(0)
+        choices.map(|choice| choice.scratch_bytes).fold(self.kernel.scratch_bytes(), usize::max)
     }
 }
 
@@ -175,28 +188,58 @@ pub enum Overlap {
     Ahead(usize),
 }
 
-macro_rules! accessors {
-    ($($variant:ident $type:ty: $read:ident $write:ident;)*) => {$(
-        /// The elements of a tensor that lowering gave this type.
-        fn $read(tensor: &Tensor) -> &[$type] {
-            match tensor {
-                Tensor::$variant(array) => array.as_slice().unwrap_or_default(),
-                _ => &[],
-            }
-        }
-
-        /// The elements of a tensor that lowering gave this type.
-        fn $write(tensor: &mut Tensor) -> &mut [$type] {
-            match tensor {
-                Tensor::$variant(array) => array.as_slice_mut().unwrap_or_default(),
-                _ => &mut [],
-            }
-        }
-    )*};
+/// The floats of a tensor that lowering gave this type.
+fn f32s(tensor: &Tensor) -> &[f32] {
+    f32::of(tensor)
 }
-accessors! {
-    F32 f32: f32s f32s_mut;
-    I8 i8: i8s i8s_mut;
+
+/// The floats of a tensor that lowering gave this type.
+fn f32s_mut(tensor: &mut Tensor) -> &mut [f32] {
+    f32::of_mut(tensor)
+}
+
+/// The int8 elements of a tensor that lowering gave this type.
+fn i8s(tensor: &Tensor) -> &[i8] {
+    i8::of(tensor)
+}
+
+/// The int8 elements of a tensor that lowering gave this type.
+fn i8s_mut(tensor: &mut Tensor) -> &mut [i8] {
+    i8::of_mut(tensor)
+}
+
+/// Evaluates an operator by the kernel that `lower` chooses for operands as they are.
+fn eval_by_kernel(
+    types: Vec<Type>,
+    lower: &mut dyn FnMut(&Io<'_>) -> Result<Lowered, Error>,
+    built_in: &[usize],
+    inputs: &[&Tensor],
+) -> Result<Vec<Tensor>, Error> {
+    let [ty] = &types[..] else { return Err(Error::bug("an operator has one output")) };
+    let value = |dtype: DType, shape: &[usize], constant: Option<&Tensor>| Value {
+        name: String::new(),
+        ty: Type { dtype: dtype.at_run_time(), shape: shape.to_vec() },
+        constant: constant.map(|tensor| Arc::new(tensor.clone())),
+        quantization: None,
+    };
+    let operands: Vec<Tensor> = inputs.iter().map(|tensor| tensor.at_run_time()).collect();
+    let values: Vec<Value> =
+        operands.iter().map(|tensor| value(tensor.dtype(), tensor.shape(), Some(tensor))).collect();
+    let output = value(ty.dtype, &ty.shape, None);
+    let passed: Vec<&Tensor> =
+        operands.iter().enumerate().filter(|(index, _)| !built_in.contains(index)).map(|(_, tensor)| tensor).collect();
+    let result = match lower(&Io { inputs: values.iter().collect(), output: &output })? {
+        Lowered::Alias => {
+            let first = passed.first().and_then(|tensor| tensor.reshaped(&ty.shape));
+            first.ok_or_else(|| Error::bug("an alias of another size"))?
+        }
+        Lowered::Kernel(kernel) => {
+            let mut result = Tensor::zeros(output.ty.dtype, &ty.shape);
+            kernel.run(&passed, &mut result);
+            result
+        }
+    };
+    Ok(vec![result.as_declared(ty.dtype)])
 }
 
 /// The single result of an evaluation.
@@ -208,6 +251,88 @@ where
     let tensor = Tensor::new(shape, elements);
     tensor.map(|tensor| vec![tensor]).ok_or_else(|| Error::bug(format!("{count} elements for the shape {shape:?}")))
 }
+
+/// Defines a kernel with its constants, and its [`Routine`]: the call that is emitted, and the same call on the host.
+///
+/// ```ignore
+/// routine! {
+///     /// `gather` with its constants.
+///     pub struct GatherRows {
+///         params "" geometry: rt::Gather,       // a `const` parameter struct, passed by reference
+///         array "_TABLE" table: Vec<i32>,       // a `static` array, passed as a slice
+///         value limit: usize,                   // a number, passed by value
+///     }
+///     with [T: each_element of x[0]] [I: each_index of x[1]]   // type parameters: of operands, or of the output `y`
+///     fn gather(T, I) -> T                                     // mcuopt-rt's function; types of operands and output
+///     scratch |kernel| kernel.bytes()                          // bytes of work memory, if there is some
+///     overlap |kernel, operand| Overlap::Same                  // if the output may lie over an operand
+///     macs |kernel| 0                                          // if it multiplies
+/// }
+/// ```
+///
+/// Constants come before the operands, in the order of the fields. `@inlined fn gather(…)` names a function that is inlined
+/// into each layer and has a twin in `mcuopt_rt::shared`.
+macro_rules! routine {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident { $($kind:ident $($suffix:literal)? $field:ident: $ty:ty),* $(,)? }
+        $(with $([$parameter:ident: $each:ident of $operand:ident $([$index:literal])?])+)?
+        $(@$inlined:ident)? fn $function:ident ($($x:ty),*) -> $y:ty
+        $(; scratch |$s:ident| $scratch:expr)?
+        $(; overlap |$o:ident, $which:ident| $overlap:expr)?
+        $(; macs |$m:ident| $macs:expr)?
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Debug)]
+        #[allow(missing_docs)]
+        pub struct $name { $(pub $field: $ty),* }
+
+        impl $crate::ops::Routine for $name {
+            fn call(&self, _: $crate::tensor::DType) -> $crate::call::Call {
+                let call = $crate::ops::routine!(@new $($inlined)? stringify!($function));
+                $(let call = $crate::ops::routine!(@argument call $kind $($suffix)? self.$field);)*
+                $(let call = { let _ = stringify!($s); call.scratch() };)?
+                call
+            }
+
+            #[allow(unused_variables, unused_mut)]
+            fn run(&self, x: &[&$crate::tensor::Tensor], y: &mut $crate::tensor::Tensor) {
+                $(let mut scratch = { let _ = stringify!($s); vec![0_u32; $crate::ops::Routine::scratch_bytes(self) / 4] };)?
+                $crate::ops::routine!(@typed [$($([$parameter $each $operand $([$index])?])+)?] x y {
+                    let mut operands = x.iter();
+                    ::mcuopt_rt::v0::$function(
+                        $($crate::ops::routine!(@pass $kind self.$field),)*
+                        $(<$x as $crate::tensor::Element>::of(operands.next().expect("an operand")),)*
+                        <$y as $crate::tensor::Element>::of_mut(y)
+                        $(, { let _ = stringify!($s); &mut scratch[..] })?
+                    )
+                });
+            }
+
+            $(fn scratch_bytes(&self) -> usize { let $s = self; $scratch })?
+            $(fn overlap(&self, $which: usize) -> $crate::ops::Overlap { let $o = self; let _ = ($o, $which); $overlap })?
+            $(fn macs(&self) -> u64 { let $m = self; $macs })?
+        }
+    };
+    (@new inlined $function:expr) => { $crate::call::Call::inlined($function) };
+    (@new $function:expr) => { $crate::call::Call::new($function) };
+    (@argument $call:ident params $suffix:literal $field:expr) => { $call.named($suffix, &$field) };
+    (@argument $call:ident array $suffix:literal $field:expr) => {
+        $call.array($suffix, $crate::tensor::Element::data($field.clone()))
+    };
+    (@argument $call:ident value $field:expr) => { $call.value($field) };
+    (@pass params $field:expr) => { &$field };
+    (@pass array $field:expr) => { &$field[..] };
+    (@pass value $field:expr) => { $field };
+    (@typed [] $xs:ident $y:ident $body:block) => { $body };
+    (@typed [[$parameter:ident $each:ident x [$index:literal]] $($rest:tt)*] $x:ident $y:ident $body:block) => {
+        $crate::tensor::$each!($x[$index].dtype(), $parameter => $crate::ops::routine!(@typed [$($rest)*] $x $y $body))
+    };
+    (@typed [[$parameter:ident $each:ident y] $($rest:tt)*] $x:ident $y:ident $body:block) => {
+        $crate::tensor::$each!($y.dtype(), $parameter => $crate::ops::routine!(@typed [$($rest)*] $x $y $body))
+    };
+}
+pub(crate) use routine;
 
 macro_rules! ops {
     ($($module:ident: onnx $onnx:tt ops [$($op:ident),*] kernels [$($kernel:ident),*];)*) => {
@@ -247,13 +372,15 @@ macro_rules! ops {
             fn from(kernel: $module::$kernel) -> Self { Lowered::Kernel(Box::new(Kernel::$kernel(kernel))) }
         })*)*
 
-        /// The importer of an operator of the `ai.onnx` domain.
-        pub fn importer(op_type: &str) -> Option<Import> {
-            $(if ops!(@names $onnx).contains(&op_type) { return Some($module::import); })*
+        /// The importer of an operator; `domain` is empty for the standard one.
+        pub fn importer(domain: &str, op_type: &str) -> Option<Import> {
+            let name = qualified(domain, op_type);
+            $(if ops!(@names $onnx).contains(&&*name) { return Some($module::import); })*
             None
         }
 
-        /// ONNX's names of the operators that can be imported, sorted.
+        /// ONNX's names of the operators that can be imported, sorted; those of other domains than the standard one
+        /// with the domain before a colon.
         pub fn operators() -> Vec<&'static str> {
             let mut names: Vec<&'static str> = Vec::new();
             $(names.extend_from_slice(ops!(@names $onnx));)*
@@ -286,19 +413,7 @@ ops! {
                ops [Unary] kernels [UnaryF32, LutS8];
 }
 
-/// Runs a kernel that moves elements without looking at them, for the types that lowering produces.
-macro_rules! move_elements {
-    ($x:expr, $y:expr, |$from:ident, $to:ident| $run:expr) => {
-        match $y {
-            $crate::tensor::Tensor::F32(_) => {
-                let ($from, $to) = (super::f32s($x), super::f32s_mut($y));
-                $run
-            }
-            _ => {
-                let ($from, $to) = (super::i8s($x), super::i8s_mut($y));
-                $run
-            }
-        }
-    };
+/// An operator's name in the `ops!` table: `domain:operator`, without the domain for ONNX's standard operators.
+pub fn qualified(domain: &str, op_type: &str) -> String {
+    if matches!(domain, "" | "ai.onnx") { op_type.to_string() } else { format!("{domain}:{op_type}") }
 }
-use move_elements;

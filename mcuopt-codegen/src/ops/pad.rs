@@ -127,7 +127,7 @@ pub struct PadConstant {
 
 impl Routine for PadConstant {
     fn call(&self, _: DType) -> Call {
-        let call = Call::new("pad").params(&self.geometry);
+        let call = Call::inlined("pad").params(&self.geometry);
         match self.quantized {
             Some(value) => call.value(value),
             None => call.value(self.value),

@@ -196,7 +196,7 @@ pub struct MaxPool {
 
 impl Routine for MaxPool {
     fn call(&self, output: DType) -> Call {
-        Call::new(if output == DType::F32 { "max_pool_f32" } else { "max_pool_s8" }).params(&self.geometry)
+        Call::inlined(if output == DType::F32 { "max_pool_f32" } else { "max_pool_s8" }).params(&self.geometry)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -218,7 +218,7 @@ pub struct AveragePoolF32 {
 
 impl Routine for AveragePoolF32 {
     fn call(&self, _: DType) -> Call {
-        Call::new("average_pool_f32").params(&self.geometry).value(self.count_include_pad).named("_CLAMP", &self.clamp)
+        Call::inlined("average_pool_f32").params(&self.geometry).value(self.count_include_pad).named("_CLAMP", &self.clamp)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -244,7 +244,7 @@ pub struct AveragePoolS8 {
 
 impl Routine for AveragePoolS8 {
     fn call(&self, _: DType) -> Call {
-        Call::new("average_pool_s8")
+        Call::inlined("average_pool_s8")
             .params(&self.geometry)
             .named("_REQUANTIZE", &self.requantize)
             .value(self.input_zero_point)

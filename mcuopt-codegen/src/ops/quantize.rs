@@ -221,7 +221,7 @@ pub struct Quantize {
 
 impl Routine for Quantize {
     fn call(&self, _: DType) -> Call {
-        Call::new("quantize_f32_s8").params(&self.quantization)
+        Call::inlined("quantize_f32_s8").params(&self.quantization)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -238,7 +238,7 @@ pub struct Dequantize {
 
 impl Routine for Dequantize {
     fn call(&self, _: DType) -> Call {
-        Call::new("dequantize_s8_f32").params(&self.quantization)
+        Call::inlined("dequantize_s8_f32").params(&self.quantization)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -257,7 +257,7 @@ pub struct Requantize {
 
 impl Routine for Requantize {
     fn call(&self, _: DType) -> Call {
-        let call = Call::new("requantize_s8").params(&self.requantize);
+        let call = Call::inlined("requantize_s8").params(&self.requantize);
         call.value(self.multiplier).value(self.input_zero_point)
     }
 

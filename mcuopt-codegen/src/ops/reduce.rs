@@ -141,7 +141,7 @@ pub struct ReduceMeanF32 {
 
 impl Routine for ReduceMeanF32 {
     fn call(&self, _: DType) -> Call {
-        Call::new("reduce_mean_f32").params(&self.geometry).named("_CLAMP", &self.clamp)
+        Call::inlined("reduce_mean_f32").params(&self.geometry).named("_CLAMP", &self.clamp)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -161,7 +161,7 @@ pub struct ReduceMeanS8 {
 
 impl Routine for ReduceMeanS8 {
     fn call(&self, _: DType) -> Call {
-        Call::new("reduce_mean_s8")
+        Call::inlined("reduce_mean_s8")
             .params(&self.geometry)
             .named("_REQUANTIZE", &self.requantize)
             .value(self.multiplier)

@@ -7,14 +7,14 @@ use mcuopt_rt::v0 as rt;
 use ndarray::{Axis, SliceInfoElem};
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Routine, Scales};
+use super::{Io, Lowered, Operator, Scales};
 use crate::builder::Builder;
-use crate::call::{Call, struct_literals};
+use crate::call::struct_literals;
 use crate::each_dtype;
 use crate::error::Error;
 use crate::graph::{Type, ValueId};
 use crate::onnx;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 
 /// Every `step`th element from `start`, along each axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,19 +179,9 @@ struct_literals! {
     Slice { input, start, step, output }
 }
 
-/// `slice` with its constants, for every element type.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct SliceCopy {
-    pub geometry: rt::Slice,
-}
-
-impl Routine for SliceCopy {
-    fn call(&self, _: DType) -> Call {
-        Call::new("slice").params(&self.geometry)
-    }
-
-    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        super::move_elements!(x[0], y, |x, y| rt::slice(&self.geometry, x, y));
-    }
+routine! {
+    /// `slice` with its constants.
+    pub struct SliceCopy { params "" geometry: rt::Slice }
+    with [T: each_element of y]
+    @inlined fn slice(T) -> T
 }

@@ -119,7 +119,7 @@ pub struct SoftmaxF32 {
 
 impl Routine for SoftmaxF32 {
     fn call(&self, _: DType) -> Call {
-        Call::new(if self.log { "log_softmax_f32" } else { "softmax_f32" }).params(&self.rows)
+        Call::inlined(if self.log { "log_softmax_f32" } else { "softmax_f32" }).params(&self.rows)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -146,7 +146,7 @@ pub struct SoftmaxS8 {
 
 impl Routine for SoftmaxS8 {
     fn call(&self, _: DType) -> Call {
-        let call = Call::new("softmax_s8").params(&self.rows).named("_SCALES", &self.params);
+        let call = Call::inlined("softmax_s8").params(&self.rows).named("_SCALES", &self.params);
         call.array("_EXP", Data::U16(self.exp.clone()))
     }
 
@@ -171,7 +171,7 @@ pub struct LogSoftmaxS8 {
 
 impl Routine for LogSoftmaxS8 {
     fn call(&self, _: DType) -> Call {
-        let call = Call::new("log_softmax_s8").params(&self.rows).named("_SCALES", &self.params);
+        let call = Call::inlined("log_softmax_s8").params(&self.rows).named("_SCALES", &self.params);
         call.array("_EXP", Data::U16(self.exp.clone()))
     }
 

@@ -4,14 +4,14 @@
 
 use mcuopt_rt::v0 as rt;
 
-use super::{Io, Lowered, Operator, Routine, Scales};
+use super::{Io, Lowered, Operator, Scales};
 use crate::builder::Builder;
-use crate::call::{Call, struct_literals};
+use crate::call::struct_literals;
 use crate::error::Error;
 use crate::graph::{Quantization, Type, ValueId};
 use crate::onnx;
 use crate::ops::reshape::axis;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 
 /// Axes reordered: output axis `i` is input axis `perm[i]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,19 +103,9 @@ struct_literals! {
     Transpose { shape, strides }
 }
 
-/// `transpose` with its constants, for every element type.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct TransposeCopy {
-    pub geometry: rt::Transpose,
-}
-
-impl Routine for TransposeCopy {
-    fn call(&self, _: DType) -> Call {
-        Call::new("transpose").params(&self.geometry)
-    }
-
-    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        super::move_elements!(x[0], y, |x, y| rt::transpose(&self.geometry, x, y));
-    }
+routine! {
+    /// `transpose` with its constants.
+    pub struct TransposeCopy { params "" geometry: rt::Transpose }
+    with [T: each_element of y]
+    @inlined fn transpose(T) -> T
 }

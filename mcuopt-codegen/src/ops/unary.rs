@@ -149,7 +149,7 @@ pub struct UnaryF32 {
 
 impl Routine for UnaryF32 {
     fn call(&self, _: DType) -> Call {
-        Call::new("unary_f32").params(&self.function)
+        Call::inlined("unary_f32").params(&self.function)
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -170,7 +170,7 @@ pub struct LutS8 {
 
 impl Routine for LutS8 {
     fn call(&self, _: DType) -> Call {
-        Call::new("lut_s8").array("_TABLE", Data::I8(self.table.clone()))
+        Call::inlined("lut_s8").array("_TABLE", Data::I8(self.table.clone()))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {

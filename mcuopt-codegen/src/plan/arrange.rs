@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::needs::{Needs, aligned};
+use super::needs::Needs;
 use super::place::{Blocks, Moment, Placement};
 use super::{Life, Overlapping, Plan};
 use crate::graph::{Graph, ValueId};
@@ -98,7 +98,7 @@ impl<'a> Sequence<'a> {
                 _ => tenants.len(),
             };
             if let Some((operand, Overlapping { how: Overlap::Ahead(distance), .. })) = chosen {
-                ahead.insert((layer.output, operand), aligned(distance) as i64);
+                ahead.insert((layer.output, operand), self.needs.aligned(distance) as i64);
             }
             if block == tenants.len() {
                 tenants.push(Vec::new());

@@ -26,9 +26,6 @@ use arrange::{Arrangement, Sequence};
 use needs::Needs;
 use place::Placement;
 
-/// Every tensor starts at a multiple of so many bytes.
-pub const ALIGNMENT: usize = 4;
-
 /// What the choice of overlaps may cost: packings times the square of the number of blocks.
 const CHOICE_WORK: usize = 100_000;
 

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{ALIGNMENT, Overlapping};
+use super::Overlapping;
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Layer, Overlap};
 use crate::tensor::DType;
 
 /// The needs of all layers.
 pub(super) struct Needs {
+    /// Every tensor starts at a multiple of so many bytes: 4, or 8 where there are 64-bit elements.
+    pub(super) alignment: usize,
     /// Bytes of each tensor that lies in the arena, a multiple of the alignment.
     pub(super) bytes: BTreeMap<ValueId, usize>,
     /// The inputs that lie in the arena.
@@ -34,10 +36,13 @@ impl Needs {
     pub(super) fn new(graph: &Graph<Layer>, borrowed_inputs: bool) -> Self {
         let inputs = if borrowed_inputs { Vec::new() } else { graph.inputs.clone() };
         let made = graph.nodes.iter().map(|node| node.outputs[0]);
-        let size = |id: ValueId| (id, graph.value(id).ty.bytes().max(1).next_multiple_of(ALIGNMENT));
-        let bytes: BTreeMap<ValueId, usize> = inputs.iter().copied().chain(made).map(size).collect();
-        let layers = graph.nodes.iter().map(|node| LayerNeeds::new(graph, node, &bytes)).collect();
-        Self { bytes, inputs, outputs: graph.outputs.clone(), layers }
+        let tensors: Vec<ValueId> = inputs.iter().copied().chain(made).collect();
+        let widest = tensors.iter().map(|id| graph.value(*id).ty.dtype.size()).max();
+        let alignment = widest.unwrap_or(0).max(4);
+        let size = |id: ValueId| (id, graph.value(id).ty.bytes().max(1).next_multiple_of(alignment));
+        let bytes: BTreeMap<ValueId, usize> = tensors.into_iter().map(size).collect();
+        let layers = graph.nodes.iter().map(|node| LayerNeeds::new(graph, node, &bytes, alignment)).collect();
+        Self { alignment, bytes, inputs, outputs: graph.outputs.clone(), layers }
     }
 
     /// The least that any order of the layers takes.
@@ -56,13 +61,18 @@ impl Needs {
         match overlap {
             Overlap::Never => 0,
             Overlap::Same => x.min(y),
-            Overlap::Ahead(distance) => (x + y).saturating_sub(y.max(aligned(distance) + x)),
+            Overlap::Ahead(distance) => (x + y).saturating_sub(y.max(self.aligned(distance) + x)),
         }
+    }
+
+    /// The next multiple of the alignment.
+    pub(super) fn aligned(&self, bytes: usize) -> usize {
+        bytes.next_multiple_of(self.alignment)
     }
 }
 
 impl LayerNeeds {
-    fn new(graph: &Graph<Layer>, node: &Node<Layer>, bytes: &BTreeMap<ValueId, usize>) -> Self {
+    fn new(graph: &Graph<Layer>, node: &Node<Layer>, bytes: &BTreeMap<ValueId, usize>, alignment: usize) -> Self {
         let mut operands: Vec<ValueId> = node.inputs.iter().copied().filter(|id| bytes.contains_key(id)).collect();
         operands.sort_unstable();
         operands.dedup();
@@ -82,11 +92,7 @@ impl LayerNeeds {
             overlaps: overlaps.collect(),
             operands,
             output: node.outputs[0],
-            scratch: aligned(node.op.scratch_bytes()),
+            scratch: node.op.scratch_bytes().next_multiple_of(alignment),
         }
     }
-}
-
-pub(super) fn aligned(bytes: usize) -> usize {
-    bytes.next_multiple_of(ALIGNMENT)
 }

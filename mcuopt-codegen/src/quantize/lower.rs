@@ -19,11 +19,7 @@ pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
     let mut lowering = Lowering { source: graph, lowered: Graph::default(), made: BTreeMap::new() };
     for id in &graph.inputs {
         let value = graph.value(*id);
-        let dtype = if value.quantization.is_some() { DType::I8 } else { value.ty.dtype };
-        if !matches!(dtype, DType::F32 | DType::I8) || (dtype == DType::I8 && value.ty.dtype != DType::F32) {
-            let error = Error::unsupported(format!("an input of type {}", value.ty.dtype));
-            return Err(error.instead("a float input").part(format!("input `{}`", value.name)).into());
-        }
+        let dtype = natural(value);
         let input = lowering.add(value, dtype);
         lowering.lowered.inputs.push(input);
         lowering.made.insert((*id, dtype), input);
@@ -38,18 +34,21 @@ pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
     }
     Errors::check(errors, ())?;
     for id in &graph.outputs {
-        let Value { name, ty, .. } = graph.value(*id);
-        if ty.dtype != DType::F32 {
-            let error = Error::unsupported(format!("an output of type {}", ty.dtype)).instead("a float output");
-            return Err(error.part(format!("output `{name}`")).into());
-        }
-        let dtype = if graph.value(*id).quantization.is_some() { DType::I8 } else { DType::F32 };
+        let dtype = natural(graph.value(*id));
         let output = lowering.operand(*id, dtype)?;
         let output = lowering.own_output(output)?;
         lowering.lowered.outputs.push(output);
     }
     lowering.lowered.verify()?;
     Ok(lowering.lowered)
+}
+
+/// The type of a value at the border of the model: int8 where a float has a quantization.
+fn natural(value: &Value) -> DType {
+    match (value.ty.dtype, &value.quantization) {
+        (DType::F32, Some(_)) => DType::I8,
+        (dtype, _) => dtype.at_run_time(),
+    }
 }
 
 struct Lowering<'a> {
@@ -69,8 +68,9 @@ impl Lowering<'_> {
     }
 
     fn is_made(&self, id: ValueId) -> bool {
+        let declared = self.source.value(id).ty.dtype.at_run_time();
         self.source.constant(id).is_some()
-            || [DType::F32, DType::I8].iter().any(|&dtype| self.made.contains_key(&(id, dtype)))
+            || [declared, DType::I8].iter().any(|&dtype| self.made.contains_key(&(id, dtype)))
     }
 
     fn node(&mut self, node: &Node<Op>) -> Result<(), Error> {
@@ -78,7 +78,10 @@ impl Lowering<'_> {
             return Err(Error::unsupported("several outputs").instead("the first output alone"));
         };
         let integer = self.runs_in_integers(node, output);
-        let dtype = if integer { DType::I8 } else { DType::F32 };
+        // Of what is float in the file; the rest has its own type.
+        let float = if integer { DType::I8 } else { DType::F32 };
+        let as_lowered = |dtype: DType| if dtype == DType::F32 { float } else { dtype.at_run_time() };
+        let dtype = as_lowered(self.source.value(output).ty.dtype);
         let built_in = node.op.built_in();
         let mut inputs = Vec::new();
         let mut passed = Vec::new();
@@ -92,13 +95,16 @@ impl Lowering<'_> {
                 continue;
             }
             let operand = match node.op {
+                _ if self.source.value(id).ty.dtype != DType::F32 => {
+                    self.operand(id, as_lowered(self.source.value(id).ty.dtype))?
+                }
                 // It is itself the step from one type to the other.
                 Op::FakeQuantize(_) => self.natural_operand(id)?,
                 // Their kernels copy integers, so the author's other scale for the result is applied before.
-                _ if matches!(node.op.scales(), Scales::Joined | Scales::SameAsInput) && integer => {
+                _ if matches!(node.op.scales(), Scales::Joined | Scales::SameAsInput) && dtype == DType::I8 => {
                     self.joined_operand(node, id, output)?
                 }
-                _ => self.operand(id, dtype)?,
+                _ => self.operand(id, float)?,
             };
             // A Reshape before it left no trace but the shape.
             let mut value = self.lowered.value(operand).clone();
@@ -126,14 +132,21 @@ impl Lowering<'_> {
         self.lowered.nodes.push(Node { name: name.to_string(), op, inputs, outputs: vec![output] });
     }
 
-    /// int8 if the operator has such a form, and operands and result have a quantization.
+    /// int8 if the operator has such a form, and its float operands and result have a quantization.
     fn runs_in_integers(&self, node: &Node<Op>, output: ValueId) -> bool {
-        let quantized = |id: ValueId| {
-            let value = self.source.value(id);
+        let quantized = |id: &ValueId| {
+            let value = self.source.value(*id);
             value.constant.is_some() || value.quantization.as_ref().is_some_and(|q| q.single().is_some())
         };
-        let operands = matches!(node.op, Op::FakeQuantize(_)) || node.inputs.iter().all(|id| quantized(*id));
-        node.op.scales() != Scales::Float && operands && self.source.value(output).quantization.is_some()
+        let is_float = |id: &&ValueId| self.source.value(**id).ty.dtype == DType::F32;
+        let operands = match node.op.scales() {
+            Scales::Float => false,
+            // They make floats of the file's integers, or are themselves the step from one to the other.
+            Scales::Authored(..) => true,
+            _ => node.inputs.iter().any(|id| is_float(&id)) && node.inputs.iter().filter(is_float).all(quantized),
+        };
+        let result = self.source.value(output);
+        operands && (result.ty.dtype != DType::F32 || result.quantization.is_some())
     }
 
     /// The value in the type in which it was made.
@@ -201,14 +214,9 @@ impl Lowering<'_> {
 
     /// A constant operand that the kernel reads at run time.
     fn constant(&mut self, value: &Value, tensor: &Tensor, dtype: DType) -> Result<ValueId, Error> {
-        let Some(elements) = tensor.f32s() else {
-            return Err(Error::unsupported(format!("a constant operand of type {}", tensor.dtype()))
-                .instead("a float constant")
-                .part(format!("`{}`", value.name)));
+        let Some(elements) = tensor.f32s().filter(|_| dtype == DType::I8) else {
+            return Ok(self.lowered.add_constant(&value.name, tensor.at_run_time()));
         };
-        if dtype == DType::F32 {
-            return Ok(self.lowered.add_constant(&value.name, tensor.clone()));
-        }
         let authored = value.quantization.clone().filter(|quantization| quantization.single().is_some());
         let range = Range::of(elements)
             .ok_or_else(|| Error::invalid("it holds NaN or infinity").part(format!("constant `{}`", value.name)))?;

@@ -207,7 +207,7 @@ macro_rules! element {
     )*};
 }
 
-element!(i8 u8 i16 u16 i32 u32 i64 f32);
+element!(i8 u8 i16 u16 i32 u32 i64 u64 f32);
 
 mod sealed {
     pub trait Sealed {}
