@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../target/exporters")
-SAMPLES, ITEMS = 200, 600
+SAMPLES, ITEMS = 200, 1000
 
 
 def folder(name):

@@ -207,13 +207,13 @@ class Activations(nn.Module):
     def __init__(self):
         super().__init__()
         kinds = [nn.Softplus(), nn.Mish(), nn.SELU(), nn.CELU(), nn.PReLU(12), nn.ELU(), nn.Softsign(), nn.Hardtanh(), nn.LogSigmoid()]
-        self.layers = nn.ModuleList(nn.Sequential(nn.Conv1d(12, 12, 1), kind) for kind in kinds)
+        self.layers = nn.ModuleList(nn.Sequential(nn.Conv1d(12, 12, 3, padding=1), kind) for kind in kinds)
         self.stem, self.head = nn.Conv1d(4, 12, 5, 2), nn.Linear(12, 4)
 
     def forward(self, x):
         x = F.glu(torch.cat([self.stem(x)] * 2, 1), 1)
         for layer in self.layers:
-            x = x + layer(x)
+            x = x + 0.5 * layer(x)
         return F.log_softmax(self.head(x.mean(2)), dim=1)
 
 
@@ -301,7 +301,7 @@ class Keywords(nn.Module):
     def forward(self, x):
         x = self.stem(x.squeeze(1).transpose(1, 2))
         x = F.relu(self.body(x) + self.short(x))
-        return self.head(F.avg_pool1d(x, x.size(2)).flatten(1))
+        return self.head(F.adaptive_avg_pool1d(x, 1).flatten(1))
 
 
 class Recurrent(nn.Module):

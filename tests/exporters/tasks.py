@@ -7,7 +7,7 @@ items along the first axis, and the answers: int64 classes, or floats to predict
 import numpy as np
 
 
-def gratings(channels=1, height=16, width=16, noise=1.0):
+def gratings(channels=1, height=16, width=16, noise=1.4):
     """Stripes in one of four directions, of any phase and width."""
 
     def make(rng, count):
