@@ -187,9 +187,10 @@ pub fn push(graph: &mut Graph<Op>, name: &str, op: Op, inputs: &[ValueId]) -> Re
         }
         return Ok(outputs);
     }
-    if let Some(empty) = types.iter().find(|ty| ty.is_empty()) {
-        return Err(Error::unsupported(format!("a result without elements, of shape {:?}", empty.shape))
-            .instead("dimensions of at least 1"));
+    // What has no elements is known.
+    if types.iter().all(Type::is_empty) {
+        let empty = types.iter().map(|ty| Tensor::zeros(ty.dtype, &ty.shape));
+        return Ok(empty.map(|tensor| graph.add_constant(name, tensor)).collect());
     }
     let outputs: Vec<_> = types.into_iter().map(|ty| graph.add_value(name, ty)).collect();
     graph.nodes.push(Node { name: name.to_string(), op, inputs: inputs.to_vec(), outputs: outputs.clone() });

@@ -25,6 +25,8 @@ pub struct Site {
     pub op: String,
     /// Which input, attribute, tensor or option of it.
     pub part: String,
+    /// The operator set that the operator belongs to, and its version: `ai.onnx 17`.
+    pub opset: String,
 }
 
 /// The nature of an [`Error`].
@@ -116,6 +118,14 @@ impl Error {
         self
     }
 
+    /// Names the operator set and its version, unless they are named already.
+    pub fn in_opset(mut self, opset: impl Into<String>) -> Self {
+        if self.site.opset.is_empty() {
+            self.site.opset = opset.into();
+        }
+        self
+    }
+
     /// Names the input, attribute, tensor or option, unless it is named already.
     pub fn part(mut self, part: impl Into<String>) -> Self {
         if self.site.part.is_empty() {
@@ -154,7 +164,8 @@ impl fmt::Display for Error {
         if !site.is_empty() {
             write!(f, "{site}: ")?;
         }
-        write!(f, "{}", self.kind)
+        write!(f, "{}", self.kind)?;
+        if self.site.opset.is_empty() { Ok(()) } else { write!(f, " [{}]", self.site.opset) }
     }
 }
 

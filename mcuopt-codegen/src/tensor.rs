@@ -231,6 +231,16 @@ impl Tensor {
         Tensor::I64(ArrayD::from_shape_fn(IxDyn(&[values.len()]), |index| values[index[0]]))
     }
 
+    /// An int64 tensor without dimensions.
+    pub fn from_i64(value: i64) -> Self {
+        Tensor::I64(ArrayD::from_elem(IxDyn(&[]), value))
+    }
+
+    /// A bool tensor without dimensions.
+    pub fn from_bool(value: bool) -> Self {
+        Tensor::Bool(ArrayD::from_elem(IxDyn(&[]), value))
+    }
+
     /// A float tensor without dimensions.
     pub fn scalar(value: f32) -> Self {
         Tensor::F32(ArrayD::from_elem(IxDyn(&[]), value))

@@ -58,7 +58,7 @@ fn write_models(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
 
     let mut unsupported = classifier();
     unsupported.graph.nodes[1].op_type = "NonZero".into();
-    unsupported.graph.nodes.push(node("where", "Where", &["scores"], "mask"));
+    unsupported.graph.nodes.push(node("mask", "StringSplit", &["scores"], "mask"));
     unsupported.graph.outputs.push(ValueInfo::tensor("mask", DType::F32, &[1, 4]));
     write("unsupported.onnx", &unsupported)?;
 

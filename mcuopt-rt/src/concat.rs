@@ -22,7 +22,7 @@ pub fn concat<T: Copy>(p: &Concat<'_>, xs: &[&[T]], y: &mut [T]) {
     for (k, x) in xs.iter().enumerate() {
         let (len, before) = (p.lens[k], p.lens[..k].iter().sum::<usize>());
         assert_eq!(x.len(), p.outer * len, "x");
-        for (x, y) in x.chunks_exact(len).zip(y.chunks_exact_mut(total)) {
+        for (x, y) in x.chunks_exact(len.max(1)).zip(y.chunks_exact_mut(total.max(1))) {
             y[before..][..len].copy_from_slice(x);
         }
     }
@@ -41,7 +41,7 @@ pub fn split<T: Copy, const K: usize>(p: &Concat<'_>, x: &[T], ys: [&mut [T]; K]
     for (k, y) in ys.into_iter().enumerate() {
         let (len, before) = (p.lens[k], p.lens[..k].iter().sum::<usize>());
         assert_eq!(y.len(), p.outer * len, "y");
-        for (x, y) in x.chunks_exact(total).zip(y.chunks_exact_mut(len)) {
+        for (x, y) in x.chunks_exact(total.max(1)).zip(y.chunks_exact_mut(len.max(1))) {
             y.copy_from_slice(&x[before..][..len]);
         }
     }

@@ -83,6 +83,60 @@ pub struct Pool2d {
     pub dilation: [usize; 2],
 }
 
+/// A window over up to three spatial axes; channels-last. Sizes are `[depth, height, width, channels]` or without the
+/// channels; axes that a tensor does not have are 1.
+///
+/// A convolution or pool reads input `o · stride + tap · dilation − pad` for output `o` along each axis, a transposed
+/// convolution writes output `i · stride + tap · dilation − pad` for input `i`. What lies outside is left out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window3d {
+    /// Number of images.
+    pub batch: usize,
+    /// Depth, height, width, channels of the input.
+    pub input: [usize; 4],
+    /// Depth, height, width, channels of the output.
+    pub output: [usize; 4],
+    /// Taps along each axis.
+    pub kernel: [usize; 3],
+    /// Steps between windows, at least 1.
+    pub stride: [usize; 3],
+    /// Padding at the start of each axis.
+    pub pad: [usize; 3],
+    /// Distance of neighbouring taps, at least 1.
+    pub dilation: [usize; 3],
+}
+
+impl Window3d {
+    /// The input along `axis` that a tap of an output of a convolution or pool reads.
+    #[inline(always)]
+    pub(crate) fn reads(&self, axis: usize, output: usize, tap: usize) -> Option<usize> {
+        let at = (output * self.stride[axis] + tap * self.dilation[axis]).checked_sub(self.pad[axis])?;
+        if at < self.input[axis] { Some(at) } else { None }
+    }
+
+    /// The input along `axis` whose tap a transposed convolution adds to an output.
+    #[inline(always)]
+    pub(crate) fn receives(&self, axis: usize, output: usize, tap: usize) -> Option<usize> {
+        let from = (output + self.pad[axis]).checked_sub(tap * self.dilation[axis])?;
+        let at = from / self.stride[axis];
+        if at * self.stride[axis] == from && at < self.input[axis] { Some(at) } else { None }
+    }
+
+    /// Cells of the input and of the output, channels not counted.
+    #[inline(always)]
+    pub(crate) fn cells(&self) -> (usize, usize) {
+        let cells = |[depth, height, width, _]: [usize; 4]| depth * height * width;
+        (cells(self.input), cells(self.output))
+    }
+
+    /// The place of the output's cell number `cell`.
+    #[inline(always)]
+    pub(crate) fn place(&self, cell: usize) -> [usize; 3] {
+        let [_, height, width, _] = self.output;
+        [cell / (height * width), cell / width % height, cell % width]
+    }
+}
+
 /// The range of a float layer's output: a fused Relu, Relu6 or Clip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clamp {

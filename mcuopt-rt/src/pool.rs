@@ -1,7 +1,9 @@
 //! ONNX MaxPool and AveragePool.
 
 use crate::fixed::Requantize;
-use crate::geometry::{Clamp, Pool2d};
+use crate::geometry::{Clamp, Pool2d, Window3d};
+use crate::math;
+use crate::number::{Index, Number};
 use crate::value::{each, lanes, store};
 use crate::window::{Taps, Window};
 
@@ -28,9 +30,69 @@ pub fn max_pool_f32(p: &Pool2d, x: &[f32], y: &mut [f32]) {
 pub fn max_pool_s8(p: &Pool2d, x: &[i8], y: &mut [i8]) {
     let max = |_: &Cells, max: i8| max;
     #[cfg(mcuopt_dsp)]
-    return pool_by_words(p, x, y, i8::MIN, |max: i8, x| max.max(x), max, crate::arch::dsp::pool::max);
+    return pool_by_words(p, x, y, i8::MIN, |max: i8, x| Ord::max(max, x), max, crate::arch::dsp::pool::max);
     #[cfg(not(mcuopt_dsp))]
-    pool(p, x, y, i8::MIN, |max: i8, x| max.max(x), max);
+    pool(p, x, y, i8::MIN, |max: i8, x| Ord::max(max, x), max);
+}
+
+/// Maximum over each window, of any numbers: [`max_pool_f32`] and [`max_pool_s8`] for the other types.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn max_pool<T: Number>(p: &Pool2d, x: &[T], y: &mut [T]) {
+    pool(p, x, y, T::LOWEST, Number::max, |_, max| max);
+}
+
+/// Where the maximum of each window is, of any numbers; `x: [batch, in_d, in_h, in_w, c]`, `y: [batch, out_d, out_h,
+/// out_w, c]`.
+///
+/// Places count over the whole tensor as ONNX lays it out, `[batch, c, in_d, in_h, in_w]`, or, if `column_major`,
+/// `[batch, c, in_w, in_h, in_d]`. Of equal maxima it is the first in `x`; NaN is none. A window wholly in the padding
+/// gives the first place of its channel.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn max_pool_indices<T: Number, I: Index>(p: &Window3d, column_major: bool, x: &[T], y: &mut [I]) {
+    let ([in_d, in_h, in_w, channels], [kd, kh, kw]) = (p.input, p.kernel);
+    let (in_cells, out_cells) = p.cells();
+    assert_eq!(x.len(), p.batch * in_cells * channels, "x");
+    assert_eq!(y.len(), p.batch * out_cells * channels, "y");
+
+    for (number, y) in y.chunks_exact_mut(channels).enumerate() {
+        let (image, out) = (number / out_cells, p.place(number % out_cells));
+        for (channel, y) in y.iter_mut().enumerate() {
+            let mut best: Option<(T, usize)> = None;
+            for tap in 0..kd * kh * kw {
+                let taps = [tap / (kh * kw), tap / kw % kh, tap % kw];
+                let at = [0, 1, 2].map(|axis| p.reads(axis, out[axis], taps[axis]));
+                let [Some(z), Some(row), Some(column)] = at else { continue };
+                let value = x[(((image * in_d + z) * in_h + row) * in_w + column) * channels + channel];
+                // NaN is not above anything, itself included.
+                if best.map_or(value >= T::LOWEST, |(max, _)| value > max) {
+                    let place =
+                        if column_major { (column * in_h + row) * in_d + z } else { (z * in_h + row) * in_w + column };
+                    best = Some((value, place));
+                }
+            }
+            *y = I::from_position((image * channels + channel) * in_cells + best.map_or(0, |(_, place)| place));
+        }
+    }
+}
+
+/// The norm `(Σ |x|^p)^(1/p)` over each window in f32, for `p` of at least 1; `x: [batch, in_h, in_w, c]`, `y: [batch,
+/// out_h, out_w, c]`. Padding is 0.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn lp_pool_f32(geometry: &Pool2d, p: u32, x: &[f32], y: &mut [f32]) {
+    let power = |x: f32| (1..p).fold(x.abs(), |power, _| power * x.abs());
+    let root = |_: &Cells, sum: f32| match p {
+        1 => sum,
+        2 => math::sqrt(sum),
+        _ if sum > 0.0 => math::exp(math::ln(sum) / p as f32),
+        _ => sum,
+    };
+    pool(geometry, x, y, 0.0, |sum, x| sum + power(x), root);
 }
 
 /// Mean over each window in f32; `x: [batch, in_h, in_w, c]`, `y: [batch, out_h, out_w, c]`.

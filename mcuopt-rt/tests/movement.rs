@@ -107,3 +107,234 @@ fn concat_and_split() {
         }
     }
 }
+
+/// An index that may count from the end.
+fn index(random: &mut Random, extent: usize) -> i64 {
+    random.range(-(extent as i64), extent as i64 - 1)
+}
+
+fn wrapped(index: i64, extent: usize) -> usize {
+    if index < 0 { (index + extent as i64) as usize } else { index as usize }
+}
+
+#[test]
+fn pads_with_its_own_elements() {
+    let mut random = Random::new(54);
+    for _ in 0..60 {
+        let (input, start) = (shape(&mut random), random.sizes(0, 5));
+        let output = std::array::from_fn(|k| start[k] + input[k] + random.size(0, 2));
+        let p = Pad { input, output, start };
+        let x = numbered(input.iter().product());
+        for edges in [Edges::Reflect, Edges::Edge, Edges::Wrap] {
+            // One step at a time from inside, as a ball rolls.
+            let source = |axis: usize, place: usize| {
+                let (mut at, mut direction, last) = (0, 1, input[axis] as isize - 1);
+                let steps = place as isize - start[axis] as isize;
+                if last == 0 {
+                    return 0;
+                }
+                for _ in 0..steps.abs() {
+                    at += direction * steps.signum();
+                    if (0..=last).contains(&at) {
+                        continue;
+                    }
+                    match edges {
+                        Edges::Edge => at = at.clamp(0, last),
+                        Edges::Wrap => at = if at < 0 { last } else { 0 },
+                        Edges::Reflect => {
+                            direction = -direction;
+                            at += 2 * direction * steps.signum();
+                        }
+                    }
+                }
+                at as usize
+            };
+            let outputs = indices(&output);
+            let mut y = vec![0; outputs.len()];
+            pad_edges(&p, edges, &x, &mut y);
+            for (i, index) in outputs.iter().enumerate() {
+                let from: Vec<usize> = (0..6).map(|axis| source(axis, index[axis])).collect();
+                assert_eq!(y[i], at(&input, &from) as i32, "{p:?} {edges:?} {index:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gathers() {
+    let mut random = Random::new(55);
+    for _ in 0..200 {
+        let [outer, extent, inner, count] = random.sizes(1, 5);
+        let p = Gather { outer, extent, inner };
+        let x = numbered(outer * extent * inner);
+        let chosen: Vec<i64> = (0..count).map(|_| index(&mut random, extent)).collect();
+        let mut y = vec![0; outer * count * inner];
+        gather(&p, &x, &chosen, &mut y);
+        for (i, at_y) in indices(&[outer, count, inner]).iter().enumerate() {
+            let from = [at_y[0], wrapped(chosen[at_y[1]], extent), at_y[2]];
+            assert_eq!(y[i], at(&[outer, extent, inner], &from) as i32, "{p:?}");
+        }
+        let narrow: Vec<i32> = chosen.iter().map(|&i| i as i32).collect();
+        let mut again = vec![0; y.len()];
+        gather(&p, &x, &narrow, &mut again);
+        assert_eq!(y, again);
+    }
+}
+
+#[test]
+fn indices_outside_do_not_leave_the_tensor() {
+    let p = Gather { outer: 1, extent: 3, inner: 1 };
+    let mut y = [0; 4];
+    gather(&p, &[7, 8, 9], &[i64::MIN, -4, 3, i64::MAX], &mut y);
+    assert_eq!(y, [7, 7, 9, 9]);
+    gather(&p, &[7, 8, 9], &[i32::MIN, -4, 3, i32::MAX], &mut y);
+    assert_eq!(y, [7, 7, 9, 9]);
+}
+
+/// Parameters for indices of a random shape into a tensor of a random shape, along an axis; and both shapes.
+fn along_axis(random: &mut Random) -> (AlongAxis, [usize; 6], usize) {
+    let (tensor, axis) = (shape(random), random.size(0, 5));
+    let strides: [usize; 6] = std::array::from_fn(|k| tensor[k + 1..].iter().product());
+    let p = AlongAxis {
+        shape: std::array::from_fn(|k| if k == axis { random.size(1, 5) } else { random.size(1, tensor[k]) }),
+        strides: std::array::from_fn(|k| if k == axis { 0 } else { strides[k] }),
+        extent: tensor[axis],
+        stride: strides[axis],
+    };
+    (p, tensor, axis)
+}
+
+#[test]
+fn gathers_and_scatters_elements() {
+    let mut random = Random::new(56);
+    for _ in 0..200 {
+        let (p, tensor, axis) = along_axis(&mut random);
+        let places = indices(&p.shape);
+        let chosen: Vec<i64> = places.iter().map(|_| index(&mut random, tensor[axis])).collect();
+        let place = |i: usize| {
+            let mut place = places[i].clone();
+            place[axis] = wrapped(chosen[i], tensor[axis]);
+            at(&tensor, &place)
+        };
+        let x = random.i32s(tensor.iter().product(), 9);
+        let mut y = vec![0; places.len()];
+        gather_elements(&p, &x, &chosen, &mut y);
+        assert!((0..y.len()).all(|i| y[i] == x[place(i)]), "{p:?}");
+
+        let updates = random.i32s(places.len(), 9);
+        for scatter in [Scatter::Replace, Scatter::Add, Scatter::Mul, Scatter::Max, Scatter::Min] {
+            let mut expected = x.clone();
+            (0..updates.len()).for_each(|i| reduce(scatter, &mut expected[place(i)], updates[i]));
+            let mut y = vec![0; x.len()];
+            scatter_elements(&p, scatter, &x, &chosen, &updates, &mut y);
+            assert_eq!(y, expected, "{p:?} {scatter:?}");
+        }
+    }
+}
+
+fn reduce(scatter: Scatter, y: &mut i32, update: i32) {
+    *y = match scatter {
+        Scatter::Replace => update,
+        Scatter::Add => y.wrapping_add(update),
+        Scatter::Mul => y.wrapping_mul(update),
+        Scatter::Max => Ord::max(update, *y),
+        Scatter::Min => Ord::min(update, *y),
+    };
+}
+
+#[test]
+fn gathers_and_scatters_blocks() {
+    let mut random = Random::new(57);
+    for _ in 0..200 {
+        let [batch, points, inner] = random.sizes(1, 4);
+        let extents: Vec<usize> = (0..random.size(1, 3)).map(|_| random.size(1, 4)).collect();
+        let mut p = Points { batch, axes: extents.len(), extents: [1; 6], inner };
+        p.extents[6 - extents.len()..].copy_from_slice(&extents);
+        let chosen: Vec<i64> =
+            (0..batch * points).flat_map(|_| extents.clone()).map(|extent| index(&mut random, extent)).collect();
+        // Where point `i` of all batches lies in one tensor.
+        let place = |i: usize| {
+            let point = &chosen[i * extents.len()..][..extents.len()];
+            let point: Vec<usize> =
+                point.iter().zip(&extents).map(|(&index, &extent)| wrapped(index, extent)).collect();
+            at(&extents, &point) * inner
+        };
+        let size = extents.iter().product::<usize>() * inner;
+        let x = random.i32s(batch * size, 9);
+        let mut y = vec![0; batch * points * inner];
+        gather_nd(&p, &x, &chosen, &mut y);
+        for (i, y) in y.chunks(inner).enumerate() {
+            assert_eq!(y, &x[i / points * size + place(i)..][..inner], "{p:?}");
+        }
+
+        let (p, chosen) = (Points { batch: 1, ..p }, &chosen[..points * extents.len()]);
+        let updates = random.i32s(points * inner, 9);
+        for scatter in [Scatter::Replace, Scatter::Add, Scatter::Mul, Scatter::Max, Scatter::Min] {
+            let mut expected = x[..size].to_vec();
+            for (i, &update) in updates.iter().enumerate() {
+                reduce(scatter, &mut expected[place(i / inner) + i % inner], update);
+            }
+            let mut y = vec![0; size];
+            scatter_nd(&p, scatter, &x[..size], chosen, &updates, &mut y);
+            assert_eq!(y, expected, "{p:?} {scatter:?}");
+        }
+    }
+}
+
+#[test]
+fn one_hots() {
+    let mut random = Random::new(58);
+    for _ in 0..100 {
+        let [outer, depth, inner] = random.sizes(1, 4);
+        let p = OneHot { depth, inner };
+        let hot = random.i32s(outer * inner, 6);
+        let mut y = vec![0; outer * depth * inner];
+        one_hot(&p, &hot, &[3, 7], &mut y);
+        for (i, at_y) in indices(&[outer, depth, inner]).iter().enumerate() {
+            let index = i64::from(hot[at_y[0] * inner + at_y[2]]);
+            let index = if index < 0 { index + depth as i64 } else { index };
+            assert_eq!(y[i], if index == at_y[1] as i64 { 7 } else { 3 }, "{p:?} {hot:?}");
+        }
+    }
+}
+
+#[test]
+fn triangles() {
+    let mut random = Random::new(59);
+    for _ in 0..200 {
+        let [n, rows, columns] = random.sizes(1, 4);
+        let diagonal = [random.range(-5, 5) as isize, isize::MIN, isize::MAX][random.size(0, 7).saturating_sub(5)];
+        let p = Trilu { rows, columns, diagonal, upper: random.range(0, 1) == 0 };
+        let x = numbered(n * rows * columns);
+        let mut y = vec![0; x.len()];
+        trilu(&p, -1, &x, &mut y);
+        for (i, at_y) in indices(&[n, rows, columns]).iter().enumerate() {
+            let right = at_y[2] as i128 - at_y[1] as i128 - diagonal as i128;
+            let stays = if p.upper { right >= 0 } else { right <= 0 };
+            assert_eq!(y[i], if stays { x[i] } else { -1 }, "{p:?}");
+        }
+    }
+}
+
+#[test]
+fn reverses_sequences() {
+    let mut random = Random::new(60);
+    for _ in 0..100 {
+        let [first, second, inner] = random.sizes(1, 4);
+        for time_major in [false, true] {
+            let p = ReverseSequence { shape: [first, second], inner, time_major };
+            let (batch, steps) = if time_major { (second, first) } else { (first, second) };
+            let lens: Vec<i64> = (0..batch).map(|_| random.range(0, steps as i64)).collect();
+            let x = numbered(first * second * inner);
+            let mut y = vec![0; x.len()];
+            reverse_sequence(&p, &x, &lens, &mut y);
+            for (i, at_y) in indices(&[first, second, inner]).iter().enumerate() {
+                let (sequence, step) = if time_major { (at_y[1], at_y[0]) } else { (at_y[0], at_y[1]) };
+                let len = lens[sequence] as usize;
+                let from = if step < len { len - 1 - step } else { step };
+                let from = if time_major { [from, sequence, at_y[2]] } else { [sequence, from, at_y[2]] };
+                assert_eq!(y[i], at(&[first, second, inner], &from) as i32, "{p:?}");
+            }
+        }
+    }
+}

@@ -20,15 +20,19 @@ pub struct Concat {
     pub axis: usize,
 }
 
-/// Concat → Concat; of one operand, nothing.
+/// Concat → Concat of the operands that have elements; of one operand, nothing.
 pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let inputs = b.inputs()?;
     let Some(first) = inputs.first() else { return Err(Error::invalid("it has no operands")) };
     let axis = axis(b.int("axis", 1)?, b.shape(*first).len(), false)?;
-    if inputs.len() == 1 {
-        return Ok(inputs);
+    let types: Vec<&Type> = inputs.iter().map(|id| &b.graph.value(*id).ty).collect();
+    Concat { axis }.infer(&types)?;
+    let filled: Vec<ValueId> = inputs.iter().copied().filter(|id| !b.graph.value(*id).ty.is_empty()).collect();
+    match filled[..] {
+        [] => Ok(vec![b.push(Concat { axis }, &inputs)?]),
+        [only] => Ok(vec![only]),
+        _ => Ok(vec![b.push(Concat { axis }, &filled)?]),
     }
-    Ok(vec![b.push(Concat { axis }, &inputs)?])
 }
 
 impl Operator for Concat {

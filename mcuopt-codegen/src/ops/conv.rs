@@ -5,13 +5,14 @@
 
 use mcuopt_rt::v0 as rt;
 
+use super::conv_transpose::{DynamicConv, VolumeF32, VolumeS8};
 use super::linear::{self, Linear};
 use super::window::{self, Direction};
 use super::{Io, Lowered, Operator, Overlap, Routine, f32s, f32s_mut, i8s, i8s_mut, result};
 use crate::builder::Builder;
 use crate::call::{Call, Data, Literal as _, struct_literals};
 use crate::error::Error;
-use crate::graph::{Type, ValueId};
+use crate::graph::{Type, Value, ValueId};
 use crate::onnx;
 use crate::reference::{Window, dot, multiply_add};
 use crate::tensor::{DType, Tensor};
@@ -27,7 +28,7 @@ pub struct Conv {
     pub clamp: rt::Clamp,
 }
 
-/// Conv → Transpose, Conv, Transpose: the layout becomes channels-last here and nowhere else.
+/// Conv → Transpose, Conv (or DynamicConv), Transpose: the layout becomes channels-last here and nowhere else.
 pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let (x, weights) = (b.input(0)?, b.input(1)?);
     let rank = window::spatial_rank(b.shape(x), "input 0")?;
@@ -36,16 +37,16 @@ pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error
     }
     let kernel = b.shape(weights)[2..].to_vec();
     let window = window::import(b, x, Some(kernel))?;
-    let group = usize::try_from(b.int("group", 1)?).ok().filter(|&group| group > 0);
-    let group = group.ok_or_else(|| Error::invalid("it should be positive").part("attribute `group`"))?;
+    let group = window::group(b)?;
     let outputs = b.shape(weights)[0];
-    let bias = match b.optional(2)? {
-        Some(bias) => bias,
-        None => b.constant(Tensor::F32(ndarray::ArrayD::zeros(vec![outputs]))),
-    };
+    let bias = window::bias(b, outputs)?;
     let x = b.transpose(x, &Direction::ToLast.perm(rank))?;
     let weights = b.transpose(weights, &Direction::ToLast.perm(rank))?;
-    let y = b.push(Conv { window, group, clamp: rt::Clamp::NONE }, &[x, weights, bias])?;
+    let y = if [weights, bias].iter().all(|id| b.graph.constant(*id).is_some()) {
+        b.push(Conv { window, group, clamp: rt::Clamp::NONE }, &[x, weights, bias])?
+    } else {
+        b.push(DynamicConv { window, group, transposed: None }, &[weights, bias, x])?
+    };
     Ok(vec![b.transpose(y, &Direction::ToFirst.perm(rank))?])
 }
 
@@ -126,6 +127,9 @@ impl Operator for Conv {
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let [x, weights, bias] = io.inputs[..] else { return Err(Error::bug("Conv has three operands")) };
+        if self.window.kernel.len() > 2 {
+            return self.lower_volume(io, x, weights, bias);
+        }
         let geometry = self.geometry(&x.ty, &io.output.ty)?;
         let depthwise = self.is_depthwise(geometry.input[2]);
         if io.output.ty.dtype == DType::F32 {
@@ -145,6 +149,20 @@ impl Operator for Conv {
         } else {
             ConvS8 { geometry, pad_value, linear }.into()
         })
+    }
+}
+
+impl Conv {
+    /// Three axes.
+    fn lower_volume(&self, io: &Io<'_>, x: &Value, weights: &Value, bias: &Value) -> Result<Lowered, Error> {
+        let geometry = window::volume(&self.window, &x.ty, &io.output.ty)?;
+        let (transposed, group, clamp) = (false, self.group, self.clamp);
+        if io.output.ty.dtype == DType::F32 {
+            let (weights, bias) = (linear::constant_f32s(weights)?.to_vec(), linear::constant_f32s(bias)?.to_vec());
+            return Ok(VolumeF32 { transposed, geometry, group, clamp, weights, bias }.into());
+        }
+        let linear = linear::quantize(x, weights, bias, io.output, &clamp)?;
+        VolumeS8::new(transposed, geometry, group, linear, linear::scale_of(x)?.1)
     }
 }
 

@@ -77,14 +77,18 @@ pub fn quantize(x: &Value, weights: &Value, bias: &Value, y: &Value, clamp: &rt:
 }
 
 /// One output channel.
-struct Channel {
-    weights: Vec<i8>,
-    bias: i32,
-    scale: f32,
+#[allow(missing_docs)]
+pub struct Channel {
+    pub weights: Vec<i8>,
+    /// Input zero point folded in.
+    pub bias: i32,
+    /// Of the weights.
+    pub scale: f32,
 }
 
 impl Channel {
-    fn new(weights: &[f32], bias: f32, scale: f32, x_scale: f32, x_zero_point: i32) -> Result<Self, Error> {
+    /// Rounds a channel's weights and bias to integers.
+    pub fn new(weights: &[f32], bias: f32, scale: f32, x_scale: f32, x_zero_point: i32) -> Result<Self, Error> {
         let weights: Vec<i8> = weights.iter().map(|&w| rt::quantize_f32(w, scale, 0)).collect();
         let sum: i64 = weights.iter().map(|&w| i64::from(w)).sum();
         let magnitude: i64 = weights.iter().map(|&w| i64::from(w).abs()).sum();

@@ -89,6 +89,8 @@ pub struct Io<'a> {
     pub inputs: Vec<&'a Value>,
     /// The result.
     pub output: &'a Value,
+    /// Results that no kernel computes: what is known of the numbers inside the operator.
+    pub inner: Vec<&'a Value>,
 }
 
 /// What [`Operator::lower`] found.
@@ -121,6 +123,12 @@ pub trait Routine {
     /// the emitted call is that of [`swapped`](Self::swapped).
     fn overlap(&self, _operand: usize) -> Overlap {
         Overlap::Never
+    }
+
+    /// For a kernel that goes on from what its last run left in its output: the number that all elements of the output
+    /// are before the first run. Nothing else may use the memory of such an output.
+    fn initial(&self) -> Option<f32> {
+        None
     }
 
     /// The kernel that mcuopt-rt chooses for a target, where it has a choice.
@@ -228,7 +236,7 @@ fn eval_by_kernel(
     let output = value(ty.dtype, &ty.shape, None);
     let passed: Vec<&Tensor> =
         operands.iter().enumerate().filter(|(index, _)| !built_in.contains(index)).map(|(_, tensor)| tensor).collect();
-    let result = match lower(&Io { inputs: values.iter().collect(), output: &output })? {
+    let result = match lower(&Io { inputs: values.iter().collect(), output: &output, inner: Vec::new() })? {
         Lowered::Alias => {
             let first = passed.first().and_then(|tensor| tensor.reshaped(&ty.shape));
             first.ok_or_else(|| Error::bug("an alias of another size"))?
@@ -267,6 +275,7 @@ where
 ///     scratch |kernel| kernel.bytes()                          // bytes of work memory, if there is some
 ///     overlap |kernel, operand| Overlap::Same                  // if the output may lie over an operand
 ///     macs |kernel| 0                                          // if it multiplies
+///     initial |kernel| None                                    // if its output keeps something for the next run
 /// }
 /// ```
 ///
@@ -281,6 +290,7 @@ macro_rules! routine {
         $(; scratch |$s:ident| $scratch:expr)?
         $(; overlap |$o:ident, $which:ident| $overlap:expr)?
         $(; macs |$m:ident| $macs:expr)?
+        $(; initial |$i:ident| $initial:expr)?
     ) => {
         $(#[$attribute])*
         #[derive(Clone, Debug)]
@@ -312,6 +322,7 @@ macro_rules! routine {
             $(fn scratch_bytes(&self) -> usize { let $s = self; $scratch })?
             $(fn overlap(&self, $which: usize) -> $crate::ops::Overlap { let $o = self; let _ = ($o, $which); $overlap })?
             $(fn macs(&self) -> u64 { let $m = self; $macs })?
+            $(fn initial(&self) -> Option<f32> { let $i = self; $initial })?
         }
     };
     (@new inlined $function:expr) => { $crate::call::Call::inlined($function) };
@@ -336,6 +347,7 @@ pub(crate) use routine;
 
 macro_rules! ops {
     ($($module:ident: onnx $onnx:tt ops [$($op:ident),*] kernels [$($kernel:ident),*];)*) => {
+        pub mod axes;
         pub mod linear;
         pub mod window;
         $(pub mod $module;)*
@@ -393,21 +405,36 @@ macro_rules! ops {
 
 ops! {
     binary:    onnx ["Add", "Sub", "Mul", "Div", "BatchNormalization"] ops [Binary] kernels [BinaryF32, AddS8, MulS8];
+    blocks:    onnx ["DepthToSpace", "SpaceToDepth"] ops [] kernels [];
     concat:    onnx ["Concat"] ops [Concat] kernels [ConcatBlocks];
-    constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast"] ops [Cast] kernels [];
+    constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast", "EyeLike", "Range", "NonZero",
+                     "Unique"]
+               ops [Cast] kernels [];
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
+    conv_transpose: onnx ["ConvTranspose"] ops [ConvTranspose, DynamicConv]
+               kernels [VolumeF32, VolumeS8, DynamicConvF32, DynamicConvTransposeF32];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
+    expand:    onnx ["Expand", "Tile"] ops [Expand] kernels [];
+    gather:    onnx ["Gather", "GatherElements", "GatherND", "Compress"] ops [Gather, GatherElements, GatherND]
+               kernels [GatherRows, GatherAlong, GatherPoints];
     matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
-    pad:       onnx ["Pad"] ops [Pad] kernels [PadConstant];
-    pool:      onnx ["MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"] ops [Pool]
-               kernels [MaxPool, AveragePoolF32, AveragePoolS8];
+    one_hot:   onnx ["OneHot"] ops [OneHot] kernels [OneHotRows];
+    pad:       onnx ["Pad", "CenterCropPad"] ops [Pad, PadEdges] kernels [PadConstant, PadOwn];
+    pool:      onnx ["MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"]
+               ops [Pool, MaxPoolIndices]
+               kernels [MaxPool, MaxPoolOfAny, MaxPoolPlaces, AveragePoolF32, AveragePoolS8, LpPoolF32];
     quantize:  onnx ["QuantizeLinear", "DequantizeLinear"] ops [QuantizeLinear, DequantizeLinear, FakeQuantize]
                kernels [Quantize, Dequantize, Requantize];
+    recurrent: onnx ["RNN", "GRU", "LSTM"] ops [Recurrent] kernels [RecurrentF32, RnnS8, GruS8, LstmS8];
     reduce:    onnx ["ReduceMean"] ops [ReduceMean] kernels [ReduceMeanF32, ReduceMeanS8];
     reshape:   onnx ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"] ops [Reshape] kernels [];
-    slice:     onnx ["Slice", "Gather"] ops [Slice, Gather] kernels [SliceCopy];
+    reverse_sequence: onnx ["ReverseSequence"] ops [ReverseSequence] kernels [ReverseSteps];
+    scatter:   onnx ["Scatter", "ScatterElements", "ScatterND"] ops [ScatterElements, ScatterND]
+               kernels [ScatterAlong, ScatterPoints];
+    slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
+    trilu:     onnx ["Trilu"] ops [Trilu] kernels [Triangle];
     unary:     onnx ["Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Exp", "Log", "Neg",
                      "Abs", "Elu"]
                ops [Unary] kernels [UnaryF32, LutS8];

@@ -1,18 +1,20 @@
-//! Pad with a constant.
+//! Pad and CenterCropPad.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__Pad.html>, opset 2 to 25. A Pad in front of a convolution or pool becomes
+//! <https://onnx.ai/onnx/operators/onnx__Pad.html>, opset 2 to 25;
+//! <https://onnx.ai/onnx/operators/onnx__CenterCropPad.html>, opset 18. A Pad in front of a convolution or pool becomes
 //! part of it in `simplify`.
 
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
-use crate::builder::Builder;
-use crate::call::{Call, struct_literals};
+use super::slice::Slice;
+use super::{Io, Lowered, Operator, Routine, Scales, axes};
+use crate::builder::{Builder, MAX_ELEMENTS};
+use crate::call::{Call, Literal, struct_literals};
 use crate::error::Error;
-use crate::graph::{Type, ValueId};
+use crate::graph::{Type, Value, ValueId};
 use crate::onnx;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Element, Tensor, each_element};
 
 /// Elements added around a tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,21 +22,30 @@ pub struct Pad {
     /// How many before and after, for each axis.
     pub pads: Vec<[usize; 2]>,
     /// Their value.
-    pub value: f32,
+    pub value: f64,
 }
 
-/// Pad → Pad; negative pads, and modes other than `constant`, are refused.
-pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+/// A tensor continued by its own elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PadEdges {
+    /// How many before and after, for each axis.
+    pub pads: Vec<[usize; 2]>,
+    /// Which ones.
+    pub edges: rt::Edges,
+}
+
+/// Pad → Pad or PadEdges; negative pads are a Slice before it. CenterCropPad → Slice, Pad.
+pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let x = b.input(0)?;
     let rank = b.shape(x).len();
-    let mode = b.string("mode", "constant")?;
-    if mode != "constant" {
-        return Err(Error::unsupported(format!("`{mode}`")).instead("`constant`").part("attribute `mode`"));
+    if node.op_type == "CenterCropPad" {
+        let changes = center(b, b.shape(x))?;
+        return Ok(vec![changed(b, x, &changes, |pads| Pad { pads, value: 0.0 })?]);
     }
     let (pads, value) = if b.opset < 11 {
-        (b.ints("pads")?, b.float("value", 0.0)?)
+        (b.ints("pads")?, f64::from(b.float("value", 0.0)?))
     } else {
-        (b.integers(1)?, b.scalar(2)?.unwrap_or(0.0))
+        (b.integers(1)?, value(b)?)
     };
     let pads = pads.ok_or_else(|| Error::invalid("it is missing").part("`pads`"))?;
     let axes: Vec<usize> = match b.integers(3)? {
@@ -44,34 +55,106 @@ pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error
     if pads.len() != 2 * axes.len() {
         return Err(Error::invalid(format!("{} entries for {} axes", pads.len(), axes.len())).part("`pads`"));
     }
-    let amount = |value: i64| {
-        u32::try_from(value).map(|value| value as usize).map_err(|_| {
-            Error::unsupported(format!("the padding {value}")).instead("paddings that are not negative").part("`pads`")
-        })
-    };
-    let mut op = Pad { pads: vec![[0; 2]; rank], value };
+    let mut changes = vec![[0; 2]; rank];
     for (index, &axis) in axes.iter().enumerate() {
-        op.pads[axis] = [amount(pads[index])?, amount(pads[axes.len() + index])?];
+        changes[axis] = [pads[index], pads[axes.len() + index]];
     }
-    if op.pads.iter().all(|pads| *pads == [0; 2]) {
-        return Ok(vec![x]);
-    }
-    Ok(vec![b.push(op, &[x])?])
+    let edges = match b.string("mode", "constant")?.as_str() {
+        "constant" => return Ok(vec![changed(b, x, &changes, |pads| Pad { pads, value })?]),
+        "reflect" => rt::Edges::Reflect,
+        "edge" => rt::Edges::Edge,
+        "wrap" => rt::Edges::Wrap,
+        other => {
+            let error = Error::unsupported(format!("`{other}`")).instead("`constant`, `reflect`, `edge` or `wrap`");
+            return Err(error.part("attribute `mode`"));
+        }
+    };
+    Ok(vec![changed(b, x, &changes, |pads| PadEdges { pads, edges })?])
 }
 
-impl Pad {
-    fn geometry(&self, input: &[usize]) -> Result<rt::Pad, Error> {
-        if input.len() > 6 {
-            return Err(Error::unsupported(format!("{} axes", input.len())).instead("up to six axes"));
-        }
-        let mut geometry = rt::Pad { input: [1; 6], output: [1; 6], start: [0; 6] };
-        for (slot, axis) in (0..6).rev().zip((0..input.len()).rev()) {
-            geometry.input[slot] = input[axis];
-            geometry.output[slot] = input[axis] + self.pads[axis][0] + self.pads[axis][1];
-            geometry.start[slot] = self.pads[axis][0];
-        }
-        Ok(geometry)
+/// The constant that is added.
+fn value(b: &Builder<'_>) -> Result<f64, Error> {
+    let Some(id) = b.optional(2)? else { return Ok(0.0) };
+    // A float holds all but large integers.
+    let wide = b.graph.constant(id).and_then(Tensor::to_i64s).filter(|values| values.len() == 1).map(|values| values[0]);
+    match wide {
+        Some(wide) if wide as f64 as i64 == wide => Ok(wide as f64),
+        Some(wide) => Err(Error::unsupported(format!("padding with {wide}")).instead("less than 2^53").part("input 2")),
+        None => Ok(f64::from(b.scalar(2)?.unwrap_or(0.0))),
     }
+}
+
+/// What CenterCropPad adds before and after each axis, or takes away.
+fn center(b: &Builder<'_>, shape: &[usize]) -> Result<Vec<[i64; 2]>, Error> {
+    let targets = b.integers(1)?.ok_or_else(|| Error::invalid("it is missing").part("input 1"))?;
+    let axes = b.ints("axes")?.unwrap_or_else(|| (0..shape.len() as i64).collect());
+    if axes.len() != targets.len() {
+        return Err(Error::invalid(format!("{} extents for {} axes", targets.len(), axes.len())).part("input 1"));
+    }
+    let mut changes = vec![[0; 2]; shape.len()];
+    for (&value, &target) in axes.iter().zip(&targets) {
+        let axis = axis(value, shape.len(), false)?;
+        if !(0..=MAX_ELEMENTS as i64).contains(&target) {
+            return Err(Error::invalid(format!("the extent {target}")).part("input 1"));
+        }
+        let added = target - shape[axis] as i64;
+        // The odd one goes, or is added, at the end.
+        changes[axis] = [added / 2, added - added / 2];
+    }
+    Ok(changes)
+}
+
+/// Takes elements away where `changes` is negative, before and after each axis, and adds some with `op` where it is
+/// positive.
+fn changed<O: Into<crate::ops::Op>>(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    changes: &[[i64; 2]],
+    op: impl Fn(Vec<[usize; 2]>) -> O,
+) -> Result<ValueId, Error> {
+    let mut slice = Slice::whole(b.shape(x));
+    let mut pads = Vec::with_capacity(changes.len());
+    for (axis, change) in changes.iter().enumerate() {
+        let extent = b.shape(x)[axis];
+        let [before, after] = change.map(|change| usize::try_from(change.unsigned_abs()).unwrap_or(usize::MAX));
+        let [removed, cut] = [(change[0], before), (change[1], after)].map(|(c, n)| if c < 0 { n } else { 0 });
+        let added = [(change[0], before), (change[1], after)].map(|(c, n)| if c > 0 { n } else { 0 });
+        let left = extent.checked_sub(removed).and_then(|left| left.checked_sub(cut)).ok_or_else(|| {
+            Error::invalid(format!("{change:?} takes more away than the {extent} elements of axis {axis}"))
+        })?;
+        if added.iter().any(|&added| added > MAX_ELEMENTS) {
+            return Err(Error::invalid(format!("{change:?} on axis {axis} is too much")).part("`pads`"));
+        }
+        slice = slice.take(axis, removed, 1, left);
+        pads.push(added);
+    }
+    let x = slice.push(b, x)?;
+    if pads.iter().all(|pads| *pads == [0; 2]) {
+        return Ok(x);
+    }
+    let shape = padded_shape(b.shape(x), &pads);
+    let touched = |axis: usize| pads[axis] != [0; 2];
+    let (x, groups) = axes::with_few_axes(b, x, touched)?;
+    let y = b.push(op(groups.iter().map(|group| pads[group[0]]).collect()), &[x])?;
+    b.reshape(y, &shape)
+}
+
+fn padded_shape(input: &[usize], pads: &[[usize; 2]]) -> Vec<usize> {
+    input.iter().zip(pads).map(|(extent, pads)| extent + pads[0] + pads[1]).collect()
+}
+
+fn geometry(input: &[usize], pads: &[[usize; 2]]) -> Result<rt::Pad, Error> {
+    let starts: Vec<usize> = pads.iter().map(|pads| pads[0]).collect();
+    Ok(rt::Pad {
+        input: axes::padded(input, 1)?,
+        output: axes::padded(&padded_shape(input, pads), 1)?,
+        start: axes::padded(&starts, 0)?,
+    })
+}
+
+fn infer(inputs: &[&Type], pads: &[[usize; 2]]) -> Result<Vec<Type>, Error> {
+    let [x] = inputs else { return Err(Error::bug("Pad has one operand")) };
+    Ok(vec![Type { dtype: x.dtype, shape: padded_shape(&x.shape, pads) }])
 }
 
 impl Operator for Pad {
@@ -80,16 +163,7 @@ impl Operator for Pad {
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
-        let [x] = inputs else { return Err(Error::bug("Pad has one operand")) };
-        window::expect_float(inputs)?;
-        Ok(vec![Type::f32(x.shape.iter().zip(&self.pads).map(|(extent, pads)| extent + pads[0] + pads[1]).collect::<Vec<_>>())])
-    }
-
-    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
-        let ty = self.infer(&[&Type::f32(inputs[0].shape())])?.remove(0);
-        let mut y = vec![0.0; ty.len()];
-        rt::pad(&self.geometry(inputs[0].shape())?, self.value, f32s(inputs[0]), &mut y);
-        result(&ty.shape, y)
+        infer(inputs, &self.pads)
     }
 
     fn scales(&self) -> Scales {
@@ -98,15 +172,90 @@ impl Operator for Pad {
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
-        let quantized = match io.output.ty.dtype {
-            DType::F32 => None,
-            _ => {
-                let (scale, zero_point) = linear::scale_of(io.output)?;
-                Some(rt::quantize_f32(self.value, scale, zero_point))
+        let geometry = geometry(&io.inputs[0].ty.shape, &self.pads)?;
+        Ok(PadConstant { geometry, fill: Fill::new(self.value, io.output) }.into())
+    }
+}
+
+impl Operator for PadEdges {
+    fn name(&self) -> &'static str {
+        "Pad"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
+        let types = infer(inputs, &self.pads)?;
+        match inputs.iter().any(|x| x.is_empty()) {
+            true => Err(Error::invalid("a tensor without elements cannot be continued by them").part("input 0")),
+            false => Ok(types),
+        }
+    }
+
+    fn scales(&self) -> Scales {
+        Scales::SameAsInput
+    }
+
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let geometry = geometry(&io.inputs[0].ty.shape, &self.pads)?;
+        Ok(PadOwn { geometry, edges: self.edges }.into())
+    }
+}
+
+/// One element, as a tensor's other elements are written down.
+#[derive(Clone, Debug)]
+pub struct Fill(Tensor);
+
+impl Fill {
+    /// The number `value` as an element of `output`.
+    pub fn new(value: f64, output: &Value) -> Self {
+        let float = Tensor::scalar(value as f32);
+        let single = output.quantization.as_ref().and_then(|quantization| quantization.single());
+        Self(match (output.ty.dtype, single) {
+            (DType::F32, _) => float,
+            (DType::I8, Some((scale, zero_point))) => {
+                Tensor::scalar(f32::from(rt::quantize_f32(value as f32, scale, zero_point)))
+                    .cast(DType::I8)
+                    .unwrap_or(float)
             }
-        };
-        let geometry = self.geometry(&io.inputs[0].ty.shape)?;
-        Ok(PadConstant { geometry, value: self.value, quantized }.into())
+            (dtype, _) => each_element!(dtype, T => {
+                Tensor::new(&[], vec![<T as mcuopt_rt::number::Number>::from_i64(value as i64)]).unwrap_or(float)
+            }),
+        })
+    }
+
+    /// The element, of a tensor of type `T`.
+    pub fn element<T: Element>(&self) -> T {
+        T::of(&self.0).first().copied().unwrap_or_default()
+    }
+}
+
+impl Literal for Fill {
+    fn ty(&self) -> proc_macro2::TokenStream {
+        match self.0.f32s() {
+            Some(_) => quote::quote!(f32),
+            None => quote::quote!(i64),
+        }
+    }
+
+    fn literal(&self) -> proc_macro2::TokenStream {
+        match (self.0.f32s(), self.0.to_i64s()) {
+            (Some([value, ..]), _) => value.literal(),
+            (_, Some(values)) if !values.is_empty() => values[0].literal(),
+            _ => 0_i64.literal(),
+        }
+    }
+}
+
+impl Literal for rt::Edges {
+    fn ty(&self) -> proc_macro2::TokenStream {
+        quote::quote!(rt::Edges)
+    }
+
+    fn literal(&self) -> proc_macro2::TokenStream {
+        match self {
+            rt::Edges::Reflect => quote::quote!(rt::Edges::Reflect),
+            rt::Edges::Edge => quote::quote!(rt::Edges::Edge),
+            rt::Edges::Wrap => quote::quote!(rt::Edges::Wrap),
+        }
     }
 }
 
@@ -120,24 +269,22 @@ pub struct PadConstant {
     /// Extents and offsets.
     pub geometry: rt::Pad,
     /// The added elements' value.
-    pub value: f32,
-    /// The same as int8, where the tensor is.
-    pub quantized: Option<i8>,
+    pub fill: Fill,
 }
 
 impl Routine for PadConstant {
     fn call(&self, _: DType) -> Call {
-        let call = Call::inlined("pad").params(&self.geometry);
-        match self.quantized {
-            Some(value) => call.value(value),
-            None => call.value(self.value),
-        }
+        Call::inlined("pad").params(&self.geometry).value(self.fill.clone())
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        match self.quantized {
-            Some(value) => rt::pad(&self.geometry, value, i8s(x[0]), i8s_mut(y)),
-            None => rt::pad(&self.geometry, self.value, f32s(x[0]), f32s_mut(y)),
-        }
+        each_element!(y.dtype(), T => rt::pad(&self.geometry, self.fill.element::<T>(), T::of(x[0]), T::of_mut(y)));
     }
+}
+
+routine! {
+    /// `pad_edges` with its constants.
+    pub struct PadOwn { params "" geometry: rt::Pad, value edges: rt::Edges }
+    with [T: each_element of y]
+    fn pad_edges(T) -> T
 }

@@ -1,12 +1,13 @@
-//! MaxPool, AveragePool and their global forms.
+//! MaxPool, AveragePool, LpPool and their global forms.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__MaxPool.html>, opset 1 to 22;
-//! <https://onnx.ai/onnx/operators/onnx__AveragePool.html>, opset 1 to 22. Channels-last in the graph.
+//! <https://onnx.ai/onnx/operators/onnx__AveragePool.html>, <https://onnx.ai/onnx/operators/onnx__LpPool.html>, opset 1 to
+//! 22. Channels-last in the graph.
 
 use mcuopt_rt::v0 as rt;
 
 use super::window::{self, Direction, Plane};
-use super::{Io, Lowered, Operator, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result};
+use super::{Io, Lowered, Operator, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear, result, routine};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;
@@ -21,6 +22,8 @@ use crate::tensor::{DType, Tensor};
 pub enum Kind {
     Max,
     Average { count_include_pad: bool, clamp: rt::Clamp },
+    /// The norm (Σ |x|^p)^(1/p).
+    Lp { p: u32 },
 }
 
 /// A channels-last pool.
@@ -34,31 +37,97 @@ pub struct Pool {
     pub round_up: bool,
 }
 
-/// A pool → Transpose, Pool, Transpose.
+/// Where the maxima of a channels-last pool are: ONNX's places, which count over the channels-first tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaxPoolIndices {
+    /// The sliding window.
+    pub window: Window,
+    /// `ceil_mode`: whether a last window may reach beyond the padding.
+    pub round_up: bool,
+    /// Whether the first spatial axis is the innermost one in the places.
+    pub column_major: bool,
+}
+
+/// A pool → Transpose, Pool for each two spatial axes, Transpose; indices likewise, of all axes at once.
 pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let x = b.input(0)?;
     let rank = window::spatial_rank(b.shape(x), "input 0")?;
-    let global = node.op_type.starts_with("Global");
-    let kind = if node.op_type.ends_with("MaxPool") {
-        if b.output_count() > 1 {
-            return Err(Error::unsupported("the indices").instead("the first output alone").part("output 1"));
+    let (pools, global) = match node.op_type.strip_prefix("Global") {
+        Some(pools) => (pools, true),
+        None => (node.op_type.as_str(), false),
+    };
+    let kind = match pools {
+        "MaxPool" => Kind::Max,
+        "LpPool" => Kind::Lp { p: norm(b)? },
+        _ => {
+            Kind::Average { count_include_pad: b.int("count_include_pad", 0)? != 0, clamp: rt::Clamp::NONE }
         }
-        b.attribute("storage_order");
-        Kind::Max
-    } else {
-        let count_include_pad = b.int("count_include_pad", 0)? != 0;
-        Kind::Average { count_include_pad, clamp: rt::Clamp::NONE }
     };
-    let spatial = b.shape(x)[2..].to_vec();
-    let window = if global {
-        Window { strides: vec![1; rank], dilations: vec![1; rank], pads: vec![[0; 2]; rank], kernel: spatial }
-    } else {
-        window::import(b, x, None)?
-    };
+    if global {
+        return Ok(vec![global_pool(b, kind, x)?]);
+    }
+    let window = window::import(b, x, None)?;
     let round_up = b.int("ceil_mode", 0)? != 0;
+    let column_major = b.int("storage_order", 0)? != 0;
+    let last = b.transpose(x, &Direction::ToLast.perm(rank))?;
+    let y = pool_axes(b, kind, &window, round_up, last)?;
+    let mut outputs = vec![b.transpose(y, &Direction::ToFirst.perm(rank))?];
+    if b.output_count() > 1 {
+        let indices = b.push(MaxPoolIndices { window, round_up, column_major }, &[last])?;
+        outputs.push(b.transpose(indices, &Direction::ToFirst.perm(rank))?);
+    }
+    Ok(outputs)
+}
+
+/// The exponent of LpPool; a float in opset 1.
+fn norm(b: &Builder<'_>) -> Result<u32, Error> {
+    let p = match b.attribute("p") {
+        Some(onnx::Attribute::Float(p)) if p.fract() == 0.0 => *p as i64,
+        _ => b.int("p", 2)?,
+    };
+    let valid = u32::try_from(p).ok().filter(|p| (1..=64).contains(p));
+    valid.ok_or_else(|| {
+        Error::unsupported(format!("the exponent {p}")).instead("exponents from 1 to 64").part("attribute `p`")
+    })
+}
+
+/// A pool over all of the image. More than two axes are one to it.
+fn global_pool(b: &mut Builder<'_>, kind: Kind, x: ValueId) -> Result<ValueId, Error> {
+    let shape = b.shape(x).to_vec();
+    let merged = if shape.len() > 4 { vec![shape[2..].iter().product()] } else { shape[2..].to_vec() };
+    let rank = merged.len();
+    let x = b.reshape(x, &[&shape[..2], &merged].concat())?;
     let x = b.transpose(x, &Direction::ToLast.perm(rank))?;
-    let y = b.push(Pool { kind, window, round_up }, &[x])?;
-    Ok(vec![b.transpose(y, &Direction::ToFirst.perm(rank))?])
+    let window = Window { strides: vec![1; rank], dilations: vec![1; rank], pads: vec![[0; 2]; rank], kernel: merged };
+    let y = b.push(Pool { kind, window, round_up: false }, &[x])?;
+    let y = b.transpose(y, &Direction::ToFirst.perm(rank))?;
+    b.reshape(y, &[&shape[..2], &vec![1; shape.len() - 2]].concat())
+}
+
+/// A channels-last pool over any number of axes: over the last two of them, then over those before. The maximum of maxima
+/// is the maximum, and so it is with norms; with means, too, as their divisors are products of a number for each axis.
+fn pool_axes(b: &mut Builder<'_>, kind: Kind, window: &Window, round_up: bool, x: ValueId) -> Result<ValueId, Error> {
+    let mut shape = b.shape(x).to_vec();
+    let rank = shape.len() - 2;
+    if rank <= 2 {
+        return b.push(Pool { kind, window: window.clone(), round_up }, &[x]);
+    }
+    let part = |axes: std::ops::Range<usize>| Window {
+        kernel: window.kernel[axes.clone()].to_vec(),
+        strides: window.strides[axes.clone()].to_vec(),
+        dilations: window.dilations[axes.clone()].to_vec(),
+        pads: window.pads[axes].to_vec(),
+    };
+    let pixels: usize = shape[..rank - 1].iter().product();
+    let image = b.reshape(x, &[pixels, shape[rank - 1], shape[rank], shape[rank + 1]])?;
+    let y = b.push(Pool { kind, window: part(rank - 2..rank), round_up }, &[image])?;
+    shape.splice(rank - 1..rank + 1, b.shape(y)[1..3].iter().copied());
+    // The axes that are done with go into the channels.
+    let row = shape[rank - 1..].iter().product();
+    let rest = b.reshape(y, &[&shape[..rank - 1], &[row]].concat())?;
+    let y = pool_axes(b, kind, &part(0..rank - 2), round_up, rest)?;
+    shape.splice(1..rank - 1, b.shape(y)[1..rank - 1].to_vec());
+    b.reshape(y, &shape)
 }
 
 impl Pool {
@@ -97,20 +166,27 @@ impl Operator for Pool {
         match self.kind {
             Kind::Max => "MaxPool",
             Kind::Average { .. } => "AveragePool",
+            Kind::Lp { .. } => "LpPool",
         }
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
         let [x] = inputs else { return Err(Error::bug("a pool has one operand")) };
-        window::expect_float(inputs)?;
+        if self.kind != Kind::Max || x.dtype == DType::Bool {
+            window::expect_float(inputs)?;
+        }
         let rank = window::spatial_rank(&x.shape, "input 0")?;
         let spatial = window::output(&self.window, &x.shape[1..=rank], self.round_up)?;
-        Ok(vec![Type::f32([&[x.shape[0]], spatial.as_slice(), &[x.shape[rank + 1]]].concat())])
+        let shape = [&[x.shape[0]], spatial.as_slice(), &[x.shape[rank + 1]]].concat();
+        Ok(vec![Type { dtype: x.dtype, shape }])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
         let shape = inputs[0].shape();
-        let ty = self.infer(&[&Type::f32(shape)])?.remove(0);
+        let ty = self.infer(&[&Type { dtype: inputs[0].dtype(), shape: shape.to_vec() }])?.remove(0);
+        if ty.dtype != DType::F32 {
+            return eval_by_kernel(vec![ty], &mut |io| self.lower(io), self.built_in(), inputs);
+        }
         let rank = shape.len() - 2;
         let (input, output, channels) = (&shape[1..=rank], &ty.shape[1..=rank], shape[rank + 1]);
         let mut y = vec![0f32; ty.len()];
@@ -140,6 +216,13 @@ impl Operator for Pool {
                             *y = clamp.apply(*y / divisor);
                         }
                     }
+                    Kind::Lp { p } => {
+                        for (channel, y) in y.iter_mut().enumerate() {
+                            let cells = inside.iter().map(|&(_, pixel)| x[pixel * channels + channel].abs());
+                            let sum: f64 = cells.map(|x| f64::from(x).powi(p as i32)).sum();
+                            *y = sum.powf(1.0 / f64::from(p)) as f32;
+                        }
+                    }
                 }
             });
         }
@@ -150,12 +233,18 @@ impl Operator for Pool {
         match self.kind {
             Kind::Max => Scales::SameAsInput,
             Kind::Average { .. } => Scales::Calibrated,
+            Kind::Lp { .. } => Scales::Float,
         }
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let geometry = self.geometry(io)?;
-        let Kind::Average { count_include_pad, clamp } = self.kind else { return Ok(MaxPool { geometry }.into()) };
+        let (count_include_pad, clamp) = match self.kind {
+            Kind::Average { count_include_pad, clamp } => (count_include_pad, clamp),
+            Kind::Lp { p } => return Ok(LpPoolF32 { geometry, p }.into()),
+            Kind::Max if matches!(io.output.ty.dtype, DType::F32 | DType::I8) => return Ok(MaxPool { geometry }.into()),
+            Kind::Max => return Ok(MaxPoolOfAny { geometry }.into()),
+        };
         if io.output.ty.dtype == DType::F32 {
             return Ok(AveragePoolF32 { geometry, count_include_pad, clamp }.into());
         }
@@ -175,6 +264,46 @@ impl Operator for Pool {
         }
         .into())
     }
+}
+
+impl Operator for MaxPoolIndices {
+    fn name(&self) -> &'static str {
+        "MaxPool"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
+        let [x] = inputs else { return Err(Error::bug("a pool has one operand")) };
+        let rank = window::spatial_rank(&x.shape, "input 0")?;
+        let spatial = window::output(&self.window, &x.shape[1..=rank], self.round_up)?;
+        let shape = [&[x.shape[0]], spatial.as_slice(), &[x.shape[rank + 1]]].concat();
+        Ok(vec![Type { dtype: DType::I64, shape }])
+    }
+
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let geometry = window::volume(&self.window, &io.inputs[0].ty, &io.output.ty)?;
+        Ok(MaxPoolPlaces { geometry, column_major: self.column_major }.into())
+    }
+}
+
+routine! {
+    /// `max_pool` with its constants.
+    pub struct MaxPoolOfAny { params "" geometry: rt::Pool2d }
+    with [T: each_element of y]
+    fn max_pool(T) -> T
+}
+
+routine! {
+    /// `max_pool_indices` with its constants.
+    pub struct MaxPoolPlaces { params "" geometry: rt::Window3d, value column_major: bool }
+    with [T: each_element of x[0]] [I: each_index of y]
+    fn max_pool_indices(T) -> I
+}
+
+routine! {
+    /// `lp_pool_f32` with its constants.
+    pub struct LpPoolF32 { params "" geometry: rt::Pool2d, value p: u32 }
+    fn lp_pool_f32(f32) -> f32
+    ; macs |layer| macs(&layer.geometry)
 }
 
 struct_literals! {

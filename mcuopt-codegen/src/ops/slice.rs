@@ -1,20 +1,17 @@
-//! Slice, and Gather with constant indices.
+//! Slice, and Split as Slices.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__Slice.html>, opset 1 to 13;
-//! <https://onnx.ai/onnx/operators/onnx__Gather.html>, opset 1 to 13.
+//! <https://onnx.ai/onnx/operators/onnx__Split.html>, opset 2 to 18.
 
 use mcuopt_rt::v0 as rt;
-use ndarray::{Axis, SliceInfoElem};
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Scales};
+use super::{Io, Lowered, Operator, Scales, axes};
 use crate::builder::Builder;
 use crate::call::struct_literals;
-use crate::each_dtype;
 use crate::error::Error;
 use crate::graph::{Type, ValueId};
 use crate::onnx;
-use crate::tensor::Tensor;
 
 /// Every `step`th element from `start`, along each axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,18 +24,39 @@ pub struct Slice {
     pub shape: Vec<usize>,
 }
 
-/// The elements at constant indices along an axis; constants only.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gather {
-    /// The axis.
-    pub axis: usize,
-    /// Positions along it, each below the extent.
-    pub indices: Vec<usize>,
+impl Slice {
+    /// All of a tensor.
+    pub fn whole(shape: &[usize]) -> Self {
+        Self { starts: vec![0; shape.len()], steps: vec![1; shape.len()], shape: shape.to_vec() }
+    }
+
+    /// Takes `count` elements from `start` on along an axis, in steps of `step`.
+    pub fn take(mut self, axis: usize, start: usize, step: isize, count: usize) -> Self {
+        (self.starts[axis], self.steps[axis], self.shape[axis]) = (start, step, count);
+        self
+    }
+
+    /// Adds the operator, unless it takes all there is.
+    pub fn push(self, b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, Error> {
+        let all = b.shape(x).to_vec();
+        if self == Slice::whole(&all) {
+            return Ok(x);
+        }
+        let touched = |axis: usize| self.shape[axis] != all[axis] || self.steps[axis] != 1;
+        let (x, groups) = axes::with_few_axes(b, x, touched)?;
+        let mut op = Slice::whole(b.shape(x));
+        for (axis, group) in groups.iter().enumerate().filter(|(_, group)| touched(group[0])) {
+            let of = group[0];
+            op = op.take(axis, self.starts[of], self.steps[of], self.shape[of]);
+        }
+        let y = b.push(op, &[x])?;
+        b.reshape(y, &self.shape)
+    }
 }
 
-/// Slice → Slice; Gather of one index → Slice, Reshape; of several on a constant → Gather, which is evaluated.
+/// Slice → Slice; Split → a Slice for each part.
 pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
-    if node.op_type == "Gather" { import_gather(b) } else { import_slice(b) }
+    if node.op_type == "Split" { import_split(b) } else { import_slice(b) }
 }
 
 fn import_slice(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
@@ -55,7 +73,7 @@ fn import_slice(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
         return Err(Error::invalid("`starts`, `ends`, `axes` and `steps` differ in length"));
     }
-    let mut op = Slice { starts: vec![0; shape.len()], steps: vec![1; shape.len()], shape: shape.clone() };
+    let mut op = Slice::whole(&shape);
     for index in 0..starts.len() {
         let axis = axis(axes[index], shape.len(), false)?;
         let (extent, step) = (shape[axis] as i64, steps[index]);
@@ -69,39 +87,46 @@ fn import_slice(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
             false => (start.clamp(0, (extent - 1).max(0)), end.clamp(-1, extent - 1)),
         };
         let distance = if step > 0 { end - start } else { start - end };
-        op.shape[axis] = (distance.max(0) as u64).div_ceil(step.unsigned_abs()) as usize;
-        op.starts[axis] = start as usize;
-        op.steps[axis] = step.clamp(-extent.max(1), extent.max(1)) as isize;
+        let count = (distance.max(0) as u64).div_ceil(step.unsigned_abs()) as usize;
+        // A step over the end is any step: only the first element is taken.
+        op = op.take(axis, start as usize, if count > 1 { step as isize } else { 1 }, count);
     }
-    if op.shape == shape && op.steps.iter().all(|&step| step == 1) {
-        return Ok(vec![x]);
-    }
-    Ok(vec![b.push(op, &[x])?])
+    Ok(vec![op.push(b, x)?])
 }
 
-fn import_gather(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
-    let (x, indices) = (b.input(0)?, b.input(1)?);
+fn import_split(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+    let x = b.input(0)?;
     let shape = b.shape(x).to_vec();
     let axis = axis(b.int("axis", 0)?, shape.len(), false)?;
-    let extent = shape[axis] as i64;
-    let values = b.integers(1)?.unwrap_or_default();
-    let wrapped: Option<Vec<usize>> = values
-        .iter()
-        .map(|&value| usize::try_from(if value < 0 { value + extent } else { value }).ok().filter(|&v| v < shape[axis]))
-        .collect();
-    let wrapped = wrapped.ok_or_else(|| {
-        Error::invalid(format!("{values:?} reaches outside axis {axis} of {shape:?}")).part("input 1")
-    })?;
-    let target = [&shape[..axis], b.shape(indices), &shape[axis + 1..]].concat();
-    let y = match (&wrapped[..], b.graph.constant(x)) {
-        (&[index], None) => {
-            let mut op = Slice { starts: vec![0; shape.len()], steps: vec![1; shape.len()], shape };
-            (op.starts[axis], op.shape[axis]) = (index, 1);
-            b.push(op, &[x])?
-        }
-        _ => b.push(Gather { axis, indices: wrapped }, &[x])?,
+    let sizes = if b.opset < 13 { b.ints("split")? } else { b.integers(1)? };
+    let count = match b.int("num_outputs", 0)? {
+        0 => b.output_count(),
+        count => usize::try_from(count).ok().filter(|&count| count >= b.output_count()).ok_or_else(|| {
+            Error::invalid(format!("{count} for {} outputs", b.output_count())).part("attribute `num_outputs`")
+        })?,
     };
-    Ok(vec![b.reshape(y, &target)?])
+    let sizes = match sizes {
+        Some(sizes) => sizes.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<Vec<_>>>(),
+        // Equal parts, but for a smaller last one.
+        None => {
+            let size = shape[axis].div_ceil(count.max(1));
+            (0..b.output_count()).map(|part| Some(size.min(shape[axis].saturating_sub(part * size)))).collect()
+        }
+    };
+    let fits = |sizes: &Vec<usize>| {
+        let total = sizes.iter().try_fold(0usize, |total, &size| total.checked_add(size));
+        sizes.len() >= b.output_count() && total.is_some_and(|total| total <= shape[axis])
+    };
+    let sizes = sizes.filter(fits).ok_or_else(|| {
+        Error::invalid(format!("axis {axis} of {shape:?} does not split into {} such parts", b.output_count()))
+    })?;
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(sizes.len());
+    for &size in sizes.iter().take(b.output_count()) {
+        parts.push(Slice::whole(&shape).take(axis, start, 1, size).push(b, x)?);
+        start += size;
+    }
+    Ok(parts)
 }
 
 impl Operator for Slice {
@@ -114,64 +139,18 @@ impl Operator for Slice {
         Ok(vec![Type { dtype: x.dtype, shape: self.shape.clone() }])
     }
 
-    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
-        let part = |axis: usize| {
-            let (start, step, count) = (self.starts[axis] as isize, self.steps[axis], self.shape[axis] as isize);
-            // ndarray steps backwards from the end of the range that the elements span.
-            let (low, high) = match (count, step > 0) {
-                (0, _) => (0, 0),
-                (_, true) => (start, start + (count - 1) * step + 1),
-                (_, false) => (start + (count - 1) * step, start + 1),
-            };
-            SliceInfoElem::Slice { start: low, end: Some(high), step }
-        };
-        let parts: Vec<_> = (0..self.shape.len()).map(part).collect();
-        Ok(vec![each_dtype!(inputs[0], array => Tensor::from(array.slice(parts.as_slice()).to_owned()))])
-    }
-
     fn scales(&self) -> Scales {
         Scales::SameAsInput
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
-        let shape = &io.inputs[0].ty.shape;
-        if shape.len() > 6 {
-            return Err(Error::unsupported(format!("{} axes", shape.len())).instead("up to six axes"));
-        }
-        let mut geometry = rt::Slice { input: [1; 6], start: [0; 6], step: [1; 6], output: [1; 6] };
-        for (slot, axis) in (0..6).rev().zip((0..shape.len()).rev()) {
-            geometry.input[slot] = shape[axis];
-            geometry.start[slot] = self.starts[axis];
-            geometry.step[slot] = self.steps[axis];
-            geometry.output[slot] = self.shape[axis];
-        }
+        let geometry = rt::Slice {
+            input: axes::padded(&io.inputs[0].ty.shape, 1)?,
+            start: axes::padded(&self.starts, 0)?,
+            step: axes::padded(&self.steps, 1)?,
+            output: axes::padded(&self.shape, 1)?,
+        };
         Ok(SliceCopy { geometry }.into())
-    }
-}
-
-impl Operator for Gather {
-    fn name(&self) -> &'static str {
-        "Gather"
-    }
-
-    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
-        let [x] = inputs else { return Err(Error::bug("Gather has one operand")) };
-        let mut shape = x.shape.clone();
-        shape[self.axis] = self.indices.len();
-        Ok(vec![Type { dtype: x.dtype, shape }])
-    }
-
-    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
-        Ok(vec![each_dtype!(inputs[0], array => Tensor::from(array.select(Axis(self.axis), &self.indices)))])
-    }
-
-    fn scales(&self) -> Scales {
-        Scales::SameAsInput
-    }
-
-    fn lower(&self, _: &Io<'_>) -> Result<Lowered, Error> {
-        let instead = "one constant index, or Slice";
-        Err(Error::unsupported(format!("{} indices into a computed tensor", self.indices.len())).instead(instead))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use mcuopt_rt::v0 as rt;
 
-use super::{Io, Lowered, Operator, Scales};
+use super::{Io, Lowered, Operator, Scales, axes};
 use crate::builder::Builder;
 use crate::call::struct_literals;
 use crate::error::Error;
@@ -83,18 +83,11 @@ impl Operator for Transpose {
         if self.keeps_order(shape) {
             return Ok(Lowered::Alias);
         }
-        if self.perm.len() > 6 {
-            return Err(Error::unsupported(format!("{} axes", self.perm.len())).instead("up to six axes"));
-        }
-        let mut strides = vec![1; shape.len()];
-        for axis in (1..shape.len()).rev() {
-            strides[axis - 1] = strides[axis] * shape[axis];
-        }
-        let mut geometry = rt::Transpose { shape: [1; 6], strides: [0; 6] };
-        for (slot, &axis) in (0..6).rev().zip(self.perm.iter().rev()) {
-            geometry.shape[slot] = shape[axis];
-            geometry.strides[slot] = strides[axis];
-        }
+        let strides = axes::strides(shape);
+        let permuted: Vec<usize> = self.perm.iter().map(|&axis| shape[axis]).collect();
+        let strides: Vec<usize> = self.perm.iter().map(|&axis| strides[axis]).collect();
+        let (shape, strides) = axes::merged(&permuted, &strides);
+        let geometry = rt::Transpose { shape: axes::padded(&shape, 1)?, strides: axes::padded(&strides, 0)? };
         Ok(TransposeCopy { geometry }.into())
     }
 }

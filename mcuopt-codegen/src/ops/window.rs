@@ -1,10 +1,12 @@
 //! What convolutions and pools have in common: the attributes of a sliding window, and layouts.
 
+use mcuopt_rt::v0 as rt;
+
 use crate::builder::Builder;
 use crate::error::Error;
 use crate::graph::{Type, ValueId};
 use crate::reference::Window;
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 /// Between the file's channels-first layout and the compiler's channels-last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,23 +50,9 @@ pub fn expect_float(inputs: &[&Type]) -> Result<(), Error> {
 /// The window of a Conv or pool whose operand `x` is channels-first. `kernel` is that of the weights; where there
 /// are none, the attribute gives it.
 pub fn import(b: &Builder<'_>, x: ValueId, kernel: Option<Vec<usize>>) -> Result<Window, Error> {
+    let mut window = import_without_pads(b, x, kernel)?;
     let input = b.shape(x)[2..].to_vec();
     let rank = input.len();
-    let attribute = positive(b, "kernel_shape", rank)?;
-    let kernel = match (attribute, kernel) {
-        (Some(attribute), Some(kernel)) if attribute != kernel => {
-            let message = format!("it is {attribute:?}, but the weights are {kernel:?}");
-            return Err(Error::invalid(message).part("attribute `kernel_shape`"));
-        }
-        (Some(kernel), _) | (None, Some(kernel)) => kernel,
-        (None, None) => return Err(Error::invalid("it is missing").part("attribute `kernel_shape`")),
-    };
-    if kernel.contains(&0) {
-        return Err(Error::invalid(format!("the kernel {kernel:?} is empty")));
-    }
-    let strides = positive(b, "strides", rank)?.unwrap_or_else(|| vec![1; rank]);
-    let dilations = positive(b, "dilations", rank)?.unwrap_or_else(|| vec![1; rank]);
-    let mut window = Window { kernel, strides, dilations, pads: vec![[0; 2]; rank] };
     let pads = b.ints("pads")?;
     match b.string("auto_pad", "NOTSET")?.as_str() {
         "NOTSET" | "" => {
@@ -81,6 +69,38 @@ pub fn import(b: &Builder<'_>, x: ValueId, kernel: Option<Vec<usize>>) -> Result
     Ok(window)
 }
 
+/// [`import`] without the attributes that the padding comes from.
+pub fn import_without_pads(b: &Builder<'_>, x: ValueId, kernel: Option<Vec<usize>>) -> Result<Window, Error> {
+    let rank = b.shape(x).len() - 2;
+    let attribute = positive(b, "kernel_shape", rank)?;
+    let kernel = match (attribute, kernel) {
+        (Some(attribute), Some(kernel)) if attribute != kernel => {
+            let message = format!("it is {attribute:?}, but the weights are {kernel:?}");
+            return Err(Error::invalid(message).part("attribute `kernel_shape`"));
+        }
+        (Some(kernel), _) | (None, Some(kernel)) => kernel,
+        (None, None) => return Err(Error::invalid("it is missing").part("attribute `kernel_shape`")),
+    };
+    if kernel.contains(&0) {
+        return Err(Error::invalid(format!("the kernel {kernel:?} is empty")));
+    }
+    let strides = positive(b, "strides", rank)?.unwrap_or_else(|| vec![1; rank]);
+    let dilations = positive(b, "dilations", rank)?.unwrap_or_else(|| vec![1; rank]);
+    Ok(Window { kernel, strides, dilations, pads: vec![[0; 2]; rank] })
+}
+
+/// The number of groups of a convolution.
+pub fn group(b: &Builder<'_>) -> Result<usize, Error> {
+    let group = usize::try_from(b.int("group", 1)?).ok().filter(|&group| group > 0);
+    group.ok_or_else(|| Error::invalid("it should be positive").part("attribute `group`"))
+}
+
+/// The bias of a convolution, operand 2: zeros where it is left out.
+pub fn bias(b: &mut Builder<'_>, outputs: usize) -> Result<ValueId, Error> {
+    let bias = b.optional(2)?;
+    Ok(bias.unwrap_or_else(|| b.constant(Tensor::zeros(DType::F32, &[outputs]))))
+}
+
 /// Padding with which there are ⌈input / stride⌉ windows; an odd one is larger at the end (`upper`) or the start.
 fn same_pads(window: &Window, axis: usize, input: usize, upper: bool) -> [usize; 2] {
     let windows = input.div_ceil(window.strides[axis]);
@@ -91,7 +111,7 @@ fn same_pads(window: &Window, axis: usize, input: usize, upper: bool) -> [usize;
 }
 
 /// ONNX's [start of each axis…, end of each axis…] as pairs.
-fn explicit_pads(pads: &[i64], rank: usize) -> Result<Vec<[usize; 2]>, Error> {
+pub fn explicit_pads(pads: &[i64], rank: usize) -> Result<Vec<[usize; 2]>, Error> {
     let part = "attribute `pads`";
     if pads.len() != 2 * rank {
         return Err(Error::invalid(format!("it has {} entries for {rank} spatial axes", pads.len())).part(part));
@@ -163,4 +183,31 @@ impl Plane {
             dilation: pair(&window.dilations, 1)?,
         })
     }
+}
+
+/// A window over up to three spatial axes of channels-last tensors, as mcuopt-rt wants it: missing axes are 1.
+pub fn volume(window: &Window, x: &Type, y: &Type) -> Result<rt::Window3d, Error> {
+    let rank = window.kernel.len();
+    let triple = |values: &[usize], missing: usize| {
+        let mut triple = [missing; 3];
+        triple[3 - rank..].copy_from_slice(values);
+        triple
+    };
+    if rank > 3 {
+        return Err(Error::unsupported(format!("{rank} spatial axes")).instead("up to three spatial axes"));
+    }
+    let image = |shape: &[usize]| {
+        let [depth, height, width] = triple(&shape[1..=rank], 1);
+        [depth, height, width, shape[rank + 1]]
+    };
+    let starts: Vec<usize> = window.pads.iter().map(|pads| pads[0]).collect();
+    Ok(rt::Window3d {
+        batch: x.shape[0],
+        input: image(&x.shape),
+        output: image(&y.shape),
+        kernel: triple(&window.kernel, 1),
+        stride: triple(&window.strides, 1),
+        pad: triple(&starts, 0),
+        dilation: triple(&window.dilations, 1),
+    })
 }

@@ -22,8 +22,13 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
         let first = inputs.first().and_then(|id| graph.value(*id).quantization.clone());
         let unchanged = first.is_some_and(|quantization| is_identity(&graph.nodes[index].op, &quantization));
         let quantized = inputs.iter().all(|id| has_integers(graph, *id));
-        for output in graph.nodes[index].outputs.clone() {
+        for (position, output) in graph.nodes[index].outputs.clone().into_iter().enumerate() {
             if graph.value(output).quantization.is_some() {
+                continue;
+            }
+            // What calibration saw inside an operator.
+            if position > 0 {
+                from_range(graph, output, ranges)?;
                 continue;
             }
             match scales {
@@ -67,10 +72,12 @@ fn from_range(graph: &mut Graph<Op>, id: ValueId, ranges: Option<&Ranges>) -> Re
     Ok(())
 }
 
-/// Whether the largest elements of a tensor matter most: what the user gives and gets, and what a softmax weighs.
-/// Elsewhere a range with the least mean square error may clip them.
+/// Whether the largest elements of a tensor matter most: what the user gives and gets, what a softmax weighs, and what
+/// is inside an operator. Elsewhere a range with the least mean square error may clip them.
 fn keeps_extremes(graph: &Graph<Op>, id: ValueId) -> bool {
-    let weighed = |node: &Node<Op>| matches!(node.op, Op::Softmax(_)) && node.inputs.contains(&id);
+    let weighed = |node: &Node<Op>| {
+        matches!(node.op, Op::Softmax(_)) && node.inputs.contains(&id) || node.outputs.iter().skip(1).any(|y| *y == id)
+    };
     graph.inputs.contains(&id) || graph.is_output(id) || graph.nodes.iter().any(weighed)
 }
 

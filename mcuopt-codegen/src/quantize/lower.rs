@@ -74,9 +74,8 @@ impl Lowering<'_> {
     }
 
     fn node(&mut self, node: &Node<Op>) -> Result<(), Error> {
-        let [output] = node.outputs[..] else {
-            return Err(Error::unsupported("several outputs").instead("the first output alone"));
-        };
+        // Further results show calibration what is inside; nothing reads them.
+        let [output, ref inner @ ..] = node.outputs[..] else { return Err(Error::bug("an operator without a result")) };
         let integer = self.runs_in_integers(node, output);
         // Of what is float in the file; the rest has its own type.
         let float = if integer { DType::I8 } else { DType::F32 };
@@ -114,7 +113,8 @@ impl Lowering<'_> {
         }
         let mut result = self.source.value(output).clone();
         result.ty.dtype = dtype;
-        let lowered = node.op.lower(&Io { inputs: inputs.iter().collect(), output: &result })?;
+        let inner = inner.iter().map(|id| self.source.value(*id)).collect();
+        let lowered = node.op.lower(&Io { inputs: inputs.iter().collect(), output: &result, inner })?;
         let made = match lowered {
             Lowered::Alias => passed[0],
             Lowered::Kernel(kernel) => {
@@ -143,6 +143,11 @@ impl Lowering<'_> {
             Scales::Float => false,
             // They make floats of the file's integers, or are themselves the step from one to the other.
             Scales::Authored(..) => true,
+            // Their hidden states have one scale, whatever an author gave the result.
+            Scales::Fixed(scale, zero_point) if matches!(node.op, Op::Recurrent(_)) => {
+                let own = self.source.value(output).quantization.as_ref().and_then(Quantization::single);
+                own == Some((scale, zero_point)) && quantized(&node.inputs[0])
+            }
             _ => node.inputs.iter().any(|id| is_float(&id)) && node.inputs.iter().filter(is_float).all(quantized),
         };
         let result = self.source.value(output);

@@ -25,7 +25,7 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     let window = match &mut op {
         Op::Conv(conv) if *value == 0.0 => &mut conv.window,
         Op::Pool(pool) if !pool.round_up => match &mut pool.kind {
-            pool::Kind::Max if *value == f32::NEG_INFINITY => &mut pool.window,
+            pool::Kind::Max if *value == f64::NEG_INFINITY => &mut pool.window,
             // The padding's zeros count; the window's own padding must not stand beside them and not count.
             pool::Kind::Average { count_include_pad, .. } if *value == 0.0 => {
                 if pool.window.pads.iter().any(|pads| *pads != [0; 2]) && !*count_include_pad {

@@ -57,6 +57,20 @@ pub(crate) fn i8s_mut(words: &mut [u32]) -> &mut [i8] {
     unsafe { slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 4 * words.len()) }
 }
 
+/// Words as floats to be changed.
+#[inline(always)]
+pub(crate) fn f32s_mut(words: &mut [u32]) -> &mut [f32] {
+    // SAFETY: u32 and f32 have the same size and alignment, no bits are invalid in either, and the borrow is the same.
+    unsafe { slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
+}
+
+/// Words as pairs of int16 to be changed, in memory order.
+#[inline(always)]
+pub(crate) fn i16s_mut(words: &mut [u32]) -> &mut [i16] {
+    // SAFETY: two int16 a word, of less alignment; no bits are invalid in either, and the borrow is the same.
+    unsafe { slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 2 * words.len()) }
+}
+
 /// Words as signed ones.
 #[inline(always)]
 pub(crate) fn i32s(words: &[u32]) -> &[i32] {

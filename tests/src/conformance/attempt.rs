@@ -1,0 +1,156 @@
+//! One model, compiled. What a test gives at run time and a firmware must know earlier becomes a constant, as users do
+//! with the option `bind`.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use mcuopt_codegen::error::{Error, Kind};
+use mcuopt_codegen::onnx::{Dim, Model};
+use mcuopt_codegen::{Compiled, Errors, Options, Precision};
+
+use super::suite::Test;
+
+/// Operators that have nothing but parameters.
+const GENERATORS: [&str; 8] = [
+    "BlackmanWindow",
+    "ConstantOfShape",
+    "HammingWindow",
+    "HannWindow",
+    "If",
+    "Loop",
+    "MelWeightMatrix",
+    "Range",
+];
+
+/// What the compiler said.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Names of the inputs that became constants.
+    pub bound: BTreeSet<String>,
+    /// The firmware, or the first reason why there is none.
+    pub outcome: Result<Compiled, String>,
+}
+
+/// Compiles in float32: first as the file is; then with those inputs bound that the compiler wants to know; then with
+/// all inputs bound but the first.
+pub fn compile(test: &Test, folder: &Path) -> Attempt {
+    let mut bound = BTreeSet::new();
+    let mut reason;
+    loop {
+        match try_with(test, &bound, folder) {
+            Ok(compiled) => return Attempt { bound, outcome: Ok(compiled) },
+            Err(Refusal { shown, wants }) => {
+                reason = shown;
+                let before = bound.len();
+                bound.extend(wants);
+                if bound.len() == before || !fair(test, &bound) {
+                    break;
+                }
+            }
+        }
+    }
+    let others: BTreeSet<String> = test.inputs.iter().skip(1).map(|(name, _)| name.clone()).collect();
+    if !others.is_empty() && others != bound {
+        if let Ok(compiled) = try_with(test, &others, folder) {
+            return Attempt { bound: others, outcome: Ok(compiled) };
+        }
+    }
+    Attempt { bound: BTreeSet::new(), outcome: Err(reason) }
+}
+
+/// Whether something is left to do at run time.
+fn fair(test: &Test, bound: &BTreeSet<String>) -> bool {
+    bound.len() < test.inputs.len() || GENERATORS.contains(&test.operator.as_str())
+}
+
+struct Refusal {
+    shown: String,
+    /// The inputs that the compiler would have to know.
+    wants: BTreeSet<String>,
+}
+
+fn try_with(test: &Test, bound: &BTreeSet<String>, folder: &Path) -> Result<Compiled, Refusal> {
+    let refuse = |shown: String| Refusal { shown, wants: BTreeSet::new() };
+    let model = test.model.as_ref().map_err(|reason| refuse(reason.clone()))?;
+    let path = bind(test, model, bound, folder).map_err(refuse)?;
+    let options =
+        Options { model: path, name: Some("Model".into()), precision: Precision::Float32, ..Options::default() };
+    match catch_unwind(AssertUnwindSafe(|| mcuopt_codegen::compile(&options))) {
+        Ok(Ok(compiled)) => Ok(compiled),
+        Ok(Err(errors)) => Err(Refusal { shown: shown(&errors), wants: wants(model, &errors) }),
+        Err(panic) => Err(refuse(format!("the compiler panics: {}", message(&*panic)))),
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or_default().to_string()
+}
+
+/// The first error, without names and without what would work.
+fn shown(errors: &Errors) -> String {
+    let Some(Error { site, kind }) = errors.iter().next() else { return String::new() };
+    let place: Vec<&str> = [site.op.as_str(), &site.part].into_iter().filter(|part| !part.is_empty()).collect();
+    match kind {
+        Kind::Unsupported { what, .. } => format!("{}: {what}", place.join(", ")),
+        kind => format!("{}: {kind}", place.join(", ")),
+    }
+}
+
+/// The inputs whose values the errors ask for.
+fn wants(model: &Model, errors: &Errors) -> BTreeSet<String> {
+    let asks = |error: &&Error| error.kind.to_string().contains("run time");
+    errors.iter().filter(asks).filter_map(|error| operand(model, error)).flat_map(|name| sources(model, name)).collect()
+}
+
+/// The operand that an error speaks of.
+fn operand<'a>(model: &'a Model, error: &'a Error) -> Option<&'a str> {
+    let part = error.site.part.strip_prefix("input ")?.trim_matches('`');
+    let Ok(index) = part.parse::<usize>() else { return Some(part) };
+    let graph = &model.graph;
+    let node = graph.nodes.iter().find(|node| node.name == error.site.node || node.outputs.contains(&error.site.node));
+    node?.inputs.get(index).map(String::as_str)
+}
+
+/// The graph's inputs that a value is computed from.
+fn sources(model: &Model, name: &str) -> BTreeSet<String> {
+    let graph = &model.graph;
+    if graph.inputs.iter().any(|input| input.name == name) {
+        return BTreeSet::from([name.to_string()]);
+    }
+    // Nodes come after what they read.
+    match graph.nodes.iter().position(|node| node.outputs.iter().any(|output| output == name)) {
+        Some(index) => graph.nodes[index].inputs.iter().flat_map(|input| sources(model, input)).collect(),
+        None => BTreeSet::new(),
+    }
+}
+
+/// The file with some inputs as constants, and dimensions without a size as the test's data have them.
+fn bind(test: &Test, model: &Model, bound: &BTreeSet<String>, folder: &Path) -> Result<PathBuf, String> {
+    let mut model = model.clone();
+    let mut changed = false;
+    for (name, tensor) in &test.inputs {
+        let Some(position) = model.graph.inputs.iter().position(|info| info.name == *name) else { continue };
+        if bound.contains(name) {
+            model.graph.inputs.remove(position);
+            model.graph.initializers.insert(name.clone(), tensor.clone()?);
+            changed = true;
+        } else if let (Some(dims), Ok(tensor)) = (&mut model.graph.inputs[position].shape, tensor) {
+            for (dim, &extent) in dims.iter_mut().zip(tensor.shape()).filter(|(dim, _)| !matches!(dim, Dim::Known(_))) {
+                *dim = Dim::Known(extent);
+                changed = true;
+            }
+        }
+    }
+    if !changed {
+        return Ok(test.path.clone());
+    }
+    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    let path = folder.join(format!("{}.onnx", test.identifier()));
+    fs::write(&path, model.encode()).map_err(|error| error.to_string())?;
+    Ok(path)
+}
