@@ -10,13 +10,13 @@ from sklearn.ensemble import (
     ExtraTreesClassifier, GradientBoostingClassifier, GradientBoostingRegressor, 
     RandomForestClassifier, RandomForestRegressor
 )
-from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
 from sklearn.decomposition import PCA
-from sklearn.svm import LinearSVC, LinearSVR
+from sklearn.svm import LinearSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import case
@@ -42,12 +42,12 @@ MODELS = {
     "logistic_of_two": (LogisticRegression(max_iter=1000), TWO_CLASSES, PLAIN),
     "linear": (LinearRegression(), NUMBERS, None),
     "ridge": (RidgeClassifier(), CLASSES, None),
-    "svm": (make_pipeline(StandardScaler(), LinearSVC()), CLASSES, None),
-    "svm_of_two": (make_pipeline(StandardScaler(), LinearSVC()), TWO_CLASSES, None),
+    "svm": (make_pipeline(StandardScaler(), SGDClassifier(loss="hinge")), CLASSES, PLAIN),
+    "svm_of_two": (make_pipeline(StandardScaler(), SGDClassifier(loss="hinge")), TWO_CLASSES, PLAIN),
     "svm_regressor": (make_pipeline(StandardScaler(), LinearSVR()), NUMBERS, None),
-    "mlp": (make_pipeline(StandardScaler(), MLPClassifier((24, 12), max_iter=200)), CLASSES, PLAIN),
-    "mlp_of_two": (make_pipeline(RobustScaler(), MLPClassifier((16,), activation="tanh")), TWO_CLASSES, PLAIN),
-    "mlp_regressor": (make_pipeline(MinMaxScaler(), MLPRegressor((24, 12), max_iter=400)), NUMBERS, None),
+    "mlp": (make_pipeline(StandardScaler(), MLPClassifier(hidden_layer_sizes=(24, 12), max_iter=200)), CLASSES, PLAIN),
+    "mlp_of_two": (make_pipeline(RobustScaler(), MLPClassifier(hidden_layer_sizes=(16,), activation="tanh")), TWO_CLASSES, PLAIN),
+    "mlp_regressor": (make_pipeline(MinMaxScaler(), MLPRegressor(hidden_layer_sizes=(24, 12), max_iter=400)), NUMBERS, None),
     "scaled": (make_pipeline(StandardScaler(), MinMaxScaler(), LogisticRegression()), CLASSES, PLAIN),
     "normalized": (make_pipeline(MaxAbsScaler(), Normalizer(), LogisticRegression()), CLASSES, PLAIN),
     "principal": (make_pipeline(StandardScaler(), PCA(6), LogisticRegression()), CLASSES, PLAIN),
