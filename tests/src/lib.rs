@@ -17,6 +17,7 @@ pub mod case;
 pub mod conformance;
 pub mod counts;
 pub mod elf;
+pub mod exported;
 pub mod firmware;
 pub mod folder;
 pub mod kernels;
