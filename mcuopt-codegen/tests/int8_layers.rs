@@ -11,12 +11,13 @@ use mcuopt_codegen::calibrate::{Range, Ranges, Statistics};
 use mcuopt_codegen::graph::{Graph, Quantization, Value};
 use mcuopt_codegen::import::import;
 use mcuopt_codegen::interp::{run_float, run_lowered};
+use mcuopt_codegen::narrow::narrow;
 use mcuopt_codegen::onnx::Attribute;
 use mcuopt_codegen::ops::{Layer, Op};
 use mcuopt_codegen::quantize::{assign, lower};
 use mcuopt_codegen::simplify::{prepare_int8, simplify};
 use mcuopt_codegen::specialise::specialise;
-use mcuopt_codegen::tensor::Tensor;
+use mcuopt_codegen::tensor::{DType, Tensor};
 
 /// A sketch that grows layer by layer.
 struct Growing {
@@ -104,7 +105,7 @@ impl Growing {
         let (height, width) = (shape[2], shape[3]);
         let pooled = vec![1, shape[1], height.saturating_sub(1), width.saturating_sub(1)];
         let room = height > 1 && width > 1;
-        match self.random.below(17) {
+        match self.random.below(24) {
             0..=3 => self.convolution(),
             4 if room => self.add("AveragePool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
             5 if room => self.add("MaxPool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
@@ -140,9 +141,70 @@ impl Growing {
                 let axis = 1 + self.random.below(3) as i64;
                 self.add(op, &[], &[("axis", int(axis))], shape);
             }
-            13 | 14 => self.transposed_convolution(),
-            15 => self.resize(),
+            13..=19 => self.movement(),
+            20 | 21 => self.transposed_convolution(),
+            22 => self.resize(),
             _ => self.add("Transpose", &[], &[("perm", ints(&[0, 1, 3, 2]))], vec![1, shape[1], width, height]),
+        }
+    }
+
+    fn integers(&mut self, shape: &[usize], limit: usize) -> String {
+        self.count += 1;
+        let name = format!("integers{}", self.count);
+        let values: Vec<i64> = (0..shape.iter().product()).map(|_| self.random.below(limit) as i64).collect();
+        let values = Tensor::new(shape, values).unwrap_or_else(|| Tensor::from_i64s(&[]));
+        let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+        self.sketch = sketch.constant(&name, values);
+        name
+    }
+
+    /// An operator that moves elements.
+    fn movement(&mut self) {
+        let shape = self.shape.clone();
+        let &[_, channels, height, width] = &shape[..] else { return };
+        match self.random.below(8) {
+            0 if channels % 4 == 0 => {
+                let mode = Attribute::String(["DCR", "CRD"][self.random.below(2)].into());
+                let shape = vec![1, channels / 4, 2 * height, 2 * width];
+                self.add("DepthToSpace", &[], &[("blocksize", int(2)), ("mode", mode)], shape);
+            }
+            0 | 1 if height % 2 == 0 && width % 2 == 0 => {
+                let shape = vec![1, 4 * channels, height / 2, width / 2];
+                self.add("SpaceToDepth", &[], &[("blocksize", int(2))], shape);
+            }
+            2 => {
+                let mode = Attribute::String(["reflect", "edge", "wrap"][self.random.below(3)].into());
+                let pads = self.integers(&[8], 2);
+                let pads = self.sketch.0.graph.initializers.get(&pads).and_then(Tensor::to_i64s).unwrap_or_default();
+                let pads = [0, 0, pads[2], pads[3], 0, 0, pads[6], pads[7]];
+                self.count += 1;
+                let name = format!("pads{}", self.count);
+                let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+                self.sketch = sketch.constant(&name, Tensor::from_i64s(&pads));
+                let [height, width] = [0, 1].map(|axis| shape[2 + axis] + (pads[2 + axis] + pads[6 + axis]) as usize);
+                self.add("Pad", &[&name], &[("mode", mode)], vec![1, channels, height, width]);
+            }
+            3 => {
+                let indices = self.integers(&[3], channels);
+                self.add("Gather", &[&indices], &[("axis", int(1))], vec![1, 3, height, width]);
+            }
+            4 => {
+                let indices = self.integers(&[1, channels, 2, width], height);
+                self.add("GatherElements", &[&indices], &[("axis", int(2))], vec![1, channels, 2, width]);
+            }
+            5 => self.add("Trilu", &[], &[("upper", int(self.count as i64 % 2))], shape),
+            6 => {
+                let indices = self.integers(&[1, channels, 2, 1], height);
+                let updates = self.constant(&[1, channels, 2, 1], 1.0);
+                let reduction = Attribute::String(["none", "max", "min", "add"][self.random.below(4)].into());
+                let attributes = [("axis", int(2)), ("reduction", reduction)];
+                self.add("ScatterElements", &[&indices, &updates], &attributes, shape);
+            }
+            _ => {
+                let lens = self.integers(&[1], channels);
+                let axes = [("batch_axis", int(0)), ("time_axis", int(1))];
+                self.add("ReverseSequence", &[&lens], &axes, shape);
+            }
         }
     }
 
@@ -237,6 +299,10 @@ fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<
                 continue;
             }
             let id = passed.next().ok_or("an operand")?;
+            if value.ty.dtype != DType::F32 {
+                operands.push(results[id].clone());
+                continue;
+            }
             let reals = real(&results[id], lowered.value(*id)).ok_or("an operand")?;
             operands.push(Tensor::new(&value.ty.shape, reals).ok_or("a shape")?);
         }
@@ -270,10 +336,12 @@ fn check(seed: u64) -> Result<usize> {
     let Growing { sketch, mut random, last, .. } = growing;
     let mut graph = import(&sketch.output(&last).0, &Default::default())?.graph;
     simplify(&mut graph)?;
+    round_weights(&mut graph);
     let plain = graph.clone();
     if seed % 3 > 0 {
         prepare_int8(&mut graph)?;
     }
+    narrow(&mut graph)?;
     for (index, value) in graph.values.iter_mut().enumerate() {
         value.name = format!("v{index}");
     }

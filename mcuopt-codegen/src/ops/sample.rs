@@ -147,7 +147,7 @@ fn affine_grid(b: &mut Builder<'_>) -> Result<ValueId, Error> {
     let base = Tensor::new(&[axes + 1, count], base).ok_or_else(|| Error::bug("a grid of another size"))?;
     let base = b.constant(base);
     let rows = b.reshape(theta, &[batch * axes, axes + 1])?;
-    let grid = b.push(MatMul, &[rows, base])?;
+    let grid = b.push(MatMul::new(1.0), &[rows, base])?;
     let grid = b.reshape(grid, &[batch, axes, count])?;
     let grid = b.transpose(grid, &[0, 2, 1])?;
     b.reshape(grid, &[&[batch], extents.as_slice(), &[axes]].concat())

@@ -43,7 +43,7 @@ fn affine(graph: &Graph<Op>, node: &Node<Op>) -> Option<(ValueId, Affine, Clamp)
         (Kind::Add, _) => Affine { gain: ones, offset: spread },
         (Kind::Sub, false) => Affine { gain: ones, offset: negated(spread) },
         (Kind::Sub, true) => Affine { gain: negated(ones), offset: spread },
-        (Kind::Div, _) => return None,
+        _ => return None,
     };
     Some((x, function, *clamp))
 }

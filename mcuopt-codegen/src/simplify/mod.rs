@@ -14,6 +14,7 @@ mod duplicate;
 mod pad;
 mod phases;
 mod quantization;
+mod recurrent;
 mod reshape;
 mod sink_reshape;
 mod sink_transpose;
@@ -34,12 +35,14 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule { name: "pair QuantizeLinear with DequantizeLinear", apply: quantization::pair },
+    Rule { name: "dequantize before elements are moved", apply: quantization::hoist },
     Rule { name: "take over the author's quantization", apply: quantization::annotate },
     Rule { name: "share a quantization along moved elements", apply: quantization::share },
     Rule { name: "replace MatMul by Dense", apply: dense::from_matmul },
     Rule { name: "cancel Transpose", apply: transpose::cancel },
     Rule { name: "sink Transpose", apply: sink_transpose::apply },
     Rule { name: "cancel Reshape", apply: reshape::cancel },
+    Rule { name: "leave off what nobody reads of a recurrent layer", apply: recurrent::narrow },
     Rule { name: "sink Reshape", apply: sink_reshape::apply },
     Rule { name: "remove duplicates", apply: duplicate::apply },
     Rule { name: "fold Transpose into Dense", apply: dense::fold_transpose },
