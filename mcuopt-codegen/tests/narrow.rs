@@ -16,10 +16,11 @@ fn compiled(sketch: &Sketch) -> Result<Compiled> {
     Ok(compile("narrow", &sketch.0.encode(), Precision::Float32)?)
 }
 
-/// The type of a tensor of the compiled graph.
+/// The type of a tensor that some node of the compiled graph reads or makes.
 fn dtype(compiled: &Compiled, name: &str) -> Option<DType> {
-    let values = compiled.graph.values.iter();
-    values.filter(|value| value.name == name).map(|value| value.ty.dtype).next_back()
+    let nodes = compiled.graph.nodes.iter();
+    let mut values = nodes.flat_map(|node| node.inputs.iter().chain(&node.outputs)).map(|id| compiled.graph.value(*id));
+    values.find(|value| value.name == name).map(|value| value.ty.dtype)
 }
 
 /// Positions that a table of positions gives, and a table that they then count along.
@@ -74,5 +75,39 @@ fn what_is_not_known_stays() -> Result {
     let sketch = sketch.constant("s", Tensor::from_i64s(&[2, 1])).node("Reshape", &["i", "s"], &["a"], &[]);
     let compiled = compiled(&sketch.node("Gather", &["floats", "a"], &["y"], &[]).output("y"))?;
     ensure!(dtype(&compiled, "a") == Some(DType::I64), "an input of any value became int32");
+    Ok(())
+}
+
+#[test]
+fn positions_and_arithmetic_become_int32() -> Result {
+    let sketch = Sketch::new(13)
+        .input("x", &[2, 5])
+        .constant("one", Tensor::from_i64s(&[1]))
+        .constant("five", Tensor::from_i64s(&[5]))
+        .floats("floats", &[5], vec![0.0, 10.0, 20.0, 30.0, 40.0])
+        .node("ArgMax", &["x"], &["a"], &[("axis", int(1)), ("keepdims", int(0))])
+        .node("Add", &["a", "one"], &["b"], &[])
+        .node("Mod", &["b", "five"], &["c"], &[])
+        .node("Gather", &["floats", "c"], &["y"], &[])
+        .output("y");
+    let compiled = compiled(&sketch)?;
+    for name in ["a", "b", "c"] {
+        ensure!(dtype(&compiled, name) == Some(DType::I32), "`{name}` is {:?}", dtype(&compiled, name));
+    }
+    let x = Tensor::new(&[2, 5], vec![0.0, 9.0, 1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0, 9.0]).ok_or("a shape")?;
+    for found in [compiled.run(std::slice::from_ref(&x))?, compiled.run_float(&[x])?] {
+        ensure!(found[0].f32s() == Some(&[20.0, 0.0]), "{:?}", found[0].f32s());
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_kernel_writes_can_be_an_output() -> Result {
+    let sketch = Sketch::new(13).input("x", &[2, 5]).node("ArgMax", &["x"], &["y"], &[("axis", int(1))]).output("y");
+    let compiled = compiled(&sketch)?;
+    ensure!(compiled.lowered.nodes.len() == 1, "a conversion was added");
+    let x = Tensor::new(&[2, 5], vec![0.0, 9.0, 1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0, 9.0]).ok_or("a shape")?;
+    let found = compiled.run(&[x])?;
+    ensure!(found[0] == Tensor::new(&[2, 1], vec![1_i64, 4]).ok_or("a shape")?, "{:?}", found[0].to_i64s());
     Ok(())
 }
