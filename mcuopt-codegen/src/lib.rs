@@ -72,8 +72,12 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     narrow::narrow(&mut graph)?;
     match precision {
         Arithmetic::Float32 => {}
-        Arithmetic::AsAuthored => quantize::assign(&mut graph, None)?,
+        Arithmetic::AsAuthored => {
+            quantize::tables(&mut graph, false)?;
+            quantize::assign(&mut graph, None)?;
+        }
         Arithmetic::Int8 => {
+            quantize::tables(&mut graph, true)?;
             let ranges = ranges(&options, &graph, &bytes)?;
             quantize::assign(&mut graph, Some(&ranges))?;
             quantize::correct_bias(&mut graph, &ranges)?;

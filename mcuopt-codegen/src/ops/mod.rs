@@ -483,6 +483,7 @@ ops! {
     slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
+    table:     onnx [] ops [Table] kernels [];
     ternary:   onnx ["Where"] ops [Where] kernels [WhereLoop];
     trilu:     onnx ["Trilu"] ops [Trilu] kernels [Triangle];
     unary:     onnx ["Relu", "Clip", "LeakyRelu", "Elu", "Celu", "Selu", "ThresholdedRelu", "Shrink", "Sigmoid",
