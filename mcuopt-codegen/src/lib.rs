@@ -68,7 +68,10 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     if precision == Arithmetic::Float32 {
         quantize::forget(&mut graph);
     }
-    let simplified = simplify::simplify(&mut graph)?;
+    let mut simplified = simplify::simplify(&mut graph)?;
+    if precision != Arithmetic::Float32 {
+        simplified.extend(simplify::prepare_int8(&mut graph)?);
+    }
     narrow::narrow(&mut graph)?;
     match precision {
         Arithmetic::Float32 => {}

@@ -15,7 +15,7 @@ use mcuopt_codegen::narrow::narrow;
 use mcuopt_codegen::onnx::Attribute;
 use mcuopt_codegen::ops::{Layer, Op};
 use mcuopt_codegen::quantize::{assign, lower};
-use mcuopt_codegen::simplify::simplify;
+use mcuopt_codegen::simplify::{prepare_int8, simplify};
 use mcuopt_codegen::specialise::specialise;
 use mcuopt_codegen::tensor::{DType, Tensor};
 
@@ -63,13 +63,49 @@ impl Growing {
         self.add("Conv", &[&weights, &bias], &attributes, shape);
     }
 
+    fn transposed_convolution(&mut self) {
+        let [_, channels, height, width] = self.shape[..] else { return };
+        let group = [1, 1, channels][self.random.below(3)];
+        let outputs = group * (1 + self.random.below(if group == 1 { 5 } else { 2 }));
+        let mut sizes = || -> [usize; 2] { [1 + self.random.below(4), 1 + self.random.below(4)] };
+        let (kernel, strides, dilations) = (sizes(), sizes().map(|stride| stride.min(3)), sizes().map(|d| d.min(2)));
+        let extent = |axis: usize, size: usize| strides[axis] * (size - 1) + dilations[axis] * (kernel[axis] - 1) + 1;
+        let extents = [extent(0, height), extent(1, width)];
+        let pads: [usize; 4] = std::array::from_fn(|i| self.random.below(3).min((extents[i % 2] - 1) / 2));
+        let rest = |axis: usize| extents[axis] - pads[axis] - pads[axis + 2];
+        let shape = vec![1, outputs, rest(0), rest(1)];
+        let weights = self.constant(&[channels, outputs / group, kernel[0], kernel[1]], 0.7);
+        let bias = self.constant(&[outputs], 0.5);
+        let list = |values: &[usize]| ints(&values.iter().map(|&value| value as i64).collect::<Vec<_>>());
+        let attributes = [
+            ("strides", list(&strides)),
+            ("dilations", list(&dilations)),
+            ("pads", list(&pads)),
+            ("group", int(group as i64)),
+        ];
+        self.add("ConvTranspose", &[&weights, &bias], &attributes, shape);
+    }
+
+    fn resize(&mut self) {
+        let mut shape = self.shape.clone();
+        shape[2] = 1 + self.random.below(9);
+        shape[3] = 1 + self.random.below(9);
+        self.count += 1;
+        let name = format!("sizes{}", self.count);
+        let sizes = Tensor::from_i64s(&shape.iter().map(|&size| size as i64).collect::<Vec<_>>());
+        let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+        self.sketch = sketch.constant(&name, sizes);
+        let mode = ["nearest", "linear", "cubic"][self.random.below(3)];
+        self.add("Resize", &["", "", &name], &[("mode", Attribute::String(mode.into()))], shape);
+    }
+
     fn layer(&mut self) {
         let shape = self.shape.clone();
         let before = self.last.clone();
         let (height, width) = (shape[2], shape[3]);
         let pooled = vec![1, shape[1], height.saturating_sub(1), width.saturating_sub(1)];
         let room = height > 1 && width > 1;
-        match self.random.below(21) {
+        match self.random.below(24) {
             0..=3 => self.convolution(),
             4 if room => self.add("AveragePool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
             5 if room => self.add("MaxPool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
@@ -106,6 +142,8 @@ impl Growing {
                 self.add(op, &[], &[("axis", int(axis))], shape);
             }
             13..=19 => self.movement(),
+            20 | 21 => self.transposed_convolution(),
+            22 => self.resize(),
             _ => self.add("Transpose", &[], &[("perm", ints(&[0, 1, 3, 2]))], vec![1, shape[1], width, height]),
         }
     }
@@ -203,6 +241,7 @@ fn round_weights(graph: &mut Graph<Op>) {
         let mut array = array.clone();
         for mut row in array.outer_iter_mut() {
             let scale = row.iter().fold(0f32, |largest, w| largest.max(w.abs())) / 127.0;
+            let scale = if scale > 0.0 { scale } else { 1.0 };
             row.mapv_inplace(|w| (w / scale).round() * scale);
         }
         graph.value_mut(id).constant = Some(Tensor::F32(array).into());
@@ -297,14 +336,24 @@ fn check(seed: u64) -> Result<usize> {
     let Growing { sketch, mut random, last, .. } = growing;
     let mut graph = import(&sketch.output(&last).0, &Default::default())?.graph;
     simplify(&mut graph)?;
-    narrow(&mut graph)?;
     round_weights(&mut graph);
+    let plain = graph.clone();
+    if seed % 3 > 0 {
+        prepare_int8(&mut graph)?;
+    }
+    narrow(&mut graph)?;
     for (index, value) in graph.values.iter_mut().enumerate() {
         value.name = format!("v{index}");
     }
     let count = shape.iter().product();
     let mut sample = || Tensor::new(&shape, random.floats(count)).map(|tensor| vec![tensor]).ok_or("a sample");
     let samples = (0..6).map(|_| sample()).collect::<std::result::Result<Vec<_>, _>>()?;
+    let [found, expected] = [run_float(&graph, &samples[0], |_, _| {})?, run_float(&plain, &samples[0], |_, _| {})?];
+    let (found, expected) = (found[0].f32s().ok_or("floats")?, expected[0].f32s().ok_or("floats")?);
+    let magnitude = expected.iter().fold(1f32, |largest, y| largest.max(y.abs()));
+    let same = found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-4 * magnitude);
+    ensure!(same, "other convolutions give {found:?}, not {expected:?}");
+    round_weights(&mut graph);
     let ranges = ranges(&graph, &samples)?;
     assign(&mut graph, Some(&ranges))?;
     let lowered = lower(&graph)?;

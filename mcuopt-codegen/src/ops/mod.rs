@@ -444,6 +444,7 @@ ops! {
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
     conv_transpose: onnx ["ConvTranspose"] ops [ConvTranspose, DynamicConv]
                kernels [VolumeF32, VolumeS8, DynamicConvF32, DynamicConvTransposeF32];
+    detection: onnx ["NonMaxSuppression"] ops [NonMaxSuppression] kernels [SuppressNonMaxima];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
     determinant: onnx ["Det"] ops [Det] kernels [Determinants];
     einsum:    onnx ["Einsum"] ops [] kernels [];
@@ -474,7 +475,11 @@ ops! {
                kernels [ReduceMeanF32, ReduceMeanS8, ReduceSum, ReduceProduct, ReduceMax, ReduceMin, ReduceL1, ReduceL2,
                         ReduceLogSum, ReduceLogSumExp, ReduceSumSquare];
     reshape:   onnx ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"] ops [Reshape] kernels [];
+    resize:    onnx ["Resize", "Upsample"] ops [Resize] kernels [ResizeNearest, ResizeF32, ResizeS8];
     reverse_sequence: onnx ["ReverseSequence"] ops [ReverseSequence] kernels [ReverseSteps];
+    sample:    onnx ["GridSample", "AffineGrid", "DeformConv", "RoiAlign", "MaxRoiPool"]
+               ops [GridSample, DeformConv, RoiAlign, MaxRoiPool]
+               kernels [GridSampleF32, DeformConvF32, MaskedDeformConvF32, RoiAlignF32, MaxRoiPoolF32];
     scan:      onnx ["CumSum"] ops [CumSum] kernels [RunningSums];
     scatter:   onnx ["Scatter", "ScatterElements", "ScatterND"] ops [ScatterElements, ScatterND]
                kernels [ScatterAlong, ScatterPoints];
@@ -492,6 +497,7 @@ ops! {
                      "Sqrt", "Reciprocal", "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh",
                      "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Neg", "Abs", "Not", "BitwiseNot", "IsNaN", "IsInf"]
                ops [Unary] kernels [UnaryLoop, LutS8, LutBool];
+    unpool:    onnx ["MaxUnpool", "Col2Im"] ops [MaxUnpool, Col2Im] kernels [UnpoolMaxima, AddBlocks];
 }
 
 /// An operator's name in the `ops!` table: `domain:operator`, without the domain for ONNX's standard operators.

@@ -72,7 +72,7 @@ fn stays(graph: &Graph<Op>, node: &Node<Op>, operand: usize, shape: &[usize]) ->
     let [output] = node.outputs[..] else { return false };
     let same = node.op.infer(&declared.iter().collect::<Vec<_>>());
     same.is_ok_and(|types| types == [graph.value(output).ty.clone()])
-        && node.op.lower(&Io { inputs: operands.iter().collect(), output: &value(&output) }).is_ok()
+        && node.op.lower(&Io { inputs: operands.iter().collect(), output: &value(&output), inner: Vec::new() }).is_ok()
 }
 
 /// The tensor with extent 1 along each axis on which all elements are the same; `None` if there is no such axis.

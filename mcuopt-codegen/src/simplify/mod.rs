@@ -13,6 +13,7 @@ mod broadcast;
 mod dense;
 mod duplicate;
 mod pad;
+mod phases;
 mod quantization;
 mod reshape;
 mod sink_reshape;
@@ -72,6 +73,21 @@ pub fn simplify(graph: &mut Graph<Op>) -> Result<Vec<Applied>, Error> {
             return Err(Error::bug(format!("simplification does not end: `{}` again", applied[limit].rule)));
         }
     }
+    Ok(applied)
+}
+
+/// Rewrites what runs faster in int8 than as it is, though not in float.
+pub fn prepare_int8(graph: &mut Graph<Op>) -> Result<Vec<Applied>, Error> {
+    let split = phases::split(graph)?;
+    if split.is_empty() {
+        return Ok(Vec::new());
+    }
+    remove_dead(graph);
+    graph.sort().map_err(|_| Error::bug("a cycle"))?;
+    graph.verify()?;
+    let rule = "replace ConvTranspose by convolutions of its phases";
+    let mut applied: Vec<Applied> = split.into_iter().map(|node| Applied { rule, node }).collect();
+    applied.extend(simplify(graph)?);
     Ok(applied)
 }
 
