@@ -115,6 +115,10 @@ impl Operator for MaxUnpool {
         Scales::SameAsInput
     }
 
+    fn indices(&self) -> &'static [usize] {
+        &[1]
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let zero = io.output.quantization.as_ref().and_then(|quantization| quantization.single());
         let zero = zero.filter(|_| io.output.ty.dtype == DType::I8).map_or(0, |(_, zero_point)| i64::from(zero_point));
