@@ -451,8 +451,18 @@ ops! {
     expand:    onnx ["Expand", "Tile"] ops [Expand] kernels [];
     extremes:  onnx ["ArgMax", "ArgMin", "TopK", "Hardmax"] ops [ArgExtreme, TopK, Hardmax]
                kernels [ArgMax, ArgMin, TopKPositions, HardmaxF32, HardmaxS8];
+    fused:     onnx ["com.microsoft:FusedConv", "com.microsoft:FusedGemm", "com.microsoft:FusedMatMul",
+                     "com.microsoft:TransposeMatMul", "com.microsoft:MatMulIntegerToFloat",
+                     "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:BiasGelu",
+                     "com.microsoft:FastGelu", "com.microsoft:SkipLayerNormalization",
+                     "com.microsoft:SkipSimplifiedLayerNormalization"]
+               ops [] kernels [];
     gather:    onnx ["Gather", "GatherElements", "GatherND", "Compress"] ops [Gather, GatherElements, GatherND]
                kernels [GatherRows, GatherAlong, GatherPoints];
+    history:   onnx [] ops [History] kernels [Slide];
+    integer:   onnx ["MatMulInteger", "ConvInteger", "DynamicQuantizeLinear"]
+               ops [MatMulInteger, ConvInteger, DynamicScale, DynamicZeroPoint]
+               kernels [MatMulS32, ConvS32, ScaleF32, ZeroPointU8];
     loss:      onnx ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"] ops [NegativeLogLikelihood]
                kernels [ClassLosses];
     lrn:       onnx ["LRN"] ops [Lrn] kernels [LocalResponse];
@@ -466,8 +476,16 @@ ops! {
                ops [Pool, MaxPoolIndices]
                kernels [MaxPool, MaxPoolOfAny, MaxPoolPlaces, AveragePoolF32, AveragePoolS8, LpPoolF32];
     prelu:     onnx ["PRelu"] ops [PRelu] kernels [PReluF32, PReluS8];
-    quantize:  onnx ["QuantizeLinear", "DequantizeLinear"] ops [QuantizeLinear, DequantizeLinear, FakeQuantize]
-               kernels [Quantize, Dequantize, Requantize];
+    qlinear:   onnx ["QLinearConv", "QLinearMatMul", "com.microsoft:QLinearConv", "com.microsoft:QLinearAdd",
+                     "com.microsoft:QLinearMul", "com.microsoft:QLinearConcat", "com.microsoft:QLinearAveragePool",
+                     "com.microsoft:QLinearGlobalAveragePool", "com.microsoft:QLinearLeakyRelu",
+                     "com.microsoft:QLinearSigmoid", "com.microsoft:QLinearSoftmax", "com.microsoft:QGemm"]
+               ops [] kernels [];
+    quantize:  onnx ["QuantizeLinear", "DequantizeLinear", "com.microsoft:QuantizeLinear",
+                     "com.microsoft:DequantizeLinear"]
+               ops [QuantizeLinear, DequantizeLinear, QuantizeBy, DequantizeBy, FakeQuantize]
+               kernels [Quantize, Dequantize, Requantize, QuantizeScaled, DequantizeScaled, QuantizeU8, DequantizeU8,
+                        FlipSign];
     recurrent: onnx ["RNN", "GRU", "LSTM"] ops [Recurrent] kernels [RecurrentF32, RnnS8, GruS8, LstmS8];
     reduce:    onnx ["ReduceMean", "ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
                      "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"]
@@ -493,7 +511,7 @@ ops! {
     trilu:     onnx ["Trilu"] ops [Trilu] kernels [Triangle];
     unary:     onnx ["Relu", "Clip", "LeakyRelu", "Elu", "Celu", "Selu", "ThresholdedRelu", "Shrink", "Sigmoid",
                      "HardSigmoid", "Swish", "HardSwish", "Tanh", "Softplus", "Softsign", "Mish", "Gelu",
-                     "com.microsoft:Gelu", "com.microsoft:QuickGelu", "com.microsoft:FastGelu", "Erf", "Exp", "Log",
+                     "com.microsoft:Gelu", "com.microsoft:QuickGelu", "Erf", "Exp", "Log",
                      "Sqrt", "Reciprocal", "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh",
                      "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Neg", "Abs", "Not", "BitwiseNot", "IsNaN", "IsInf"]
                ops [Unary] kernels [UnaryLoop, LutS8, LutBool];

@@ -15,6 +15,7 @@ mod duplicate;
 mod pad;
 mod phases;
 mod quantization;
+mod recurrent;
 mod reshape;
 mod sink_reshape;
 mod sink_transpose;
@@ -35,12 +36,14 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule { name: "pair QuantizeLinear with DequantizeLinear", apply: quantization::pair },
+    Rule { name: "dequantize before elements are moved", apply: quantization::hoist },
     Rule { name: "take over the author's quantization", apply: quantization::annotate },
     Rule { name: "share a quantization along moved elements", apply: quantization::share },
     Rule { name: "replace MatMul by Dense", apply: dense::from_matmul },
     Rule { name: "cancel Transpose", apply: transpose::cancel },
     Rule { name: "sink Transpose", apply: sink_transpose::apply },
     Rule { name: "cancel Reshape", apply: reshape::cancel },
+    Rule { name: "leave off what nobody reads of a recurrent layer", apply: recurrent::narrow },
     Rule { name: "sink Reshape", apply: sink_reshape::apply },
     Rule { name: "let elementwise operators repeat their operands", apply: broadcast::apply },
     Rule { name: "remove duplicates", apply: duplicate::apply },
