@@ -14,6 +14,7 @@ use super::unary::{Function, Unary, by_name};
 use super::{
     Io, Kernel, Lowered, Operator, Overlap, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear,
 };
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::{Call, Constant, struct_literals};
 use crate::error::Error;
@@ -355,6 +356,21 @@ impl Operator for Binary {
 
     fn pointwise(&self) -> bool {
         true
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        let [a, b] = operands else { return None };
+        let (a, b) = (a.bounds, b.bounds);
+        Some(match self.kind {
+            Kind::Add => a.corners(b, |a, b| a + b),
+            Kind::Sub => a.corners(b, |a, b| a - b),
+            Kind::Mul => a.corners(b, |a, b| a * b),
+            Kind::Max => a.corners(b, i128::max),
+            Kind::Min => a.corners(b, i128::min),
+            Kind::Div if b.min > 0 => a.corners(b, |a, b| a / b),
+            Kind::Mod if b.min > 0 => Bounds { min: 0, max: b.max - 1 },
+            _ => return None,
+        })
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
