@@ -17,6 +17,7 @@ use mcuopt_rt::Arch;
 /// A model of one node, `y = op(x, constants…)`, with a shape that suits the operator.
 struct Case {
     shape: Vec<usize>,
+    dtype: DType,
     attributes: Vec<(&'static str, Attribute)>,
     constants: Vec<Tensor>,
     /// Whether `x` is the second operand as well.
@@ -25,7 +26,7 @@ struct Case {
 
 impl Case {
     fn new(shape: &[usize]) -> Self {
-        Self { shape: shape.to_vec(), attributes: Vec::new(), constants: Vec::new(), twice: false }
+        Self { shape: shape.to_vec(), dtype: DType::F32, attributes: Vec::new(), constants: Vec::new(), twice: false }
     }
 
     fn attribute(mut self, name: &'static str, value: Attribute) -> Self {
@@ -45,6 +46,11 @@ impl Case {
         self
     }
 
+    fn of(mut self, dtype: DType) -> Self {
+        self.dtype = dtype;
+        self
+    }
+
     fn twice(mut self) -> Self {
         self.twice = true;
         self
@@ -61,8 +67,17 @@ fn case(op: &str) -> Case {
         "BatchNormalization" => image.floats(&[4]).floats(&[4]).floats(&[4]).floats(&[4]),
         "Gemm" => matrix.floats(&[6, 5]).floats(&[5]),
         "MatMul" => Case::new(&[6, 6]).twice(),
-        "Add" | "Sub" | "Mul" => matrix.twice(),
-        "Div" => matrix.twice(),
+        "Add" | "Sub" | "Mul" | "Div" | "Max" | "Min" | "Sum" | "Mean" | "Equal" | "Greater" | "GreaterOrEqual"
+        | "Less" | "LessOrEqual" => matrix.twice(),
+        "Mod" => matrix.twice().attribute("fmod", Attribute::Int(1)),
+        "Pow" => matrix.twice(),
+        "PRelu" => matrix.floats(&[6]),
+        "And" | "Or" | "Xor" => matrix.of(DType::Bool).twice(),
+        "Not" => matrix.of(DType::Bool),
+        "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => matrix.of(DType::I32).twice(),
+        "BitwiseNot" => matrix.of(DType::I32),
+        "BitShift" => matrix.of(DType::U8).twice().attribute("direction", Attribute::String("LEFT".into())),
+        "CastLike" => Case { constants: vec![Tensor::from_i64s(&[1])], ..matrix },
         "Concat" => matrix.twice().attribute("axis", Attribute::Int(1)),
         "Constant" => matrix.attribute("value", Attribute::Tensor(Tensor::scalar(1.0))),
         "ConstantOfShape" => Case { constants: vec![Tensor::from_i64s(&[2])], ..matrix },
@@ -83,8 +98,8 @@ fn case(op: &str) -> Case {
 fn model(op: &str, case: &Case) -> onnx::Model {
     let mut graph = onnx::Graph {
         name: op.into(),
-        inputs: vec![ValueInfo::tensor("x", DType::F32, &case.shape)],
-        outputs: vec![ValueInfo::tensor("y", DType::F32, &[])],
+        inputs: vec![ValueInfo::tensor("x", case.dtype, &case.shape)],
+        outputs: vec![ValueInfo { name: "y".into(), ..Default::default() }],
         ..Default::default()
     };
     let mut inputs = vec!["x".to_string()];
@@ -146,10 +161,18 @@ fn kernels(op: &str, model: &onnx::Model, int8: bool) -> Result<String, Errors> 
         let shape = graph.value(graph.inputs[0]).ty.shape.clone();
         let count = shape.iter().product::<usize>();
         // Both signs, but for operators that are not defined for all numbers.
-        let first = if matches!(op, "Log" | "Div") { 0.2 } else { -2.3 };
-        let sample = |seed: usize| {
-            Tensor::new(&shape, (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * 0.2 + first).collect::<Vec<f32>>())
+        let (first, step) = match op {
+            "Log" | "Div" | "Mod" | "Pow" | "Sqrt" | "Reciprocal" => (0.2, 0.2),
+            "Acosh" => (1.0, 0.2),
+            "Acos" | "Asin" | "Atanh" => (-0.9, 0.08),
+            _ => (-2.3, 0.2),
         };
+        let dtype = graph.value(graph.inputs[0]).ty.dtype;
+        let sample = |seed: usize| {
+            let values: Vec<f32> = (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * step + first).collect();
+            Tensor::new(&shape, values)?.cast(dtype)
+        };
+        quantize::tables(&mut graph, true)?;
         let samples = Samples::from_tensors(vec![(0..16).filter_map(sample).collect()]);
         let ranges = calibrate(&graph, &samples)?;
         quantize::assign(&mut graph, Some(&ranges))?;
