@@ -297,6 +297,39 @@ fn the_emitted_text_names_the_function() -> Result {
 }
 
 #[test]
+fn kernels_of_one_tensor_become_one_table() -> Result {
+    // As quantizers write it: each result is rounded by itself.
+    let mut sketch = Sketch::new(20).input("x", &SHAPE).constant("zero", Tensor::new(&[], vec![-5i8]).ok_or("one")?);
+    let pair = |sketch: Sketch, value: &str, scale: f32| {
+        let names = [format!("{value}.scale"), format!("{value}.q"), format!("{value}.d")];
+        sketch
+            .constant(&names[0], Tensor::scalar(scale))
+            .node("QuantizeLinear", &[value, &names[0], "zero"], &[&names[1]], &[])
+            .node("DequantizeLinear", &[&names[1], &names[0], "zero"], &[&names[2]], &[])
+    };
+    sketch =
+        pair(sketch, "x", 0.03).constant("three", Tensor::scalar(3.0)).constant("sixth", Tensor::scalar(1.0 / 6.0));
+    sketch = pair(sketch.node("Add", &["x.d", "three"], &["a"], &[]), "a", 0.04);
+    sketch = pair(sketch.node("Mul", &["x.d", "a.d"], &["m"], &[]), "m", 0.1);
+    sketch = pair(sketch.node("Mul", &["m.d", "sixth"], &["n"], &[]), "n", 0.02).output("n.d");
+    let mut graph = import(&sketch.0, &BTreeMap::new())?.graph;
+    simplify(&mut graph)?;
+    tables(&mut graph, false)?;
+    assign(&mut graph, None)?;
+    let single = lower(&graph)?;
+    let mut composed = single.clone();
+    quantize::compose(&mut composed)?;
+    ensure!(single.nodes.len() >= 3 && composed.nodes.len() == 1, "{} {}", single.nodes.len(), composed.nodes.len());
+    let mut random = Random(5);
+    for _ in 0..30 {
+        let x: Vec<i8> = (0..24).map(|_| random.below(256) as u8 as i8).collect();
+        let x = [Tensor::new(&SHAPE, x).ok_or("a shape")?];
+        ensure!(run_lowered(&single, &x, |_, _| {})? == run_lowered(&composed, &x, |_, _| {})?, "another result");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_quantized_file_keeps_what_its_author_left_in_float() -> Result {
     // Without quantization of the product, the sum before it and the result are float.
     let nodes: &[(&str, &[&str], &str)] = &[("Sigmoid", &["x"], "s"), ("Mul", &["x", "s"], "y")];

@@ -603,7 +603,7 @@ impl Routine for BinaryLoop {
 
     fn swapped(&self) -> Option<Kernel> {
         let [a, b] = self.types;
-        let reversed = self.reversed != !self.kind.commutes();
+        let reversed = self.reversed == self.kind.commutes();
         Some(Kernel::BinaryLoop(Self { reversed, geometry: swapped(&self.geometry), types: [b, a], ..self.clone() }))
     }
 }
