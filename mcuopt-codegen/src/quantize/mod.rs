@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use mcuopt_rt::v0::{self as rt, Clamp};
 
 use crate::graph::{Graph, Node, ValueId};
-use crate::ops::quantize::in_int8;
+use crate::ops::quantize::{detach, in_int8};
 use crate::ops::unary::{Function, Unary};
 use crate::ops::{Op, Scales};
 
@@ -68,4 +68,6 @@ pub fn forget(graph: &mut Graph<Op>) {
             }
         }
     }
+    // What is left makes integers of the user's results.
+    (0..graph.nodes.len()).for_each(|index| detach(graph, index));
 }

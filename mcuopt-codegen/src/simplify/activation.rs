@@ -6,7 +6,7 @@ use super::{Uses, substitute};
 use crate::builder::push;
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::ops::{Op, pool, unary::Function};
+use crate::ops::{Op, pool, reduce, unary::Function};
 
 /// Clamp(layer(x)) → layer with limits.
 pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
@@ -21,9 +21,10 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     let mut op = layer.op.clone();
     match &mut op {
         Op::Conv(conv) => limit(&mut conv.clamp),
+        Op::ConvTranspose(conv) => limit(&mut conv.clamp),
         Op::Dense(dense) => limit(&mut dense.clamp),
         Op::Binary(binary) if binary.kind.takes_clamp() => limit(&mut binary.clamp),
-        Op::ReduceMean(reduce) => limit(&mut reduce.clamp),
+        Op::Reduce(reduce) if reduce.kind == reduce::Kind::Mean => limit(&mut reduce.clamp),
         Op::Pool(pool::Pool { kind: pool::Kind::Average { clamp, .. }, .. }) => limit(clamp),
         Op::Unary(before) => {
             let Function::Clip(inner) = &mut before.function else { return Ok(false) };

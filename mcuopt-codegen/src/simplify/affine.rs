@@ -56,6 +56,7 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     let mut op = layer.op.clone();
     let limits = match &mut op {
         Op::Conv(conv) => &mut conv.clamp,
+        Op::ConvTranspose(conv) => &mut conv.clamp,
         Op::Dense(dense) => &mut dense.clamp,
         _ => return Ok(false),
     };
