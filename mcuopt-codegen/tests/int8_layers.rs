@@ -68,7 +68,7 @@ impl Growing {
         let (height, width) = (shape[2], shape[3]);
         let pooled = vec![1, shape[1], height.saturating_sub(1), width.saturating_sub(1)];
         let room = height > 1 && width > 1;
-        match self.random.below(14) {
+        match self.random.below(20) {
             0..=3 => self.convolution(),
             4 if room => self.add("AveragePool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
             5 if room => self.add("MaxPool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
@@ -104,6 +104,39 @@ impl Growing {
                 let axis = 1 + self.random.below(3) as i64;
                 self.add(op, &[], &[("axis", int(axis))], shape);
             }
+            13 => {
+                let (gain, offset) = (self.constant(&[width], 1.5), self.constant(&[width], 0.5));
+                self.add("LayerNormalization", &[&gain, &offset], &[], shape);
+            }
+            14 => {
+                let (gain, offset) = (self.constant(&[shape[1]], 1.5), self.constant(&[shape[1]], 0.5));
+                self.add("InstanceNormalization", &[&gain, &offset], &[], shape);
+            }
+            // A root mean square, written out.
+            15 => {
+                let epsilon = self.constant(&[], 0.0);
+                self.add("Mul", &[&before], &[], shape.clone());
+                let rows = vec![1, shape[1], height, 1];
+                self.add("ReduceMean", &[], &[("axes", ints(&[-1]))], rows.clone());
+                self.add("Add", &[&epsilon], &[], rows.clone());
+                self.add("Sqrt", &[], &[], rows);
+                let root = std::mem::replace(&mut self.last, before);
+                self.add("Div", &[&root], &[], shape);
+            }
+            // Its own transpose, times a number.
+            16 => {
+                let factor = self.constant(&[], 1.0);
+                self.add("Transpose", &[], &[("perm", ints(&[0, 1, 3, 2]))], vec![1, shape[1], width, height]);
+                let turned = std::mem::replace(&mut self.last, before);
+                self.add("MatMul", &[&turned], &[], vec![1, shape[1], height, height]);
+                self.add("Mul", &[&factor], &[], vec![1, shape[1], height, height]);
+            }
+            17 => {
+                let op = ["ReduceMax", "ReduceMin", "ReduceMean"][self.count % 3];
+                self.add(op, &[], &[("axes", ints(&[2]))], vec![1, shape[1], 1, width]);
+                self.add("Mul", &[&before], &[], shape);
+            }
+            18 => self.add("Hardmax", &[], &[("axis", int(2))], shape),
             _ => self.add("Transpose", &[], &[("perm", ints(&[0, 1, 3, 2]))], vec![1, shape[1], width, height]),
         }
     }

@@ -268,6 +268,10 @@ fn batch_normalization(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     if b.int("training_mode", 0)? != 0 {
         return Err(Error::unsupported("training mode").instead("the model exported for inference"));
     }
+    let constant = |index: usize| Ok::<bool, Error>(b.graph.constant(b.input(index)?).is_some());
+    if !(constant(1)? && constant(2)? && constant(3)? && constant(4)?) {
+        return batch_normalization_at_run_time(b, epsilon as f32);
+    }
     let mut parameters = Vec::new();
     for (index, name) in ["scale", "bias", "mean", "variance"].into_iter().enumerate() {
         let id = b.input(index + 1)?;
@@ -295,6 +299,35 @@ fn batch_normalization(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     });
     let scaled = b.push(Binary::new(Kind::Mul), &[x, gains])?;
     Ok(vec![b.push(Binary::new(Kind::Add), &[scaled, offsets])?])
+}
+
+/// The same with parameters that are not all known: Sub, Mul, Add, and the gains by Sqrt and Div.
+fn batch_normalization_at_run_time(b: &mut Builder<'_>, epsilon: f32) -> Result<Vec<ValueId>, Error> {
+    let x = b.input(0)?;
+    let &[_, channels, ref spatial @ ..] = b.shape(x) else {
+        return Err(Error::invalid(format!("the shape {:?} has no channels", b.shape(x))).part("input 0"));
+    };
+    let view = [vec![channels], vec![1; spatial.len()]].concat();
+    let mut parameters = [0; 4].map(|_| x);
+    for (index, parameter) in parameters.iter_mut().enumerate() {
+        let id = b.input(index + 1)?;
+        if b.shape(id) != [channels] {
+            let message = format!("its shape is {:?}, x has {channels} channels", b.shape(id));
+            return Err(Error::invalid(message).part(format!("input {}", index + 1)));
+        }
+        *parameter = id;
+    }
+    let [scale, bias, mean, variance] = parameters;
+    let epsilon = b.constant(Tensor::scalar(epsilon));
+    let variance = b.push(Binary::new(Kind::Add), &[variance, epsilon])?;
+    let deviation = b.push(Unary { function: Function::Sqrt(rt::Sqrt) }, &[variance])?;
+    let gain = b.push(Binary::new(Kind::Div), &[scale, deviation])?;
+    let mut y = x;
+    for (kind, id) in [(Kind::Sub, mean), (Kind::Mul, gain), (Kind::Add, bias)] {
+        let id = b.reshape(id, &view)?;
+        y = b.push(Binary::new(kind), &[y, id])?;
+    }
+    Ok(vec![y])
 }
 
 /// Applies `f` to broadcast floats: the loop of a calibration.

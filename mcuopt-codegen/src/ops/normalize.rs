@@ -27,6 +27,13 @@ pub struct Normalize {
     pub epsilon: f32,
 }
 
+impl Normalize {
+    /// How many gains and offsets there are.
+    pub fn channels(&self) -> usize {
+        self.geometry.groups * self.geometry.width
+    }
+}
+
 /// `1 / √(variance + epsilon)` over the axes from `axis` on, which become 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InverseDeviation {

@@ -11,6 +11,8 @@ mod activation;
 mod affine;
 mod dense;
 mod duplicate;
+mod matmul;
+mod normalize;
 mod pad;
 mod quantization;
 mod reshape;
@@ -42,7 +44,12 @@ const RULES: &[Rule] = &[
     Rule { name: "sink Reshape", apply: sink_reshape::apply },
     Rule { name: "remove duplicates", apply: duplicate::apply },
     Rule { name: "fold Transpose into Dense", apply: dense::fold_transpose },
+    Rule { name: "recognise a normalisation", apply: normalize::recognise },
     Rule { name: "fold Mul and Add into the layer before", apply: affine::fold },
+    Rule { name: "fold a factor into MatMul", apply: matmul::fold_factor },
+    Rule { name: "fold Transpose into the MatMul behind", apply: matmul::fold_transpose_before },
+    Rule { name: "fold Transpose into the MatMul before", apply: matmul::fold_transpose_behind },
+    Rule { name: "lift a Reshape of batch axes over MatMul", apply: matmul::lift_reshape },
     Rule { name: "fold Pad into the window behind", apply: pad::fold },
     Rule { name: "fold an activation into the layer before", apply: activation::fold },
     Rule { name: "turn Mul and Add into a depthwise convolution", apply: affine::to_depthwise },
