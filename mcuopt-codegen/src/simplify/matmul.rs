@@ -69,41 +69,65 @@ pub(super) fn fold_transpose_behind(graph: &mut Graph<Op>, uses: &Uses, index: u
     Ok(true)
 }
 
+/// Whether `perm` exchanges the last two axes; `None` if it does anything else.
+fn turns(perm: &[usize]) -> Option<bool> {
+    let [batch @ .., a, b] = perm else { return perm.is_empty().then_some(false) };
+    (batch.is_sorted() && a == &(batch.len() + 1) && b == &batch.len()).then_some(true)
+}
+
+/// The permutation of `rank` axes that exchanges the last two, or nothing.
+fn turned(rank: usize, turn: bool) -> Vec<usize> {
+    let mut perm: Vec<usize> = (0..rank).collect();
+    perm[rank - 2..].reverse();
+    if turn { perm } else { Vec::new() }
+}
+
 /// MatMul(Reshape(Transpose(x)), …) where the Reshape changes the batch axes alone → MatMul of x's batch axes, so that
 /// the Transpose meets it.
 pub(super) fn lift_reshape(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
     let node = graph.nodes[index].clone();
     let (Op::MatMul(product), &[a, b]) = (&node.op, &node.inputs[..]) else { return Ok(false) };
-    if *product != MatMul::new(product.factor) {
-        return Ok(false);
-    }
-    let shapes = [a, b].map(|id| graph.value(id).ty.shape.clone());
-    let split =
-        |shape: &[usize]| shape.split_at_checked(shape.len().wrapping_sub(2)).map(|(a, b)| (a.to_vec(), b.to_vec()));
-    let [Some((a_batch, _)), Some((b_batch, _))] = shapes.each_ref().map(|shape| split(shape)) else {
+    let (Some(turn_a), Some(turn_b), []) = (turns(&product.a), turns(&product.b), &product.y[..]) else {
         return Ok(false);
     };
-    if a_batch != b_batch {
+    let shape = |graph: &Graph<Op>, id: ValueId| graph.value(id).ty.shape.clone();
+    let shapes = [a, b].map(|id| shape(graph, id));
+    let rank = shapes[0].len();
+    if shapes[1].len() != rank || shapes[0][..rank - 2] != shapes[1][..rank - 2] {
         return Ok(false);
     }
     for operand in 0..2 {
+        let other = 1 - operand;
         let Some(reshape) = uses.producer(graph, node.inputs[operand]) else { continue };
         let source = reshape.inputs[0];
-        let behind = matches!(reshape.op, Op::Reshape(_)) && transposed(graph, uses, source).is_some();
-        let Some((batch, matrix)) = split(&graph.value(source).ty.shape) else { continue };
-        if !behind || !shapes[operand].ends_with(&matrix) || graph.constant(node.inputs[1 - operand]).is_some() {
+        let Some((inner, perm)) = transposed(graph, uses, source).filter(|_| matches!(reshape.op, Op::Reshape(_)))
+        else {
+            continue;
+        };
+        let outer = shape(graph, source);
+        let new_rank = outer.len();
+        if new_rank < 2 || outer[new_rank - 2..] != shapes[operand][rank - 2..] {
             continue;
         }
-        let mut inputs = [source; 2];
-        let other = 1 - operand;
-        let shape = [&batch[..], &shapes[other][a_batch.len()..]].concat();
+        let seen = [&outer[..new_rank - 2], &shapes[other][rank - 2..]].concat();
+        let product = MatMul { a: turned(new_rank, turn_a), b: turned(new_rank, turn_b), ..product.clone() };
+        // Only if the Transpose then goes: two operands with batch axes of their own would take turns for ever.
+        let mut folded = product.clone();
+        let own = if operand == 0 { &mut folded.a } else { &mut folded.b };
+        *own = composed(&perm, own);
+        let before = shape(graph, inner);
+        let [a, b] = if operand == 0 { [&before, &seen] } else { [&seen, &before] };
+        if !folded.is_fast(a, b) {
+            continue;
+        }
         let quantization = graph.value(node.inputs[other]).quantization.clone();
-        inputs[other] = push(graph, &node.name, Reshape { shape }.into(), &[node.inputs[other]])?[0];
+        let mut inputs = [source; 2];
+        inputs[other] = push(graph, &node.name, Reshape { shape: seen }.into(), &[node.inputs[other]])?[0];
         graph.value_mut(inputs[other]).quantization = quantization;
-        let y = push(graph, &node.name, node.op.clone(), &inputs)?[0];
+        let y = push(graph, &node.name, product.into(), &inputs)?[0];
         graph.value_mut(y).quantization = graph.value(node.outputs[0]).quantization.clone();
-        let shape = graph.value(node.outputs[0]).ty.shape.clone();
-        let restored = push(graph, &node.name, Reshape { shape }.into(), &[y])?[0];
+        let target = shape(graph, node.outputs[0]);
+        let restored = push(graph, &node.name, Reshape { shape: target }.into(), &[y])?[0];
         substitute(graph, node.outputs[0], restored)?;
         return Ok(true);
     }
