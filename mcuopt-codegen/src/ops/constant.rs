@@ -10,11 +10,11 @@ use ndarray::{ArrayD, Axis, IxDyn};
 use super::reshape::axis;
 use super::axes;
 use crate::builder::{Builder, MAX_ELEMENTS};
+use crate::each_dtype;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::onnx::{self, Attribute};
 use crate::tensor::{DType, Tensor, each_element};
-use crate::each_dtype;
 
 /// All of these → constants.
 pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
@@ -102,7 +102,7 @@ fn range(b: &Builder<'_>) -> Result<Tensor, Error> {
     if dtype == DType::F32 {
         let [start, limit, delta] = [b.scalar(0)?, b.scalar(1)?, b.scalar(2)?].map(|value| value.unwrap_or(0.0));
         let count = ((f64::from(limit) - f64::from(start)) / f64::from(delta)).ceil().max(0.0);
-        if delta == 0.0 || !(count <= MAX_ELEMENTS as f64) {
+        if delta == 0.0 || count.is_nan() || count > MAX_ELEMENTS as f64 {
             return Err(too_long());
         }
         let values: Vec<f32> =
@@ -160,21 +160,24 @@ fn non_zero(b: &Builder<'_>) -> Result<Tensor, Error> {
 fn unique(b: &Builder<'_>) -> Result<Vec<Tensor>, Error> {
     let x = known(b)?;
     let sorted = b.int("sorted", 1)? != 0;
-    let shape = match b.attribute("axis") {
-        None => [1, x.len(), 1],
-        Some(_) => {
-            let axis = axis(b.int("axis", 0)?, x.shape().len(), false)?;
-            let (before, behind) = (&x.shape()[..axis], &x.shape()[axis + 1..]);
-            [before.iter().product(), x.shape()[axis], behind.iter().product()]
-        }
+    let along = match b.attribute("axis") {
+        None => None,
+        Some(_) => Some(axis(b.int("axis", 0)?, x.shape().len(), false)?),
     };
+    let shape = along.map_or([1, x.len(), 1], |axis| {
+        let (before, behind) = (&x.shape()[..axis], &x.shape()[axis + 1..]);
+        [before.iter().product(), x.shape()[axis], behind.iter().product()]
+    });
     let [outer, count, inner] = shape;
     let numbers = to_f64s(x);
     let slice = |place: usize| {
         let numbers = &numbers;
         (0..outer).flat_map(move |o| numbers[(o * count + place) * inner..][..inner].iter().copied())
     };
-    let order = |a: usize, b: usize| slice(a).zip(slice(b)).map(|(a, b)| a.total_cmp(&b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal);
+    let order = |a: usize, b: usize| {
+        let mut orders = slice(a).zip(slice(b)).map(|(a, b)| a.total_cmp(&b));
+        orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    };
     // Places by their slice and, among equal ones, by themselves: the first of each run of equal ones is the first place.
     let mut places: Vec<usize> = (0..count).collect();
     places.sort_by(|&a, &b| order(a, b));
@@ -198,14 +201,9 @@ fn unique(b: &Builder<'_>) -> Result<Vec<Tensor>, Error> {
     let chosen: Vec<usize> = groups.iter().map(|group| group[0]).collect();
     let apart = x.reshaped(&shape).ok_or_else(wrong)?;
     let values = each_dtype!(&apart, array => Tensor::from(array.select(Axis(1), &chosen)));
-    let values = match b.attribute("axis") {
-        None => values.reshaped(&[chosen.len()]),
-        Some(_) => {
-            let mut shape = x.shape().to_vec();
-            shape[axis(b.int("axis", 0)?, x.shape().len(), false)?] = chosen.len();
-            values.reshaped(&shape)
-        }
-    };
+    let mut shape = along.map_or_else(|| vec![0], |_| x.shape().to_vec());
+    shape[along.unwrap_or(0)] = chosen.len();
+    let values = values.reshaped(&shape);
     let mut results = vec![values.ok_or_else(wrong)?];
     results.extend([firsts, inverse, counts].map(|values| Tensor::from_i64s(&values)));
     Ok(results)

@@ -256,12 +256,6 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
         }
         "Swish" => Function::Swish(rt::Swish { alpha: b.float("alpha", 1.0)? }),
         "com.microsoft:QuickGelu" => Function::Swish(rt::Swish { alpha: b.float("alpha", 1.702)? }),
-        "com.microsoft:FastGelu" => {
-            let function = Function::GeluTanh(rt::GeluTanh);
-            let Some(bias) = b.optional(1)? else { return Ok(vec![b.push(Unary { function }, &[x])?]) };
-            let sum = b.push(Binary::new(Kind::Add), &[x, bias])?;
-            return Ok(vec![b.push(Unary { function }, &[sum])?]);
-        }
         "Gelu" => match b.string("approximate", "none")?.as_str() {
             "none" => Function::Gelu(rt::Gelu),
             "tanh" => Function::GeluTanh(rt::GeluTanh),

@@ -21,6 +21,7 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     let mut op = layer.op.clone();
     match &mut op {
         Op::Conv(conv) => limit(&mut conv.clamp),
+        Op::ConvTranspose(conv) => limit(&mut conv.clamp),
         Op::Dense(dense) => limit(&mut dense.clamp),
         Op::Binary(binary) if binary.kind.takes_clamp() => limit(&mut binary.clamp),
         Op::Reduce(reduce) if reduce.kind == reduce::Kind::Mean => limit(&mut reduce.clamp),

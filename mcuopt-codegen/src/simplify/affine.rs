@@ -56,6 +56,7 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     let (mut op, mut unlimited) = (layer.op.clone(), Clamp::NONE);
     let limits = match &mut op {
         Op::Conv(conv) => &mut conv.clamp,
+        Op::ConvTranspose(conv) => &mut conv.clamp,
         Op::Dense(dense) => &mut dense.clamp,
         // It takes no limits; its gain and offset are as the weights and the bias of a layer.
         Op::Normalize(layer) if layer.channels() == function.gain.len() && clamp == Clamp::NONE => &mut unlimited,

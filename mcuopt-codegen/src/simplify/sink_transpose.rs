@@ -55,7 +55,14 @@ fn permuted(op: &Op, perm: &[usize]) -> Option<Op> {
             }
             reduce.axes = axes;
         }
+        Op::GatherElements(gather) => gather.axis = perm[gather.axis],
+        Op::Expand(expand) if expand.shape.len() == perm.len() => expand.shape = scattered(&expand.shape, perm),
+        Op::Resize(resize) => {
+            resize.axes.iter_mut().for_each(|axis| axis.axis = perm[axis.axis]);
+            resize.axes.sort_by_key(|axis| axis.axis);
+        }
         Op::Pad(pad) => pad.pads = scattered(&pad.pads, perm),
+        Op::PadEdges(pad) => pad.pads = scattered(&pad.pads, perm),
         Op::Slice(slice) => {
             slice.starts = scattered(&slice.starts, perm);
             slice.steps = scattered(&slice.steps, perm);
