@@ -316,3 +316,52 @@ fn normalisations_written_out_are_one_layer() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn group_normalisation_of_exporters_is_one_layer_between_convolutions() -> Result {
+    let mut g = Growing(Sketch::new(17).input("x", &[1, 2, 4, 3]), Random(4));
+    let mut random = Random(6);
+    g.floats("w1", &[4, 2, 1, 1], random.floats(8));
+    g.floats("w2", &[2, 4, 1, 1], random.floats(8));
+    g.floats("ones", &[2], vec![1.0; 2]);
+    g.floats("zeros", &[2], vec![0.0; 2]);
+    let (gain, offset) = (random.floats(4), random.floats(4));
+    g.floats("gain", &[4, 1, 1], gain.clone());
+    g.floats("offset", &[4, 1, 1], offset.clone());
+    g.shape("groups", &[0, 2, -1]);
+    g.shape("image", &[1, 4, 4, 3]);
+    g.node("Conv", &["x", "w1"], "c", &[]);
+    g.node("Reshape", &["c", "groups"], "rows", &[]);
+    g.node("InstanceNormalization", &["rows", "ones", "zeros"], "n", &[]);
+    g.node("Reshape", &["n", "image"], "n1", &[]);
+    g.node("Mul", &["n1", "gain"], "m", &[]);
+    g.node("Add", &["m", "offset"], "a", &[]);
+    g.node("Conv", &["a", "w2"], "y", &[]);
+    let sketch = g.0.output("y");
+    let compiled = compile("groups", &sketch.0.encode(), Precision::Float32)?;
+    let layers: Vec<&str> = compiled.lowered.nodes.iter().map(|node| node.op.operator).collect();
+    let found: Vec<&&str> = layers.iter().filter(|layer| **layer != "Transpose").collect();
+    ensure!(found == [&"Conv", &"GroupNormalization", &"Conv"], "{layers:?}\n{}", compiled.graph);
+    // What the file says, step by step.
+    let constants = &sketch.0.graph.initializers;
+    let weights = |name: &str| constants.get(name).and_then(Tensor::f32s).unwrap_or_default().to_vec();
+    let convolved = |x: &[f32], w: &[f32], inputs: usize| -> Vec<f32> {
+        let outputs = w.len() / inputs;
+        let sum = |o: usize, p: usize| (0..inputs).map(|i| w[o * inputs + i] * x[i * 12 + p]).sum();
+        (0..outputs * 12).map(|at| sum(at / 12, at % 12)).collect()
+    };
+    let x = random.floats(24);
+    let mut c = convolved(&x, &weights("w1"), 2);
+    for row in c.chunks_mut(24) {
+        let mean = row.iter().sum::<f32>() / 24.0;
+        let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / 24.0;
+        row.iter_mut().for_each(|x| *x = (*x - mean) / (variance + 1e-5).sqrt());
+    }
+    c.iter_mut().enumerate().for_each(|(at, x)| *x = *x * gain[at / 12] + offset[at / 12]);
+    let expected = convolved(&c, &weights("w2"), 4);
+    let found = compiled.run(&[Tensor::new(&[1, 2, 4, 3], x).ok_or("a tensor")?])?;
+    for (found, expected) in found[0].f32s().unwrap_or_default().iter().zip(expected) {
+        ensure!((found - expected).abs() < 1e-4, "{found}, not {expected}");
+    }
+    Ok(())
+}

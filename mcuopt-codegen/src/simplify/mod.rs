@@ -49,6 +49,7 @@ const RULES: &[Rule] = &[
     Rule { name: "remove duplicates", apply: duplicate::apply },
     Rule { name: "fold Transpose into Dense", apply: dense::fold_transpose },
     Rule { name: "recognise a normalisation", apply: normalize::recognise },
+    Rule { name: "normalise channels where they lie", apply: normalize::by_channels },
     Rule { name: "fold Mul and Add into the layer before", apply: affine::fold },
     Rule { name: "fold a factor into MatMul", apply: matmul::fold_factor },
     Rule { name: "fold Transpose into the MatMul behind", apply: matmul::fold_transpose_before },

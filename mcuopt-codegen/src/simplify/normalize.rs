@@ -8,7 +8,8 @@ use crate::error::Error;
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::binary::{Binary, Kind};
 use crate::ops::unary::{Function, Unary};
-use crate::ops::{Op, normalize::Normalize, reduce, reduce::Reduce};
+use crate::ops::window::Direction;
+use crate::ops::{Op, normalize::Normalize, reduce, reduce::Reduce, reshape::Reshape, transpose::Transpose};
 use crate::tensor::Tensor;
 
 /// The producer of a value that the file's author did not quantize: what becomes part of one kernel is not rounded.
@@ -33,7 +34,7 @@ fn argument(node: &Node<Op>, wanted: Function) -> Option<ValueId> {
 }
 
 /// The operand of a mean over some axes.
-fn mean<'a>(node: &'a Node<Op>) -> Option<(ValueId, &'a [usize])> {
+fn mean(node: &Node<Op>) -> Option<(ValueId, &[usize])> {
     match &node.op {
         Op::Reduce(Reduce { kind: reduce::Kind::Mean, axes, clamp: Clamp::NONE }) => Some((node.inputs[0], axes)),
         _ => None,
@@ -103,4 +104,45 @@ fn found(graph: &Graph<Op>, uses: &Uses, node: &Node<Op>) -> Option<(ValueId, Ve
         (of == x && over == axes).then_some(x)
     });
     Some((centered.unwrap_or(d), axes.to_vec(), epsilon, centered.is_some()))
+}
+
+/// Rows of a channels-first image that are normalised, each alike → channels of the image as it was before the Transpose,
+/// in groups where a Reshape joined several to one row.
+pub(super) fn by_channels(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
+    let node = graph.nodes[index].clone();
+    let Op::Normalize(layer) = &node.op else { return Ok(false) };
+    let Geometry { outer, positions, groups: 1, width: 1, .. } = layer.geometry else { return Ok(false) };
+    let mut x = node.inputs[0];
+    if let Some(Node { op: Op::Reshape(_), inputs, .. }) = uses.producer(graph, x) {
+        x = inputs[0];
+    }
+    let Some(Node { op: Op::Transpose(transpose), inputs, .. }) = uses.producer(graph, x) else { return Ok(false) };
+    let (source, perm) = (inputs[0], transpose.perm.clone());
+    let shape = graph.value(source).ty.shape.clone();
+    let &[batch, ref spatial @ .., channels] = &shape[..] else { return Ok(false) };
+    let same = graph.value(node.inputs[0]).quantization == graph.value(source).quantization;
+    let pixels: usize = spatial.iter().product();
+    let first = Direction::ToFirst.perm(spatial.len());
+    if perm != first || positions % pixels != 0 || outer % batch != 0 || !same {
+        return Ok(false);
+    }
+    let (groups, width) = (outer / batch, positions / pixels);
+    let constant = |id: ValueId| graph.constant(id).and_then(Tensor::f32s).map(|values| values[0]);
+    let (Some(gain), Some(offset), true) =
+        (constant(node.inputs[1]), constant(node.inputs[2]), groups * width == channels)
+    else {
+        return Ok(false);
+    };
+    let filled = |x: f32| Tensor::new(&[channels], vec![x; channels]).ok_or_else(|| Error::bug("a vector has a shape"));
+    let gain = graph.add_constant(format!("{}.gain", node.name), filled(gain)?);
+    let offset = graph.add_constant(format!("{}.offset", node.name), filled(offset)?);
+    let geometry = Geometry { outer: batch, positions: pixels, groups, width, ..layer.geometry };
+    let op = Normalize { geometry, epsilon: layer.epsilon };
+    let y = push(graph, &node.name, op.into(), &[source, gain, offset])?[0];
+    graph.value_mut(y).quantization = graph.value(node.outputs[0]).quantization.clone();
+    let moved = push(graph, &node.name, Transpose { perm }.into(), &[y])?[0];
+    let shape = graph.value(node.outputs[0]).ty.shape.clone();
+    let y = push(graph, &node.name, Reshape { shape }.into(), &[moved])?[0];
+    substitute(graph, node.outputs[0], y)?;
+    Ok(true)
 }
