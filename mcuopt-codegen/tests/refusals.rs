@@ -30,8 +30,14 @@ fn shapes_that_no_kernel_has() -> Result {
     refused("Transpose", perm, "7 axes that move against each other; what works: up to six")?;
     let add = one("Add", 13, &[2, 1, 3, 1, 5], &["c"], &[]).floats("c", &[4, 1, 3, 1], vec![0.0; 12]);
     refused("Add", add, "broadcasting [2, 1, 3, 1, 5] with [4, 1, 3, 1]; what works: operands whose axes fall into")?;
-    let product = one("MatMul", 13, &[2, 1, 3, 4], &["b"], &[]).input("b", &[1, 5, 4, 2]);
-    refused("MatMul", product, "batch axes [2, 1] against [1, 5]; what works: equal batch axes, or none on one side")
+    let product = one("MatMul", 13, &[2, 1, 2, 1, 3, 4], &["b"], &[]).input("b", &[1, 5, 1, 2, 4, 2]);
+    refused("MatMul", product, "4 batch axes that move against each other; what works: up to three")?;
+    let det = one("Det", 11, &[9, 9], &[], &[]);
+    refused("Det", det, "matrices of 9 rows; what works: up to 8 rows")?;
+    let top = one("TopK", 13, &[2, 3], &["k"], &[]).constant("k", Tensor::from_i64s(&[4]));
+    refused("TopK", top, "invalid model: k is [4], and axis 1 of [2, 3] is taken")?;
+    let sum = one("Einsum", 12, &[2, 3], &[], &[("equation", Attribute::String("ij->k".into()))]);
+    refused("Einsum", sum, "attribute `equation`: invalid model: names that the result cannot have in `ij->k`")
 }
 
 #[test]
