@@ -406,6 +406,9 @@ macro_rules! ops {
 ops! {
     binary:    onnx ["Add", "Sub", "Mul", "Div", "BatchNormalization"] ops [Binary] kernels [BinaryF32, AddS8, MulS8];
     blocks:    onnx ["DepthToSpace", "SpaceToDepth"] ops [] kernels [];
+    classifier: onnx ["ai.onnx.ml:LinearClassifier", "ai.onnx.ml:LinearRegressor", "ai.onnx.ml:SVMClassifier",
+                     "ai.onnx.ml:SVMRegressor", "ai.onnx.ml:ZipMap"]
+               ops [] kernels [];
     concat:    onnx ["Concat"] ops [Concat] kernels [ConcatBlocks];
     constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast", "EyeLike", "Range", "NonZero",
                      "Unique"]
@@ -415,6 +418,11 @@ ops! {
                kernels [VolumeF32, VolumeS8, DynamicConvF32, DynamicConvTransposeF32];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
     expand:    onnx ["Expand", "Tile"] ops [Expand] kernels [];
+    features:  onnx ["ai.onnx.ml:Scaler", "ai.onnx.ml:Normalizer", "ai.onnx.ml:Binarizer", "ai.onnx.ml:Imputer",
+                     "ai.onnx.ml:ArrayFeatureExtractor", "ai.onnx.ml:FeatureVectorizer", "ai.onnx.ml:LabelEncoder",
+                     "ai.onnx.ml:OneHotEncoder"]
+               ops [Normalizer, Binarizer, Imputer, LabelEncoder, OneHotEncoder]
+               kernels [NormalizeRows, BinarizeF32, Impute, LookUp, EncodeRows];
     fused:     onnx ["com.microsoft:FusedConv", "com.microsoft:FusedGemm", "com.microsoft:FusedMatMul",
                      "com.microsoft:TransposeMatMul", "com.microsoft:MatMulIntegerToFloat",
                      "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:Gelu", "com.microsoft:BiasGelu",
@@ -451,6 +459,9 @@ ops! {
     slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
+    trees:     onnx ["ai.onnx.ml:TreeEnsemble", "ai.onnx.ml:TreeEnsembleClassifier",
+                     "ai.onnx.ml:TreeEnsembleRegressor"]
+               ops [Trees] kernels [TreesF32, TreesS8];
     trilu:     onnx ["Trilu"] ops [Trilu] kernels [Triangle];
     unary:     onnx ["Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Exp", "Log", "Neg",
                      "Abs", "Elu"]
