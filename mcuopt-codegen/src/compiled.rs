@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use mcuopt_rt::v0::Arch;
 use proc_macro2::TokenStream;
 
-use crate::emit::{self, Program};
+use crate::emit::{self, Program, Whole};
 use crate::error::Error;
 use crate::graph::{Graph, Node, ValueId};
-use crate::interp;
+use crate::interp::{self, Steps};
 use crate::ops::{Layer, Op};
 use crate::options::Options;
 use crate::plan::Plan;
@@ -29,6 +29,8 @@ pub struct Compiled {
     pub simplified: Vec<Applied>,
     /// The tensors that lost constant or dead channels, in the graph's order.
     pub specialised: Vec<Shrunk>,
+    /// What runs over the whole window would take, for a network that takes new frames alone.
+    pub whole: Option<Whole>,
     /// What the user should know, a sentence each.
     pub notes: Vec<String>,
     /// Name of the generated type.
@@ -56,6 +58,7 @@ impl Compiled {
                 inputs: self.graph.inputs.iter().map(|id| self.graph.value(*id)).collect(),
                 outputs: self.graph.outputs.iter().map(|id| self.graph.value(*id)).collect(),
                 input: self.options.input,
+                whole: self.whole,
                 abridged,
             },
             visibility,
@@ -80,6 +83,11 @@ impl Compiled {
     /// else float, in the file's layout.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         self.in_declared_shape(interp::run_lowered(&self.lowered, inputs, |_, _| {})?)
+    }
+
+    /// To run the layers on the host again and again, as the firmware does that keeps its state from run to run.
+    pub fn steps(&self) -> Steps<'_> {
+        Steps::new(&self.lowered)
     }
 
     /// Runs the float graph by the reference evaluation.

@@ -300,6 +300,14 @@ impl Tensor {
         each_element!(dtype, T => Tensor::from(ArrayD::<T>::zeros(IxDyn(shape))))
     }
 
+    /// A tensor of one number, fractions cut off for integers.
+    pub fn filled(dtype: DType, shape: &[usize], number: f32) -> Self {
+        if dtype == DType::F32 {
+            return Tensor::F32(ArrayD::from_elem(IxDyn(shape), number));
+        }
+        each_element!(dtype, T => Tensor::from(ArrayD::<T>::from_elem(IxDyn(shape), T::from_i64(number as i64))))
+    }
+
     /// Floats as another type, fractions cut off; `None` for a tensor that is not float.
     pub fn cast(&self, dtype: DType) -> Option<Tensor> {
         let Tensor::F32(array) = self else { return None };

@@ -4,6 +4,7 @@
 
 mod control;
 mod function;
+mod older;
 mod order;
 mod ports;
 mod scope;
@@ -24,7 +25,7 @@ use scope::{Meaning, Scope};
 use unknown::Unknown;
 
 /// Versions of the `ai.onnx` operator set whose meaning the importers know.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;
 
 /// Nodes that functions and loops may come to, each counted as often as it is there after inlining and unrolling.
 pub const MAX_UNROLLED: usize = 4096;
@@ -238,7 +239,19 @@ impl<'m> Importer<'m> {
             Some(Meaning::Value(id)) => Some((name.clone(), *id)),
             _ => None,
         });
-        let values = values.collect();
+        let mut values: BTreeMap<String, ValueId> = values.collect();
+        let mut node = node;
+        if node.domain.is_empty() && opset < 7 {
+            let old = node.clone();
+            let mut builder = Builder::new(&mut self.graph, opset, &old, &values);
+            builder.name = place.label(&node);
+            if let Some(operand) = older::modernise(node.to_mut(), &mut builder)? {
+                // A name that no file has: it would not be valid there.
+                let name = format!("{} along an axis", node.inputs[1]);
+                values.insert(name.clone(), operand);
+                node.to_mut().inputs[1] = name;
+            }
+        }
         let mut builder = Builder::new(&mut self.graph, opset, &node, &values);
         builder.name = place.label(&node);
         builder.four_bits = place.arguments.is_none()

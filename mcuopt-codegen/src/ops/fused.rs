@@ -48,10 +48,6 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
             let y = b.import("MatMul", &[Some(quantized), Some(w)], Vec::new())?;
             biased(b, y, 4)?
         }
-        "Gelu" => {
-            let x = b.input(0)?;
-            b.import("Gelu", &[Some(x)], Vec::new())?
-        }
         "BiasGelu" => {
             let x = [b.input(0)?, b.input(1)?];
             let x = b.import("Add", &x.map(Some), Vec::new())?;
@@ -61,14 +57,6 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
             let x = b.input(0)?;
             let x = biased(b, x, 1)?;
             b.import("Gelu", &[Some(x)], vec![("approximate".into(), Attribute::String("tanh".into()))])?
-        }
-        "QuickGelu" => {
-            let x = b.input(0)?;
-            let alpha = b.float("alpha", 1.702)?;
-            let alpha = b.constant(Tensor::scalar(alpha));
-            let scaled = b.import("Mul", &[Some(x), Some(alpha)], Vec::new())?;
-            let gate = b.import("Sigmoid", &[Some(scaled)], Vec::new())?;
-            b.import("Mul", &[Some(x), Some(gate)], Vec::new())?
         }
         _ => return skip_normalization(node, b),
     };

@@ -426,6 +426,10 @@ impl Operator for FakeQuantize {
         Scales::Authored(self.scale, self.zero_point)
     }
 
+    fn pointwise(&self) -> bool {
+        true
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let x = io.inputs[0];
         if io.output.ty.dtype == DType::F32 || x.quantization == io.output.quantization {

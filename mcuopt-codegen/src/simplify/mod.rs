@@ -12,7 +12,9 @@ mod affine;
 mod dense;
 mod duplicate;
 mod pad;
+mod phases;
 mod quantization;
+mod recurrent;
 mod reshape;
 mod sink_reshape;
 mod sink_transpose;
@@ -40,6 +42,7 @@ const RULES: &[Rule] = &[
     Rule { name: "cancel Transpose", apply: transpose::cancel },
     Rule { name: "sink Transpose", apply: sink_transpose::apply },
     Rule { name: "cancel Reshape", apply: reshape::cancel },
+    Rule { name: "leave off what nobody reads of a recurrent layer", apply: recurrent::narrow },
     Rule { name: "sink Reshape", apply: sink_reshape::apply },
     Rule { name: "remove duplicates", apply: duplicate::apply },
     Rule { name: "fold Transpose into Dense", apply: dense::fold_transpose },
@@ -71,6 +74,21 @@ pub fn simplify(graph: &mut Graph<Op>) -> Result<Vec<Applied>, Error> {
             return Err(Error::bug(format!("simplification does not end: `{}` again", applied[limit].rule)));
         }
     }
+    Ok(applied)
+}
+
+/// Rewrites what runs faster in int8 than as it is, though not in float.
+pub fn prepare_int8(graph: &mut Graph<Op>) -> Result<Vec<Applied>, Error> {
+    let split = phases::split(graph)?;
+    if split.is_empty() {
+        return Ok(Vec::new());
+    }
+    remove_dead(graph);
+    graph.sort().map_err(|_| Error::bug("a cycle"))?;
+    graph.verify()?;
+    let rule = "replace ConvTranspose by convolutions of its phases";
+    let mut applied: Vec<Applied> = split.into_iter().map(|node| Applied { rule, node }).collect();
+    applied.extend(simplify(graph)?);
     Ok(applied)
 }
 
