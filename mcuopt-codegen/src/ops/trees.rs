@@ -423,7 +423,8 @@ impl Tree {
             Mode::Gte(t) => self.exchanged(branch.feature, t.next_down(), missing),
             Mode::Eq(t) => self.equals(branch.feature, *t, missing),
             Mode::Neq(t) => {
-                let [differs, equal] = self.equals(branch.feature, *t, !missing);
+                // NaN differs from everything, whatever is said about it.
+                let [differs, equal] = self.equals(branch.feature, *t, false);
                 [equal, differs]
             }
             Mode::Member(values) => {
