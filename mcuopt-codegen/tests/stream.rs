@@ -541,3 +541,59 @@ fn network_without_state() -> Model {
     network.add("Relu", &[], &[], vec![1, 2, 6]);
     network.model()
 }
+
+#[test]
+fn cells_that_the_network_gives_go_on_as_well() -> Result {
+    let mut network = Growing::new(12, true, &[4, 1, 3]);
+    let (w, r) = (network.constant(&[1, 20, 3], 0.5), network.constant(&[1, 20, 5], 0.5));
+    let sketch = |steps: usize, network: &mut Growing| {
+        let sketch = std::mem::replace(&mut network.sketch, Sketch::new(17));
+        let mut sketch = sketch.node("LSTM", &["x", &w, &r], &["y", "h", "c"], &[("hidden_size", int(5))]);
+        for output in ["y", "h", "c"] {
+            sketch = sketch.output(output);
+        }
+        sketch.0.graph.inputs[0] = mcuopt_codegen::onnx::ValueInfo::tensor("x", DType::F32, &[steps, 1, 3]);
+        sketch.0
+    };
+    let model = sketch(4, &mut network);
+    let mut long = model.clone();
+    long.graph.inputs[0] = mcuopt_codegen::onnx::ValueInfo::tensor("x", DType::F32, &[12, 1, 3]);
+    let (parts, whole) = (compiled(&model, |c| c.stateful(true))?, compiled(&long, |c| c)?);
+    let x = Random(3).floats(36);
+    let expected = whole.run(&[Tensor::new(&[12, 1, 3], x.clone()).ok_or("x")?])?;
+    let mut steps = parts.steps();
+    let mut found = Vec::new();
+    for x in x.chunks_exact(12) {
+        found = steps.run(&[Tensor::new(&[4, 1, 3], x.to_vec()).ok_or("x")?], |_, _| {})?;
+    }
+    for (found, expected) in found.iter().zip(&expected) {
+        let (found, expected) = (found.f32s().unwrap_or_default(), expected.f32s().unwrap_or_default());
+        ensure!(expected.ends_with(found), "{found:?} is not the end of {expected:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_axis_is_known_by_its_name_in_the_file() -> Result {
+    use mcuopt_codegen::onnx::Dim;
+    let mut model = tcn(true);
+    model.graph.inputs[0].shape = Some(vec![Dim::Known(1), Dim::Known(8), Dim::Symbolic("time".into())]);
+    let bind = |frames: i64| [("time".to_string(), vec![mcuopt_codegen::Number::Int(frames)])].into();
+    let path = common::scratch("named");
+    let folder = path.parent().unwrap_or(&path).to_path_buf();
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(&path, model.encode())?;
+    let options = |axis: &str| mcuopt_codegen::Options {
+        model: path.clone(),
+        name: Some("Model".into()),
+        bind: bind(20),
+        stream: Some(axis.into()),
+        ..Default::default()
+    };
+    let steps = mcuopt_codegen::compile(&options("time"))?;
+    ensure!(steps.whole.is_some_and(|whole| (whole.window, whole.frames) == (20, 1)), "{:?}", steps.whole);
+    let error = mcuopt_codegen::compile(&options("frames")).err().ok_or("no error")?.to_string();
+    ensure!(error.contains("there are: time"), "{error}");
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
