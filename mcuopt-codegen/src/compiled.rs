@@ -14,7 +14,7 @@ use crate::options::Options;
 use crate::plan::Plan;
 use crate::simplify::Applied;
 use crate::specialise::Shrunk;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// A compiled model: every stage's result, and the code.
 #[derive(Clone, Debug)]
@@ -103,12 +103,18 @@ impl Compiled {
 
     /// Scale and zero point of input `index`, if the firmware takes it in int8.
     pub fn input_quantization(&self, index: usize) -> Option<(f32, i32)> {
-        emit::quantization(&self.lowered, *self.lowered.inputs.get(index)?)
+        self.quantization(self.graph.inputs.get(index)?, self.lowered.inputs.get(index)?)
     }
 
     /// Scale and zero point of output `index`, if the firmware gives it in int8.
     pub fn output_quantization(&self, index: usize) -> Option<(f32, i32)> {
-        emit::quantization(&self.lowered, *self.lowered.outputs.get(index)?)
+        self.quantization(self.graph.outputs.get(index)?, self.lowered.outputs.get(index)?)
+    }
+
+    /// What is integers in the file has none: it is given and taken as it is.
+    fn quantization(&self, declared: &ValueId, lowered: &ValueId) -> Option<(f32, i32)> {
+        let is_real = self.graph.value(*declared).ty.dtype == DType::F32;
+        emit::quantization(&self.lowered, *lowered).filter(|_| is_real)
     }
 
     /// Bytes of weights, biases, multipliers and tables on a target.

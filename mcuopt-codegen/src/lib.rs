@@ -13,6 +13,7 @@
 //! include!(concat!(env!("OUT_DIR"), "/kws.rs"));
 //! ```
 
+pub mod bounds;
 pub mod builder;
 pub mod calibrate;
 pub mod call;
@@ -23,6 +24,7 @@ pub mod error;
 pub mod graph;
 pub mod import;
 pub mod interp;
+pub mod narrow;
 pub mod onnx;
 pub mod ops;
 pub mod options;
@@ -68,11 +70,19 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     if precision == Arithmetic::Float32 {
         quantize::forget(&mut graph);
     }
-    let simplified = simplify::simplify(&mut graph)?;
+    let mut simplified = simplify::simplify(&mut graph)?;
+    if precision != Arithmetic::Float32 {
+        simplified.extend(simplify::prepare_int8(&mut graph)?);
+    }
+    narrow::narrow(&mut graph)?;
     match precision {
         Arithmetic::Float32 => {}
-        Arithmetic::AsAuthored => quantize::assign(&mut graph, None)?,
+        Arithmetic::AsAuthored => {
+            quantize::tables(&mut graph, false)?;
+            quantize::assign(&mut graph, None)?;
+        }
         Arithmetic::Int8 => {
+            quantize::tables(&mut graph, true)?;
             let ranges = ranges(&options, &graph, &bytes)?;
             quantize::assign(&mut graph, Some(&ranges))?;
             quantize::correct_bias(&mut graph, &ranges)?;

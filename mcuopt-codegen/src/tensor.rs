@@ -217,6 +217,52 @@ macro_rules! each_index {
 #[allow(unused_imports)]
 pub(crate) use each_index;
 
+/// Runs `$body` with `$element` bound to the type of quantized elements that `$dtype` names.
+macro_rules! each_quantized {
+    ($dtype:expr, $element:ident => $body:expr) => {
+        match $dtype {
+            $crate::tensor::DType::I8 => {
+                type $element = i8;
+                $body
+            }
+            $crate::tensor::DType::U8 => {
+                type $element = u8;
+                $body
+            }
+            $crate::tensor::DType::I16 => {
+                type $element = i16;
+                $body
+            }
+            $crate::tensor::DType::U16 => {
+                type $element = u16;
+                $body
+            }
+            _ => {
+                type $element = i32;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use each_quantized;
+
+/// Runs `$body` with `$element` bound to i8 or u8.
+macro_rules! each_byte {
+    ($dtype:expr, $element:ident => $body:expr) => {
+        match $dtype {
+            $crate::tensor::DType::I8 => {
+                type $element = i8;
+                $body
+            }
+            _ => {
+                type $element = u8;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use each_byte;
+
 impl Tensor {
     /// A tensor of the given shape, or `None` where the number of elements differs.
     pub fn new<T>(shape: &[usize], data: Vec<T>) -> Option<Self>

@@ -163,7 +163,7 @@ fn a_network_that_reads_the_last_state_holds_no_other() -> Result {
     for (name, sketch) in [("state", by_state), ("step", by_step)] {
         let compiled = compile(name, &sketch.0.encode(), Precision::Float32)?;
         let found = kernels(&compiled.lowered);
-        let [Kernel::RecurrentF32(lstm), Kernel::UnaryF32(_)] = found[..] else {
+        let [Kernel::RecurrentF32(lstm), Kernel::UnaryLoop(_)] = found[..] else {
             return Err(format!("{name}: {:?}", emit::layer_names(&compiled.lowered)).into());
         };
         ensure!(!lstm.geometry.sequence && !lstm.geometry.state, "{name}: {:?}", lstm.geometry);

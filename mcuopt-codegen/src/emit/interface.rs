@@ -46,7 +46,9 @@ fn ports(program: &Program<'_>, kind: &str, ids: &[ValueId], values: &[&Value]) 
     let port = |(position, &id): (usize, &ValueId)| {
         let name = port_name(kind, position, values);
         let ty = &program.graph.value(id).ty;
-        let quantization = quantization(program.graph, id);
+        // What is integers in the file is given and taken as it is.
+        let is_real = values[position].ty.dtype == DType::F32;
+        let quantization = quantization(program.graph, id).filter(|_| is_real);
         Port {
             constant: name.to_string().to_ascii_uppercase(),
             name,

@@ -76,7 +76,9 @@ impl Chosen {
         let overlap = overlapping.map_or(Overlap::Never, |overlapping| overlapping.how);
         match (overlapping, kernel.swapped()) {
             (Some(Overlapping { operand: 1, .. }), Some(swapped)) => {
-                Self { kernel: swapped, inputs: node.inputs.iter().rev().copied().collect(), overlap }
+                let mut inputs = node.inputs.clone();
+                inputs.swap(0, 1);
+                Self { kernel: swapped, inputs, overlap }
             }
             _ => Self { kernel, inputs: node.inputs.clone(), overlap },
         }

@@ -8,7 +8,7 @@ use mcuopt_rt::v0 as rt;
 
 use super::linear::{self, Linear};
 use super::window::{self, Direction};
-use super::{Io, Lowered, Operator, Routine, routine};
+use super::{Io, Lowered, Operator, Routine};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;

@@ -7,7 +7,7 @@
 use mcuopt_rt::v0 as rt;
 
 use super::window::{self, Direction, Plane};
-use super::{Io, Lowered, Operator, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear, result, routine};
+use super::{Io, Lowered, Operator, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear, result};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;

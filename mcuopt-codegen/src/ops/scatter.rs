@@ -8,6 +8,7 @@ use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
 use super::{Io, Lowered, Operator, Overlap, Scales, gather};
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::Literal;
 use crate::error::Error;
@@ -62,6 +63,12 @@ fn scales(scatter: rt::Scatter) -> Scales {
     }
 }
 
+/// Sums and products depend on how many updates meet.
+fn bounds(scatter: rt::Scatter, operands: &[Known<'_>]) -> Option<Bounds> {
+    let [x, _, updates] = operands else { return None };
+    (scales(scatter) == Scales::Joined).then(|| x.bounds.join(updates.bounds))
+}
+
 fn expect_updates(x: &Type, updates: &Type, shape: &[usize]) -> Result<Vec<Type>, Error> {
     if updates.dtype == x.dtype && updates.shape == shape {
         return Ok(vec![x.clone()]);
@@ -85,6 +92,14 @@ impl Operator for ScatterElements {
         scales(self.scatter)
     }
 
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        bounds(self.scatter, operands)
+    }
+
+    fn indices(&self) -> &'static [usize] {
+        &[1]
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let (x, indices) = (&io.inputs[0].ty.shape, &io.inputs[1].ty.shape);
         let geometry = gather::along_axis(x, indices, self.axis)?;
@@ -106,6 +121,14 @@ impl Operator for ScatterND {
 
     fn scales(&self) -> Scales {
         scales(self.scatter)
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        bounds(self.scatter, operands)
+    }
+
+    fn indices(&self) -> &'static [usize] {
+        &[1]
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

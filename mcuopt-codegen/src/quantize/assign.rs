@@ -41,7 +41,10 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
                 }
                 _ if unchanged => graph.value_mut(output).quantization = graph.value(inputs[0]).quantization.clone(),
                 Scales::SameAsInput => {
-                    let quantization = graph.value(inputs[0]).quantization.clone();
+                    let quantization = match ranges {
+                        Some(_) => graph.value(inputs[0]).quantization.clone().or_else(|| of_table(graph, inputs[0])),
+                        None => graph.value(inputs[0]).quantization.clone(),
+                    };
                     graph.value_mut(output).quantization = quantization;
                 }
                 Scales::PowerOfTwo(largest) => {
@@ -62,6 +65,11 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
 fn has_integers(graph: &Graph<Op>, id: ValueId) -> bool {
     let value = graph.value(id);
     value.quantization.is_some() || value.constant.is_some()
+}
+
+/// The quantization that holds all of a constant: samples need not have read every row of a table.
+fn of_table(graph: &Graph<Op>, id: ValueId) -> Option<Quantization> {
+    graph.constant(id)?.f32s().and_then(Range::of).map(asymmetric)
 }
 
 fn from_range(graph: &mut Graph<Op>, id: ValueId, ranges: Option<&Ranges>) -> Result<(), Error> {

@@ -43,7 +43,7 @@ fn affine(graph: &Graph<Op>, node: &Node<Op>) -> Option<(ValueId, Affine, Clamp)
         (Kind::Add, _) => Affine { gain: ones, offset: spread },
         (Kind::Sub, false) => Affine { gain: ones, offset: negated(spread) },
         (Kind::Sub, true) => Affine { gain: negated(ones), offset: spread },
-        (Kind::Div, _) => return None,
+        _ => return None,
     };
     Some((x, function, *clamp))
 }
@@ -56,6 +56,7 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     let mut op = layer.op.clone();
     let limits = match &mut op {
         Op::Conv(conv) => &mut conv.clamp,
+        Op::ConvTranspose(conv) => &mut conv.clamp,
         Op::Dense(dense) => &mut dense.clamp,
         _ => return Ok(false),
     };

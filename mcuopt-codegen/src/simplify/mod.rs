@@ -12,6 +12,7 @@ mod affine;
 mod dense;
 mod duplicate;
 mod pad;
+mod phases;
 mod quantization;
 mod recurrent;
 mod reshape;
@@ -34,6 +35,7 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule { name: "pair QuantizeLinear with DequantizeLinear", apply: quantization::pair },
+    Rule { name: "dequantize before elements are moved", apply: quantization::hoist },
     Rule { name: "take over the author's quantization", apply: quantization::annotate },
     Rule { name: "share a quantization along moved elements", apply: quantization::share },
     Rule { name: "replace MatMul by Dense", apply: dense::from_matmul },
@@ -72,6 +74,21 @@ pub fn simplify(graph: &mut Graph<Op>) -> Result<Vec<Applied>, Error> {
             return Err(Error::bug(format!("simplification does not end: `{}` again", applied[limit].rule)));
         }
     }
+    Ok(applied)
+}
+
+/// Rewrites what runs faster in int8 than as it is, though not in float.
+pub fn prepare_int8(graph: &mut Graph<Op>) -> Result<Vec<Applied>, Error> {
+    let split = phases::split(graph)?;
+    if split.is_empty() {
+        return Ok(Vec::new());
+    }
+    remove_dead(graph);
+    graph.sort().map_err(|_| Error::bug("a cycle"))?;
+    graph.verify()?;
+    let rule = "replace ConvTranspose by convolutions of its phases";
+    let mut applied: Vec<Applied> = split.into_iter().map(|node| Applied { rule, node }).collect();
+    applied.extend(simplify(graph)?);
     Ok(applied)
 }
 

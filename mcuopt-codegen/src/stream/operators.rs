@@ -31,7 +31,7 @@ impl Rewriting<'_> {
             (Op::Softmax(softmax), [Form::Last(x)]) if softmax.axis != x.axis => {
                 self.keep(node, node.op.clone(), operands, *x)
             }
-            (Op::ReduceMean(reduce), [Form::Last(x)]) if !reduce.axes.contains(&x.axis) => {
+            (Op::Reduce(reduce), [Form::Last(x)]) if !reduce.axes.contains(&x.axis) => {
                 self.keep(node, node.op.clone(), operands, *x)
             }
             (Op::Pad(pad), [Form::Last(x)]) if pad.pads[x.axis] == [0; 2] => {
