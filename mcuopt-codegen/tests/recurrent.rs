@@ -210,7 +210,8 @@ fn int8_layers_stay_near_float_ones() -> Result {
                 .map(|&x| ((x / scale).round() as i32 + zero_point).clamp(-128, 127) as i8);
             let quantized = Tensor::new(&[30, 1, 12], quantized.collect()).ok_or("x")?;
             let expected = run_float(&graph, &[x], |_, _| {})?;
-            let (unit, _) = emit::quantization(&lowered, lowered.outputs[0]).ok_or("an output without a quantization")?;
+            let (unit, _) =
+                emit::quantization(&lowered, lowered.outputs[0]).ok_or("an output without a quantization")?;
             let Tensor::I8(found) = &run_lowered(&lowered, &[quantized], |_, _| {})?[0] else {
                 return Err("int8".into());
             };

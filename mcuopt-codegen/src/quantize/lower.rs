@@ -10,8 +10,8 @@ use super::assign::asymmetric;
 use crate::calibrate::Range;
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId};
-use crate::ops::recurrent::hidden_bits;
 use crate::ops::quantize::{Dequantize, Quantize, Requantize};
+use crate::ops::recurrent::hidden_bits;
 use crate::ops::{Io, Kernel, Layer, Lowered, Op, Scales, transpose::TransposeCopy};
 use crate::tensor::{DType, Tensor};
 
