@@ -6,11 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::Error;
 use crate::graph::{Graph, Node, Quantization, Type, ValueId};
 use crate::onnx::{self, Attribute};
-use crate::ops::{Op, reshape::Reshape, transpose::Transpose};
+use crate::ops::{self, Op, reshape::Reshape, transpose::Transpose};
 use crate::tensor::Tensor;
 
 /// Elements of the largest tensor that is taken seriously: a gigabyte of floats.
 pub const MAX_ELEMENTS: usize = 1 << 28;
+
+/// The version of ONNX's operator set that importers write for [`Builder::import`].
+const STANDARD: i64 = 21;
 
 /// Appends operators to a graph: infers types, and evaluates at once what depends on constants alone.
 pub struct Builder<'a> {
@@ -20,6 +23,10 @@ pub struct Builder<'a> {
     pub opset: i64,
     /// Name given to the nodes that are added.
     pub name: String,
+    /// Whether the file gives the result, or the operand that says its type, 4 bits; they are held in 8.
+    pub four_bits: bool,
+    /// What the user should know, a sentence each.
+    pub notes: Vec<String>,
     node: &'a onnx::Node,
     values: &'a BTreeMap<String, ValueId>,
     seen: RefCell<BTreeSet<String>>,
@@ -33,7 +40,16 @@ impl<'a> Builder<'a> {
         node: &'a onnx::Node,
         values: &'a BTreeMap<String, ValueId>,
     ) -> Self {
-        Self { graph, opset, name: node_name(node), node, values, seen: RefCell::default() }
+        Self {
+            graph,
+            opset,
+            name: node_name(node),
+            four_bits: false,
+            notes: Vec::new(),
+            node,
+            values,
+            seen: RefCell::default(),
+        }
     }
 
     /// Operand `index`, which the operator requires.
@@ -144,6 +160,11 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Tells the user something.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// Adds a constant.
     pub fn constant(&mut self, tensor: Tensor) -> ValueId {
         let name = format!("{}.constant", self.name);
@@ -153,6 +174,38 @@ impl<'a> Builder<'a> {
     /// Adds an operator with one output.
     pub fn push(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Result<ValueId, Error> {
         Ok(push(self.graph, &self.name, op.into(), inputs)?[0])
+    }
+
+    /// Attributes as the file has them, marked as understood: for an operator that another one hands them on to.
+    pub fn attributes(&self, names: &[&str]) -> Vec<(String, Attribute)> {
+        let given = |name: &&str| self.attribute(name).map(|value| (name.to_string(), value.clone()));
+        names.iter().filter_map(given).collect()
+    }
+
+    /// Adds what a node of a standard operator, of the operator set [`STANDARD`], stands for; returns its first output.
+    pub fn import(
+        &mut self,
+        op_type: &str,
+        inputs: &[Option<ValueId>],
+        attributes: Vec<(String, Attribute)>,
+    ) -> Result<ValueId, Error> {
+        let name = |(index, id): (usize, &Option<ValueId>)| id.map_or(String::new(), |_| index.to_string());
+        let node = onnx::Node {
+            name: self.name.clone(),
+            op_type: op_type.into(),
+            inputs: inputs.iter().enumerate().map(name).collect(),
+            outputs: vec!["y".into()],
+            attributes: attributes.into_iter().collect(),
+            ..onnx::Node::default()
+        };
+        let values = node.inputs.iter().cloned().zip(inputs).filter_map(|(name, id)| Some((name, (*id)?))).collect();
+        let import = ops::importer("", op_type).ok_or_else(|| Error::unsupported(format!("the operator {op_type}")))?;
+        let mut inner = Builder::new(self.graph, STANDARD, &node, &values);
+        let outputs = import(&node, &mut inner)?;
+        inner.check_attributes()?;
+        let notes = inner.notes;
+        self.notes.extend(notes);
+        outputs.first().copied().ok_or_else(|| Error::bug(format!("{op_type} without an output")))
     }
 
     /// Adds a Reshape, unless the shape is the same already.

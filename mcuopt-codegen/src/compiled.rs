@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use mcuopt_rt::v0::Arch;
 use proc_macro2::TokenStream;
 
-use crate::emit::{self, Program};
+use crate::emit::{self, Program, Whole};
 use crate::error::Error;
 use crate::graph::{Graph, Node, ValueId};
-use crate::interp;
+use crate::interp::{self, Steps};
 use crate::ops::{Layer, Op};
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::simplify::Applied;
 use crate::specialise::Shrunk;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// A compiled model: every stage's result, and the code.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Compiled {
     pub simplified: Vec<Applied>,
     /// The tensors that lost constant or dead channels, in the graph's order.
     pub specialised: Vec<Shrunk>,
+    /// What runs over the whole window would take, for a network that takes new frames alone.
+    pub whole: Option<Whole>,
     /// What the user should know, a sentence each.
     pub notes: Vec<String>,
     /// Name of the generated type.
@@ -56,6 +58,7 @@ impl Compiled {
                 inputs: self.graph.inputs.iter().map(|id| self.graph.value(*id)).collect(),
                 outputs: self.graph.outputs.iter().map(|id| self.graph.value(*id)).collect(),
                 input: self.options.input,
+                whole: self.whole,
                 abridged,
             },
             visibility,
@@ -82,6 +85,11 @@ impl Compiled {
         self.in_declared_shape(interp::run_lowered(&self.lowered, inputs, |_, _| {})?)
     }
 
+    /// To run the layers on the host again and again, as the firmware does that keeps its state from run to run.
+    pub fn steps(&self) -> Steps<'_> {
+        Steps::new(&self.lowered)
+    }
+
     /// Runs the float graph by the reference evaluation.
     pub fn run_float(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         interp::run_float(&self.graph, inputs, |_, _| {})
@@ -95,12 +103,18 @@ impl Compiled {
 
     /// Scale and zero point of input `index`, if the firmware takes it in int8.
     pub fn input_quantization(&self, index: usize) -> Option<(f32, i32)> {
-        emit::quantization(&self.lowered, *self.lowered.inputs.get(index)?)
+        self.quantization(self.graph.inputs.get(index)?, self.lowered.inputs.get(index)?)
     }
 
     /// Scale and zero point of output `index`, if the firmware gives it in int8.
     pub fn output_quantization(&self, index: usize) -> Option<(f32, i32)> {
-        emit::quantization(&self.lowered, *self.lowered.outputs.get(index)?)
+        self.quantization(self.graph.outputs.get(index)?, self.lowered.outputs.get(index)?)
+    }
+
+    /// What is integers in the file has none: it is given and taken as it is.
+    fn quantization(&self, declared: &ValueId, lowered: &ValueId) -> Option<(f32, i32)> {
+        let is_real = self.graph.value(*declared).ty.dtype == DType::F32;
+        emit::quantization(&self.lowered, *lowered).filter(|_| is_real)
     }
 
     /// Bytes of weights, biases, multipliers and tables on a target.

@@ -67,6 +67,25 @@ impl Config {
         self
     }
 
+    /// Lets recurrent layers and causal convolutions go on from where the last call ended; `reset` forgets.
+    pub fn stateful(mut self, stateful: bool) -> Self {
+        self.options.stateful = stateful;
+        self
+    }
+
+    /// Takes new frames of a sliding window alone, along an axis: its name in the file, or its position in the first
+    /// input.
+    pub fn stream(mut self, axis: impl ToString) -> Self {
+        self.options.stream = Some(axis.to_string());
+        self
+    }
+
+    /// New frames of a call with [`stream`](Self::stream); as few as the strides along the axis allow without it.
+    pub fn stream_frames(mut self, frames: usize) -> Self {
+        self.options.stream_frames = Some(frames);
+        self
+    }
+
     /// Fails above so many bytes of RAM.
     pub fn max_ram(mut self, bytes: usize) -> Self {
         self.options.max_ram = Some(bytes);

@@ -1,6 +1,7 @@
 //! Running a graph on the host: float graphs by the operators' reference evaluation, lowered graphs by the very
 //! kernels of mcuopt-rt that the firmware calls.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -31,24 +32,53 @@ pub fn run_float(
     values.outputs(graph)
 }
 
-/// Runs a lowered graph. `see` is called with each layer's index and output.
+/// Runs a lowered graph once. `see` is called with each layer's index and output.
 pub fn run_lowered(
     graph: &Graph<Layer>,
     inputs: &[Tensor],
-    mut see: impl FnMut(usize, &Tensor),
+    see: impl FnMut(usize, &Tensor),
 ) -> Result<Vec<Tensor>, Error> {
-    let mut values = Values::start(graph, inputs)?;
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let operands = values.operands(graph, &node.inputs)?;
-        let [output] = node.outputs[..] else { return Err(Error::bug("a kernel has one output")) };
-        let ty = &graph.value(output).ty;
-        let mut result = Tensor::zeros(ty.dtype, &ty.shape);
-        node.op.kernel.run(&operands, &mut result);
-        see(index, &result);
-        values.set(output, result);
-        values.drop_unused(graph, index);
+    Steps::new(graph).run(inputs, see)
+}
+
+/// Runs a lowered graph again and again: layers that keep something for the next run find it there.
+#[derive(Clone, Debug)]
+pub struct Steps<'a> {
+    graph: &'a Graph<Layer>,
+    /// What the layers keep, by position.
+    kept: BTreeMap<usize, Tensor>,
+}
+
+impl<'a> Steps<'a> {
+    /// Before the first run.
+    pub fn new(graph: &'a Graph<Layer>) -> Self {
+        Self { graph, kept: BTreeMap::new() }
     }
-    values.outputs(graph)
+
+    /// The next run. `see` is called with each layer's index and output.
+    pub fn run(&mut self, inputs: &[Tensor], mut see: impl FnMut(usize, &Tensor)) -> Result<Vec<Tensor>, Error> {
+        let graph = self.graph;
+        let mut values = Values::start(graph, inputs)?;
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let operands = values.operands(graph, &node.inputs)?;
+            let [output] = node.outputs[..] else { return Err(Error::bug("a kernel has one output")) };
+            let ty = &graph.value(output).ty;
+            let initial = node.op.kernel.initial();
+            let mut result = match (self.kept.remove(&index), initial) {
+                (Some(kept), _) => kept,
+                (None, Some(number)) => Tensor::filled(ty.dtype, &ty.shape, number),
+                (None, None) => Tensor::zeros(ty.dtype, &ty.shape),
+            };
+            node.op.kernel.run(&operands, &mut result);
+            see(index, &result);
+            if initial.is_some() {
+                self.kept.insert(index, result.clone());
+            }
+            values.set(output, result);
+            values.drop_unused(graph, index);
+        }
+        values.outputs(graph)
+    }
 }
 
 /// The values that are known at some point of a run.

@@ -13,6 +13,7 @@
 //! include!(concat!(env!("OUT_DIR"), "/kws.rs"));
 //! ```
 
+pub mod bounds;
 pub mod builder;
 pub mod calibrate;
 pub mod call;
@@ -23,6 +24,7 @@ pub mod error;
 pub mod graph;
 pub mod import;
 pub mod interp;
+pub mod narrow;
 pub mod onnx;
 pub mod ops;
 pub mod options;
@@ -32,6 +34,7 @@ pub mod quantize;
 pub mod reference;
 pub mod simplify;
 pub mod specialise;
+pub mod stream;
 pub mod tensor;
 
 pub use compiled::Compiled;
@@ -43,6 +46,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use calibrate::{Method, Ranges, Samples};
+use emit::Whole;
 use graph::Graph;
 use ops::Op;
 
@@ -66,26 +70,60 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     if precision == Arithmetic::Float32 {
         quantize::forget(&mut graph);
     }
-    let simplified = simplify::simplify(&mut graph)?;
+    let mut simplified = simplify::simplify(&mut graph)?;
+    if precision != Arithmetic::Float32 {
+        simplified.extend(simplify::prepare_int8(&mut graph)?);
+    }
+    narrow::narrow(&mut graph)?;
     match precision {
         Arithmetic::Float32 => {}
-        Arithmetic::AsAuthored => quantize::assign(&mut graph, None)?,
+        Arithmetic::AsAuthored => {
+            quantize::tables(&mut graph, false)?;
+            quantize::assign(&mut graph, None)?;
+        }
         Arithmetic::Int8 => {
+            quantize::tables(&mut graph, true)?;
             let ranges = ranges(&options, &graph, &bytes)?;
             quantize::assign(&mut graph, Some(&ranges))?;
             quantize::correct_bias(&mut graph, &ranges)?;
         }
     }
+    let whole = step_by_step(&model, &options, &mut graph)?;
     let mut lowered = quantize::lower(&graph)?;
+    quantize::compose(&mut lowered)?;
     let specialised = specialise::specialise(&mut lowered)?;
     prefer::prefer(&mut lowered, options.optimize);
     plan::schedule(&mut lowered, options.input == Input::Borrowed)?;
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
     let plan = prefer::spend_memory(&mut lowered, plan, &options)?;
     let side_files = model.side_files;
-    let compiled = Compiled { graph, lowered, plan, simplified, specialised, notes, type_name, side_files, options };
+    let compiled =
+        Compiled { graph, lowered, plan, simplified, specialised, whole, notes, type_name, side_files, options };
     compiled.check_budget()?;
     Ok(compiled)
+}
+
+/// Rewrites the network so that it goes on from call to call, if the user asks for that.
+fn step_by_step(model: &onnx::Model, options: &Options, graph: &mut Graph<Op>) -> Result<Option<Whole>, Errors> {
+    let Some(axis) = &options.stream else {
+        if options.stream_frames.is_some() {
+            return Err(Error::options("it goes with `stream`").part("option `stream_frames`").into());
+        }
+        if options.stateful {
+            *graph = stream::stateful(graph)?;
+        }
+        return Ok(None);
+    };
+    let axes = stream::axes(model, graph, axis)?;
+    let stream::Streamed { graph: streamed, window, frames } =
+        stream::stream(graph, &axes, options.stream_frames, options.stateful)?;
+    // What it would take otherwise, for the documentation.
+    let mut lowered = quantize::lower(graph)?;
+    plan::schedule(&mut lowered, options.input == Input::Borrowed)?;
+    let arena_bytes = plan::plan(&lowered, options.input == Input::Borrowed)?.arena_bytes;
+    let macs = lowered.nodes.iter().map(|node| node.op.kernel.macs()).sum();
+    *graph = streamed;
+    Ok(Some(Whole { window, frames, macs, arena_bytes }))
 }
 
 /// What the options and the file come down to.

@@ -96,6 +96,13 @@ pub struct Options {
     pub input: Input,
     /// Inputs that become constants, and symbolic dimensions that get a size: by name, the elements in row-major order.
     pub bind: Bindings,
+    /// Whether recurrent layers and causal convolutions go on from where the last call ended.
+    pub stateful: bool,
+    /// The axis along which each call brings new frames of a sliding window: its name in the file, or its position in the
+    /// first input.
+    pub stream: Option<String>,
+    /// New frames of a call; as few as the strides along the axis allow where it is not given.
+    pub stream_frames: Option<usize>,
     /// The build fails above so many bytes of RAM.
     pub max_ram: Option<usize>,
     /// The build fails above so many bytes of weights in flash.
@@ -111,13 +118,27 @@ pub enum Setting {
     Text(String),
     /// A number.
     Number(usize),
+    /// `true` or `false`.
+    Flag(bool),
     /// A table of numbers or lists of numbers.
     Table(Bindings),
 }
 
 /// The keys that [`Options::set`] knows.
-pub const KEYS: &[&str] =
-    &["calibration", "precision", "optimize", "input", "max_ram", "max_flash", "config", "name", "bind"];
+pub const KEYS: &[&str] = &[
+    "calibration",
+    "precision",
+    "optimize",
+    "input",
+    "max_ram",
+    "max_flash",
+    "config",
+    "name",
+    "bind",
+    "stateful",
+    "stream",
+    "stream_frames",
+];
 
 impl Options {
     /// Sets the option `key`.
@@ -129,6 +150,10 @@ impl Options {
             ("config", Setting::Text(path)) => self.config = Some(path.into()),
             ("name", Setting::Text(name)) => self.name = Some(name),
             ("bind", Setting::Table(bindings)) => self.bind.extend(bindings),
+            ("stateful", Setting::Flag(flag)) => self.stateful = flag,
+            ("stream", Setting::Text(axis)) => self.stream = Some(axis),
+            ("stream", Setting::Number(axis)) => self.stream = Some(axis.to_string()),
+            ("stream_frames", Setting::Number(frames)) => self.stream_frames = Some(frames),
             ("max_ram", Setting::Number(limit)) => self.max_ram = Some(limit),
             ("max_flash", Setting::Number(limit)) => self.max_flash = Some(limit),
             ("ranges", Setting::Text(name)) => match Method::of(&name) {
@@ -159,6 +184,9 @@ impl Options {
             ("bind", _) => {
                 return wrong("a table of numbers and lists of numbers, such as { shape = [1, 16], batch = 1 }");
             }
+            ("stateful", _) => return wrong("true or false"),
+            ("stream", _) => return wrong("the name of an axis in quotes, or its position in the first input"),
+            ("stream_frames", _) => return wrong("a number of frames"),
             ("max_ram" | "max_flash", _) => return wrong("a number of bytes"),
             _ => {
                 let known = KEYS.join(", ");
@@ -183,6 +211,7 @@ impl Options {
                 DeValue::Integer(digits) => {
                     usize::from_str_radix(&digits.as_str().replace('_', ""), digits.radix()).ok().map(Setting::Number)
                 }
+                DeValue::Boolean(flag) => Some(Setting::Flag(*flag)),
                 DeValue::Table(table) => {
                     let entry = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
                         let name: &std::borrow::Cow<'_, str> = name.get_ref();
@@ -192,7 +221,9 @@ impl Options {
                 }
                 _ => None,
             };
-            let wrong = || Error::options("it takes a string, a number that is not negative, or a table of numbers");
+            let wrong = || {
+                Error::options("it takes a string, a number that is not negative, true, false, or a table of numbers")
+            };
             let setting = setting.ok_or_else(|| wrong().part(format!("option `{key}`")).in_file(&shown))?;
             from_file.set(key, setting).map_err(|error| error.in_file(&shown))?;
         }
@@ -217,6 +248,9 @@ impl Options {
         for (name, numbers) in file.bind {
             self.bind.entry(name).or_insert(numbers);
         }
+        choose(&mut self.stateful, file.stateful);
+        choose(&mut self.stream, file.stream);
+        choose(&mut self.stream_frames, file.stream_frames);
         choose(&mut self.max_ram, file.max_ram);
         choose(&mut self.max_flash, file.max_flash);
     }

@@ -217,6 +217,52 @@ macro_rules! each_index {
 #[allow(unused_imports)]
 pub(crate) use each_index;
 
+/// Runs `$body` with `$element` bound to the type of quantized elements that `$dtype` names.
+macro_rules! each_quantized {
+    ($dtype:expr, $element:ident => $body:expr) => {
+        match $dtype {
+            $crate::tensor::DType::I8 => {
+                type $element = i8;
+                $body
+            }
+            $crate::tensor::DType::U8 => {
+                type $element = u8;
+                $body
+            }
+            $crate::tensor::DType::I16 => {
+                type $element = i16;
+                $body
+            }
+            $crate::tensor::DType::U16 => {
+                type $element = u16;
+                $body
+            }
+            _ => {
+                type $element = i32;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use each_quantized;
+
+/// Runs `$body` with `$element` bound to i8 or u8.
+macro_rules! each_byte {
+    ($dtype:expr, $element:ident => $body:expr) => {
+        match $dtype {
+            $crate::tensor::DType::I8 => {
+                type $element = i8;
+                $body
+            }
+            _ => {
+                type $element = u8;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use each_byte;
+
 impl Tensor {
     /// A tensor of the given shape, or `None` where the number of elements differs.
     pub fn new<T>(shape: &[usize], data: Vec<T>) -> Option<Self>
@@ -252,6 +298,14 @@ impl Tensor {
             return Tensor::Bool(ArrayD::from_elem(IxDyn(shape), false));
         }
         each_element!(dtype, T => Tensor::from(ArrayD::<T>::zeros(IxDyn(shape))))
+    }
+
+    /// A tensor of one number, fractions cut off for integers.
+    pub fn filled(dtype: DType, shape: &[usize], number: f32) -> Self {
+        if dtype == DType::F32 {
+            return Tensor::F32(ArrayD::from_elem(IxDyn(shape), number));
+        }
+        each_element!(dtype, T => Tensor::from(ArrayD::<T>::from_elem(IxDyn(shape), T::from_i64(number as i64))))
     }
 
     /// Floats as another type, fractions cut off; `None` for a tensor that is not float.

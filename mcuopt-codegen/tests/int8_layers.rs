@@ -11,12 +11,13 @@ use mcuopt_codegen::calibrate::{Method, Range, Ranges, Statistics};
 use mcuopt_codegen::graph::{Graph, Quantization, Value};
 use mcuopt_codegen::import::import;
 use mcuopt_codegen::interp::{run_float, run_lowered};
+use mcuopt_codegen::narrow::narrow;
 use mcuopt_codegen::onnx::Attribute;
 use mcuopt_codegen::ops::{Layer, Op};
 use mcuopt_codegen::quantize::{assign, lower};
-use mcuopt_codegen::simplify::simplify;
+use mcuopt_codegen::simplify::{prepare_int8, simplify};
 use mcuopt_codegen::specialise::specialise;
-use mcuopt_codegen::tensor::Tensor;
+use mcuopt_codegen::tensor::{DType, Tensor};
 
 /// A sketch that grows layer by layer.
 struct Growing {
@@ -62,13 +63,93 @@ impl Growing {
         self.add("Conv", &[&weights, &bias], &attributes, shape);
     }
 
+    fn transposed_convolution(&mut self) {
+        let [_, channels, height, width] = self.shape[..] else { return };
+        let group = [1, 1, channels][self.random.below(3)];
+        let outputs = group * (1 + self.random.below(if group == 1 { 5 } else { 2 }));
+        let mut sizes = || -> [usize; 2] { [1 + self.random.below(4), 1 + self.random.below(4)] };
+        let (kernel, strides, dilations) = (sizes(), sizes().map(|stride| stride.min(3)), sizes().map(|d| d.min(2)));
+        let extent = |axis: usize, size: usize| strides[axis] * (size - 1) + dilations[axis] * (kernel[axis] - 1) + 1;
+        let extents = [extent(0, height), extent(1, width)];
+        let pads: [usize; 4] = std::array::from_fn(|i| self.random.below(3).min((extents[i % 2] - 1) / 2));
+        let rest = |axis: usize| extents[axis] - pads[axis] - pads[axis + 2];
+        let shape = vec![1, outputs, rest(0), rest(1)];
+        let weights = self.constant(&[channels, outputs / group, kernel[0], kernel[1]], 0.7);
+        let bias = self.constant(&[outputs], 0.5);
+        let list = |values: &[usize]| ints(&values.iter().map(|&value| value as i64).collect::<Vec<_>>());
+        let attributes = [
+            ("strides", list(&strides)),
+            ("dilations", list(&dilations)),
+            ("pads", list(&pads)),
+            ("group", int(group as i64)),
+        ];
+        self.add("ConvTranspose", &[&weights, &bias], &attributes, shape);
+    }
+
+    fn resize(&mut self) {
+        let mut shape = self.shape.clone();
+        shape[2] = 1 + self.random.below(9);
+        shape[3] = 1 + self.random.below(9);
+        self.count += 1;
+        let name = format!("sizes{}", self.count);
+        let sizes = Tensor::from_i64s(&shape.iter().map(|&size| size as i64).collect::<Vec<_>>());
+        let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+        self.sketch = sketch.constant(&name, sizes);
+        let mode = ["nearest", "linear", "cubic"][self.random.below(3)];
+        self.add("Resize", &["", "", &name], &[("mode", Attribute::String(mode.into()))], shape);
+    }
+
+    /// What attention consists of, and reductions.
+    fn normalisation_or_product(&mut self) {
+        let (shape, before) = (self.shape.clone(), self.last.clone());
+        let (height, width) = (shape[2], shape[3]);
+        match self.random.below(6) {
+            0 => {
+                let (gain, offset) = (self.constant(&[width], 1.5), self.constant(&[width], 0.5));
+                self.add("LayerNormalization", &[&gain, &offset], &[], shape);
+            }
+            1 => {
+                let (gain, offset) = (self.constant(&[shape[1]], 1.5), self.constant(&[shape[1]], 0.5));
+                self.add("InstanceNormalization", &[&gain, &offset], &[], shape);
+            }
+            // A root mean square, written out.
+            2 => {
+                self.count += 1;
+                let epsilon = format!("constant{}", self.count);
+                let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+                self.sketch = sketch.floats(&epsilon, &[], vec![1e-3]);
+                self.add("Mul", &[&before], &[], shape.clone());
+                let rows = vec![1, shape[1], height, 1];
+                self.add("ReduceMean", &[], &[("axes", ints(&[-1]))], rows.clone());
+                self.add("Add", &[&epsilon], &[], rows.clone());
+                self.add("Sqrt", &[], &[], rows);
+                let root = std::mem::replace(&mut self.last, before);
+                self.add("Div", &[&root], &[], shape);
+            }
+            // Its own transpose, times a number.
+            3 => {
+                let factor = self.constant(&[], 1.0);
+                self.add("Transpose", &[], &[("perm", ints(&[0, 1, 3, 2]))], vec![1, shape[1], width, height]);
+                let turned = std::mem::replace(&mut self.last, before);
+                self.add("MatMul", &[&turned], &[], vec![1, shape[1], height, height]);
+                self.add("Mul", &[&factor], &[], vec![1, shape[1], height, height]);
+            }
+            4 => {
+                let op = ["ReduceMax", "ReduceMin", "ReduceMean"][self.count % 3];
+                self.add(op, &[], &[("axes", ints(&[2]))], vec![1, shape[1], 1, width]);
+                self.add("Mul", &[&before], &[], shape);
+            }
+            _ => self.add("Hardmax", &[], &[("axis", int(2))], shape),
+        }
+    }
+
     fn layer(&mut self) {
         let shape = self.shape.clone();
         let before = self.last.clone();
         let (height, width) = (shape[2], shape[3]);
         let pooled = vec![1, shape[1], height.saturating_sub(1), width.saturating_sub(1)];
         let room = height > 1 && width > 1;
-        match self.random.below(14) {
+        match self.random.below(30) {
             0..=3 => self.convolution(),
             4 if room => self.add("AveragePool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
             5 if room => self.add("MaxPool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
@@ -104,7 +185,71 @@ impl Growing {
                 let axis = 1 + self.random.below(3) as i64;
                 self.add(op, &[], &[("axis", int(axis))], shape);
             }
+            13..=19 => self.movement(),
+            20 | 21 => self.transposed_convolution(),
+            22 => self.resize(),
+            23..=28 => self.normalisation_or_product(),
             _ => self.add("Transpose", &[], &[("perm", ints(&[0, 1, 3, 2]))], vec![1, shape[1], width, height]),
+        }
+    }
+
+    fn integers(&mut self, shape: &[usize], limit: usize) -> String {
+        self.count += 1;
+        let name = format!("integers{}", self.count);
+        let values: Vec<i64> = (0..shape.iter().product()).map(|_| self.random.below(limit) as i64).collect();
+        let values = Tensor::new(shape, values).unwrap_or_else(|| Tensor::from_i64s(&[]));
+        let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+        self.sketch = sketch.constant(&name, values);
+        name
+    }
+
+    /// An operator that moves elements.
+    fn movement(&mut self) {
+        let shape = self.shape.clone();
+        let &[_, channels, height, width] = &shape[..] else { return };
+        match self.random.below(8) {
+            0 if channels % 4 == 0 => {
+                let mode = Attribute::String(["DCR", "CRD"][self.random.below(2)].into());
+                let shape = vec![1, channels / 4, 2 * height, 2 * width];
+                self.add("DepthToSpace", &[], &[("blocksize", int(2)), ("mode", mode)], shape);
+            }
+            0 | 1 if height % 2 == 0 && width % 2 == 0 => {
+                let shape = vec![1, 4 * channels, height / 2, width / 2];
+                self.add("SpaceToDepth", &[], &[("blocksize", int(2))], shape);
+            }
+            2 => {
+                let mode = Attribute::String(["reflect", "edge", "wrap"][self.random.below(3)].into());
+                let pads = self.integers(&[8], 2);
+                let pads = self.sketch.0.graph.initializers.get(&pads).and_then(Tensor::to_i64s).unwrap_or_default();
+                let pads = [0, 0, pads[2], pads[3], 0, 0, pads[6], pads[7]];
+                self.count += 1;
+                let name = format!("pads{}", self.count);
+                let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+                self.sketch = sketch.constant(&name, Tensor::from_i64s(&pads));
+                let [height, width] = [0, 1].map(|axis| shape[2 + axis] + (pads[2 + axis] + pads[6 + axis]) as usize);
+                self.add("Pad", &[&name], &[("mode", mode)], vec![1, channels, height, width]);
+            }
+            3 => {
+                let indices = self.integers(&[3], channels);
+                self.add("Gather", &[&indices], &[("axis", int(1))], vec![1, 3, height, width]);
+            }
+            4 => {
+                let indices = self.integers(&[1, channels, 2, width], height);
+                self.add("GatherElements", &[&indices], &[("axis", int(2))], vec![1, channels, 2, width]);
+            }
+            5 => self.add("Trilu", &[], &[("upper", int(self.count as i64 % 2))], shape),
+            6 => {
+                let indices = self.integers(&[1, channels, 2, 1], height);
+                let updates = self.constant(&[1, channels, 2, 1], 1.0);
+                let reduction = Attribute::String(["none", "max", "min", "add"][self.random.below(4)].into());
+                let attributes = [("axis", int(2)), ("reduction", reduction)];
+                self.add("ScatterElements", &[&indices, &updates], &attributes, shape);
+            }
+            _ => {
+                let lens = self.integers(&[1], channels);
+                let axes = [("batch_axis", int(0)), ("time_axis", int(1))];
+                self.add("ReverseSequence", &[&lens], &axes, shape);
+            }
         }
     }
 
@@ -141,6 +286,7 @@ fn round_weights(graph: &mut Graph<Op>) {
         let mut array = array.clone();
         for mut row in array.outer_iter_mut() {
             let scale = row.iter().fold(0f32, |largest, w| largest.max(w.abs())) / 127.0;
+            let scale = if scale > 0.0 { scale } else { 1.0 };
             row.mapv_inplace(|w| (w / scale).round() * scale);
         }
         graph.value_mut(id).constant = Some(Tensor::F32(array).into());
@@ -203,6 +349,10 @@ fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<
                 continue;
             }
             let id = passed.next().ok_or("an operand")?;
+            if value.ty.dtype != DType::F32 {
+                operands.push(results[id].clone());
+                continue;
+            }
             let reals = real(&results[id], lowered.value(*id)).ok_or("an operand")?;
             operands.push(Tensor::new(&value.ty.shape, reals).ok_or("a shape")?);
         }
@@ -237,12 +387,23 @@ fn check(seed: u64) -> Result<usize> {
     let mut graph = import(&sketch.output(&last).0, &Default::default())?.graph;
     simplify(&mut graph)?;
     round_weights(&mut graph);
+    let plain = graph.clone();
+    if !seed.is_multiple_of(3) {
+        prepare_int8(&mut graph)?;
+    }
+    narrow(&mut graph)?;
     for (index, value) in graph.values.iter_mut().enumerate() {
         value.name = format!("v{index}");
     }
     let count = shape.iter().product();
     let mut sample = || Tensor::new(&shape, random.floats(count)).map(|tensor| vec![tensor]).ok_or("a sample");
     let samples = (0..6).map(|_| sample()).collect::<std::result::Result<Vec<_>, _>>()?;
+    let [found, expected] = [run_float(&graph, &samples[0], |_, _| {})?, run_float(&plain, &samples[0], |_, _| {})?];
+    let (found, expected) = (found[0].f32s().ok_or("floats")?, expected[0].f32s().ok_or("floats")?);
+    let magnitude = expected.iter().fold(1f32, |largest, y| largest.max(y.abs()));
+    let same = found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-4 * magnitude);
+    ensure!(same, "other convolutions give {found:?}, not {expected:?}");
+    round_weights(&mut graph);
     let ranges = ranges(&graph, &samples)?;
     assign(&mut graph, Some(&ranges))?;
     let lowered = lower(&graph)?;

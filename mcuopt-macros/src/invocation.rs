@@ -3,7 +3,7 @@
 use mcuopt_codegen::options::{Bindings, Number, Setting};
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
-use syn::{Ident, LitFloat, LitInt, LitStr, Token, Visibility, braced, bracketed};
+use syn::{Ident, LitBool, LitFloat, LitInt, LitStr, Token, Visibility, braced, bracketed};
 
 /// A parsed call of the macro.
 pub(crate) struct Invocation {
@@ -49,11 +49,15 @@ impl Parse for Invocation {
     }
 }
 
-/// A string, a table, or a product of integers, so that sizes may be written as `24 * 1024`.
+/// A string, `true` or `false`, a table, or a product of integers, so that sizes may be written as `24 * 1024`.
 fn setting(input: ParseStream<'_>) -> syn::Result<(Setting, Span)> {
     if input.peek(LitStr) {
         let text: LitStr = input.parse()?;
         return Ok((Setting::Text(text.value()), text.span()));
+    }
+    if input.peek(LitBool) {
+        let flag: LitBool = input.parse()?;
+        return Ok((Setting::Flag(flag.value()), flag.span()));
     }
     if input.peek(syn::token::Brace) {
         let span = input.span();

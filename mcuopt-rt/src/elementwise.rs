@@ -85,7 +85,7 @@ macro_rules! binary_f32 {
         #[inline(always)]
         pub fn $name(p: &Broadcast, clamp: &Clamp, a: &[f32], b: &[f32], y: &mut [f32]) {
             let f: fn(f32, f32) -> f32 = $f;
-            binary(p, a, b, y, |a, b| clamp.apply(f(a, b)));
+            zip(p, a, b, y, |a, b| clamp.apply(f(a, b)));
         }
 
         #[doc = concat!("[`", stringify!($name), "`] where `a` and `y` share memory: `a` has the output's shape.")]
@@ -95,7 +95,7 @@ macro_rules! binary_f32 {
         #[inline(always)]
         pub fn $in_place(p: &Broadcast, clamp: &Clamp, ay: &mut [f32], b: &[f32]) {
             let f: fn(f32, f32) -> f32 = $f;
-            binary_in_place(p, ay, b, |a, b| clamp.apply(f(a, b)));
+            zip_in_place(p, ay, b, |a, b| clamp.apply(f(a, b)));
         }
     };
 }
@@ -120,7 +120,7 @@ pub fn add_s8(p: &Broadcast, q: &AddS8, a: &[i8], b: &[i8], y: &mut [i8]) {
         }
         return;
     }
-    binary(p, a, b, y, |a, b| q.apply(a, b));
+    zip(p, a, b, y, |a, b| q.apply(a, b));
 }
 
 /// [`add_s8`] where `a` and `y` share memory: `a` has the output's shape.
@@ -138,7 +138,7 @@ pub fn add_s8_in_place(p: &Broadcast, q: &AddS8, ay: &mut [i8], b: &[i8]) {
         }
         return;
     }
-    binary_in_place(p, ay, b, |a, b| q.apply(a, b));
+    zip_in_place(p, ay, b, |a, b| q.apply(a, b));
 }
 
 /// The number of elements, if they meet one to one.
@@ -178,7 +178,7 @@ pub fn mul_s8(
     b: &[i8],
     y: &mut [i8],
 ) {
-    binary(p, a, b, y, |a, b| q.apply((i32::from(a) - a_zero_point) * (i32::from(b) - b_zero_point), multiplier));
+    zip(p, a, b, y, |a, b| q.apply((i32::from(a) - a_zero_point) * (i32::from(b) - b_zero_point), multiplier));
 }
 
 /// [`mul_s8`] where `a` and `y` share memory: `a` has the output's shape.
@@ -195,9 +195,7 @@ pub fn mul_s8_in_place(
     ay: &mut [i8],
     b: &[i8],
 ) {
-    binary_in_place(p, ay, b, |a, b| {
-        q.apply((i32::from(a) - a_zero_point) * (i32::from(b) - b_zero_point), multiplier)
-    });
+    zip_in_place(p, ay, b, |a, b| q.apply((i32::from(a) - a_zero_point) * (i32::from(b) - b_zero_point), multiplier));
 }
 
 /// The length of an operand with these strides: one past the last element that it reaches.
@@ -206,8 +204,9 @@ fn reach(shape: [usize; 4], strides: &[usize; 4]) -> usize {
     offset(shape.map(|size| size - 1), strides) + 1
 }
 
+/// `y = f(a, b)`, broadcast as `p` says.
 #[inline(always)]
-fn binary<T: Copy>(p: &Broadcast, a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
+pub(crate) fn zip<A: Copy, B: Copy, Y>(p: &Broadcast, a: &[A], b: &[B], y: &mut [Y], f: impl Fn(A, B) -> Y) {
     let [outer @ .., len] = p.shape;
     assert_eq!(a.len(), reach(p.shape, &p.a_strides), "a");
     assert_eq!(b.len(), reach(p.shape, &p.b_strides), "b");
@@ -227,8 +226,9 @@ fn binary<T: Copy>(p: &Broadcast, a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T
     });
 }
 
+/// `ay = f(ay, b)`, broadcast as `p` says.
 #[inline(always)]
-fn binary_in_place<T: Copy>(p: &Broadcast, ay: &mut [T], b: &[T], f: impl Fn(T, T) -> T) {
+pub(crate) fn zip_in_place<A: Copy, B: Copy>(p: &Broadcast, ay: &mut [A], b: &[B], f: impl Fn(A, B) -> A) {
     let [outer @ .., len] = p.shape;
     assert_eq!(ay.len(), p.shape.iter().product(), "ay");
     assert_eq!(b.len(), reach(p.shape, &p.b_strides), "b");

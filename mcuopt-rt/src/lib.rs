@@ -19,6 +19,8 @@
 //! * Integer results are defined by [`fixed`] alone. Float sums are taken in plain order without fused
 //!   multiply-add, so every target computes the same bits.
 //!
+//! The feature `libm` adds sines, powers and their kind, from the crate of that name, for models that contain them.
+//!
 //! Generated code names only the module `v0`, whose content is kept compatible; a compiler that needs another
 //! contract gets another module.
 
@@ -27,24 +29,34 @@
 
 mod arch;
 pub mod arena;
+pub mod binary;
 pub mod concat;
 pub mod conv;
 pub mod dense;
 pub mod depthwise;
 pub mod detection;
+pub mod determinant;
 pub mod elementwise;
+pub mod features;
+pub mod extremes;
 pub mod fixed;
+pub mod function;
 pub mod gather;
 pub mod geometry;
+pub mod integer;
 pub mod linear;
+pub mod loss;
+pub mod lrn;
 pub mod lut;
 pub mod math;
 pub mod matmul;
 pub mod model;
+pub mod normalize;
 pub mod number;
 pub mod one_hot;
 pub mod pad;
 pub mod pool;
+pub mod prelu;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
@@ -52,11 +64,15 @@ pub mod resize;
 pub mod reverse_sequence;
 mod rows;
 pub mod sample;
+pub mod scan;
 pub mod scatter;
 pub mod shared;
 pub mod slice;
+pub mod slide;
 pub mod softmax;
+pub mod ternary;
 pub mod transpose;
+pub mod trees;
 pub mod trilu;
 pub mod unary;
 pub mod unpool;
@@ -73,34 +89,48 @@ pub use model::{Layer, Model, Observer, Tensor};
 pub mod v0 {
     pub use crate::arch::Arch;
     pub use crate::arena::*;
+    pub use crate::binary::*;
     pub use crate::concat::*;
     pub use crate::conv::*;
     pub use crate::dense::*;
     pub use crate::depthwise::*;
     pub use crate::detection::*;
+    pub use crate::determinant::*;
     pub use crate::elementwise::*;
+    pub use crate::features::*;
+    pub use crate::extremes::*;
     pub use crate::fixed::*;
+    pub use crate::function::*;
     pub use crate::gather::*;
     pub use crate::geometry::*;
+    pub use crate::integer::*;
     pub use crate::linear::*;
+    pub use crate::loss::*;
+    pub use crate::lrn::*;
     pub use crate::lut::*;
     pub use crate::math;
     pub use crate::matmul::*;
     pub use crate::model::*;
+    pub use crate::normalize::*;
     pub use crate::one_hot::*;
     pub use crate::pad::*;
     pub use crate::pool::*;
+    pub use crate::prelu::*;
     pub use crate::quantize::*;
     pub use crate::recurrent::*;
     pub use crate::reduce::*;
     pub use crate::resize::*;
     pub use crate::reverse_sequence::*;
     pub use crate::sample::*;
+    pub use crate::scan::*;
     pub use crate::scatter::*;
     pub use crate::shared;
     pub use crate::slice::*;
+    pub use crate::slide::*;
     pub use crate::softmax::*;
+    pub use crate::ternary::*;
     pub use crate::transpose::*;
+    pub use crate::trees::*;
     pub use crate::trilu::*;
     pub use crate::unary::*;
     pub use crate::unpool::*;

@@ -5,7 +5,7 @@
 /// # Panics
 /// If the lengths of `x` and `y` differ.
 #[inline(always)]
-pub fn lut_s8(table: &[i8; 256], x: &[i8], y: &mut [i8]) {
+pub fn lut_s8<T: Copy>(table: &[T; 256], x: &[i8], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "x and y");
     for (y, &x) in y.iter_mut().zip(x) {
         *y = table[index(x)];

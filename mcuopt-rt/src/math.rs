@@ -105,6 +105,53 @@ pub fn tanh(x: f32) -> f32 {
     }
 }
 
+/// The error function; at most 3 ulp wrong.
+pub fn erf(x: f32) -> f32 {
+    if x.abs() < 1.0 {
+        erf_near_0(x)
+    } else {
+        // From here on 1 is nearest.
+        let magnitude = if x.abs() > 4.0 { 1.0 } else { 1.0 - erfc_behind_1(x.abs()) };
+        if x.is_nan() { x } else { magnitude.copysign(x) }
+    }
+}
+
+/// `1 − erf(x)` without cancellation; at most 8 ulp wrong where it is a normal number.
+pub fn erfc(x: f32) -> f32 {
+    if x.abs() < 1.0 {
+        // Halves are subtracted so that a difference of nearly equal numbers is exact.
+        if x < 0.5 { 1.0 - erf_near_0(x) } else { 0.5 - (erf_near_0(x) - 0.5) }
+    } else if x < 0.0 {
+        2.0 - erfc_behind_1(-x)
+    } else {
+        erfc_behind_1(x)
+    }
+}
+
+/// `erf(x) / x − 1` by a polynomial in x² through the Chebyshev nodes of `0 ..= 1`, whose relative error is 2⁻²⁹.
+#[inline(always)]
+fn erf_near_0(x: f32) -> f32 {
+    let z = x * x;
+    let series = 0.112_835_97 + z * (-0.026_854_329 + z * (0.005_189_312 + z * (-0.000_801_885_5 + z * 7.882_497e-5)));
+    x + x * (0.128_379_17 + z * (-0.376_126_26 + z * series))
+}
+
+/// For `x` from 1 on; `e^(x²) erfc(x) (1 + 2x)` is a smooth function of `u = (x − 2) / (x + 2)` (M. M. Shepherd and
+/// J. G. Laframboise, *Chebyshev Approximation of (1 + 2x) exp(x²) erfc x*, 1981). The polynomial goes through the
+/// Chebyshev nodes of `0.9 ..= 10.2`; its relative error is 2⁻²⁹.
+fn erfc_behind_1(x: f32) -> f32 {
+    // 0 is nearest from 10.06 on. NaN passes.
+    let x = if x > 10.2 { 10.2 } else { x };
+    let u = (x - 2.0) / (x + 2.0);
+    let series =
+        -0.054_224_23 + u * (-0.008_015_891 + u * (0.008_759_501 + u * (0.001_123_758_4 + u * -0.001_525_076_7)));
+    let series = -0.092_763_81 + u * (-0.166_030_26 + u * (0.164_050_34 + u * series));
+    let scaled = 1.0 + (0.276_978_37 + u * series);
+    // A square of 12 bits is exact; what is left of x² is a small factor.
+    let high = f32::from_bits(x.to_bits() & !0xfff);
+    exp(-high * high) * (exp((high - x) * (high + x)) * (scaled / (1.0 + 2.0 * x)))
+}
+
 /// Square root, correctly rounded, as the FPU's instruction (which stable `core` does not offer).
 pub fn sqrt(x: f32) -> f32 {
     if x == 0.0 || x.is_nan() || x == f32::INFINITY {

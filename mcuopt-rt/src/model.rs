@@ -100,4 +100,7 @@ pub trait Model {
 
     /// Runs the network on the input that lies in the model's memory.
     fn run_with(&mut self, observer: &mut impl Observer);
+
+    /// Forgets what earlier runs left, in a model that keeps something from run to run.
+    fn reset(&mut self) {}
 }

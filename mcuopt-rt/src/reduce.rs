@@ -1,7 +1,9 @@
-//! ONNX ReduceMean, ReduceSum, ReduceMax and ReduceMin over neighbouring axes, and GlobalAveragePool.
+//! ONNX ReduceMean, ReduceSum and its siblings over neighbouring axes, and GlobalAveragePool.
 
 use crate::fixed::Requantize;
 use crate::geometry::Clamp;
+use crate::math;
+use crate::number::Number;
 use crate::value::{each, lanes, store};
 
 /// Reduces the middle axis: `[outer, len, inner]` → `[outer, inner]`. In NHWC, global pooling has
@@ -10,7 +12,7 @@ use crate::value::{each, lanes, store};
 pub struct Reduce {
     /// Elements before the reduced axes.
     pub outer: usize,
-    /// Elements of the reduced axes, at least 1.
+    /// Elements of the reduced axes. Of none, the sum is 0, the product 1, the maximum the lowest number.
     pub len: usize,
     /// Elements after the reduced axes.
     pub inner: usize,
@@ -25,31 +27,90 @@ pub fn reduce_mean_f32(p: &Reduce, clamp: &Clamp, x: &[f32], y: &mut [f32]) {
     reduce(p, x, y, 0.0, |sum, x| sum + x, |sum| clamp.apply(sum / p.len as f32));
 }
 
-/// Sum in f32, in order; `x: [outer, len, inner]`, `y: [outer, inner]`.
+/// Sum, in order; `x: [outer, len, inner]`, `y: [outer, inner]`.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape.
-#[inline(always)]
-pub fn reduce_sum_f32(p: &Reduce, clamp: &Clamp, x: &[f32], y: &mut [f32]) {
-    reduce(p, x, y, 0.0, |sum, x| sum + x, |sum| clamp.apply(sum));
+pub fn reduce_sum<T: Number>(p: &Reduce, x: &[T], y: &mut [T]) {
+    reduce(p, x, y, T::default(), T::add, |sum| sum);
 }
 
-/// Maximum in f32, NaN ignored; `x: [outer, len, inner]`, `y: [outer, inner]`.
+/// Product, in order; `x: [outer, len, inner]`, `y: [outer, inner]`.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape.
-#[inline(always)]
-pub fn reduce_max_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
-    reduce(p, x, y, f32::NEG_INFINITY, |max, x| if x > max { x } else { max }, |max| max);
+pub fn reduce_product<T: Number>(p: &Reduce, x: &[T], y: &mut [T]) {
+    reduce(p, x, y, T::ONE, T::mul, |product| product);
 }
 
-/// Minimum in f32, NaN ignored; `x: [outer, len, inner]`, `y: [outer, inner]`.
+/// Maximum, NaN ignored; `x: [outer, len, inner]`, `y: [outer, inner]`. In int8 both have the same quantization.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape.
-#[inline(always)]
-pub fn reduce_min_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
-    reduce(p, x, y, f32::INFINITY, |min, x| if x < min { x } else { min }, |min| min);
+pub fn reduce_max<T: Number>(p: &Reduce, x: &[T], y: &mut [T]) {
+    reduce(p, x, y, T::LOWEST, T::max, |max| max);
+}
+
+/// Minimum, NaN ignored; `x: [outer, len, inner]`, `y: [outer, inner]`. In int8 both have the same quantization.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn reduce_min<T: Number>(p: &Reduce, x: &[T], y: &mut [T]) {
+    reduce(p, x, y, T::HIGHEST, T::min, |min| min);
+}
+
+/// Sum of the magnitudes, in order; `x: [outer, len, inner]`, `y: [outer, inner]`.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn reduce_l1<T: Number>(p: &Reduce, x: &[T], y: &mut [T]) {
+    let zero = T::default();
+    reduce(p, x, y, zero, |sum, x| sum.add(if x < zero { zero.sub(x) } else { x }), |sum| sum);
+}
+
+/// Sum of the squares, in order; `x: [outer, len, inner]`, `y: [outer, inner]`.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn reduce_sum_square<T: Number>(p: &Reduce, x: &[T], y: &mut [T]) {
+    reduce(p, x, y, T::default(), |sum, x| sum.add(x.mul(x)), |sum| sum);
+}
+
+/// Square root of the sum of the squares; `x: [outer, len, inner]`, `y: [outer, inner]`.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn reduce_l2_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
+    reduce(p, x, y, 0.0, |sum, x| sum + x * x, math::sqrt);
+}
+
+/// Logarithm of the sum; `x: [outer, len, inner]`, `y: [outer, inner]`.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn reduce_log_sum_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
+    reduce(p, x, y, 0.0, |sum, x| sum + x, math::ln);
+}
+
+/// Logarithm of the sum of exponentials, `max + ln Σ e^(x − max)`; `x: [outer, len, inner]`, `y: [outer, inner]`.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn reduce_log_sum_exp_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
+    reduce_max(p, x, y);
+    if x.is_empty() {
+        return;
+    }
+    for (x, y) in x.chunks_exact(p.len * p.inner).zip(y.chunks_exact_mut(p.inner)) {
+        for (at, y) in y.iter_mut().enumerate() {
+            // Infinities and NaN are their own result.
+            let max = *y;
+            if max.is_finite() {
+                let sum = x[at..].iter().step_by(p.inner).fold(0.0, |sum, &x| sum + math::exp(x - max));
+                *y = max + math::ln(sum);
+            }
+        }
+    }
 }
 
 /// Mean in int8: `y = q.apply(Σ (x − input_zero_point), multiplier)`; `x: [outer, len, inner]`,
@@ -65,24 +126,6 @@ pub fn reduce_mean_s8(p: &Reduce, q: &Requantize, multiplier: i32, input_zero_po
     reduce(p, x, y, start, |sum, x| sum + i32::from(x), |sum| q.apply(sum, multiplier));
 }
 
-/// Maximum in int8; `x: [outer, len, inner]`, `y: [outer, inner]`, both with the same quantization.
-///
-/// # Panics
-/// If a slice's length is not that of its shape.
-#[inline(always)]
-pub fn reduce_max_s8(p: &Reduce, x: &[i8], y: &mut [i8]) {
-    reduce(p, x, y, i8::MIN, |max: i8, x| max.max(x), |max| max);
-}
-
-/// Minimum in int8; `x: [outer, len, inner]`, `y: [outer, inner]`, both with the same quantization.
-///
-/// # Panics
-/// If a slice's length is not that of its shape.
-#[inline(always)]
-pub fn reduce_min_s8(p: &Reduce, x: &[i8], y: &mut [i8]) {
-    reduce(p, x, y, i8::MAX, |min: i8, x| min.min(x), |min| min);
-}
-
 #[inline(always)]
 fn reduce<T: Copy, A: Copy>(
     p: &Reduce,
@@ -94,6 +137,10 @@ fn reduce<T: Copy, A: Copy>(
 ) {
     assert_eq!(x.len(), p.outer * p.len * p.inner, "x");
     assert_eq!(y.len(), p.outer * p.inner, "y");
+    if x.is_empty() {
+        y.fill_with(|| finish(start));
+        return;
+    }
 
     for (x, y) in x.chunks_exact(p.len * p.inner).zip(y.chunks_exact_mut(p.inner)) {
         let (y4, y1) = y.as_chunks_mut::<4>();

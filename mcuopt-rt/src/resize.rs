@@ -30,16 +30,13 @@ pub struct Resize {
     pub taps: [usize; 2],
 }
 
-/// Copies for each output the input at a position: `y[i, j] = x[positions[i], positions[j]]`, or `outside` if one of them
-/// is [`OUTSIDE`]. One tap.
+/// Copies for each output the input at a position: `y[i, j] = x[positions[i], positions[j]]`. One tap.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape, or a position is not on its axis.
-pub fn resize_nearest<T: Copy>(p: &Resize, outside: T, positions: &[u16], x: &[T], y: &mut [T]) {
-    for_each_cell(p, positions, x, y, |x, rows, columns, cell, y| match (rows, columns) {
-        ([row], [column]) if *row != OUTSIDE && *column != OUTSIDE => y.copy_from_slice(cell.of(x, *row, *column)),
-        _ => y.fill(outside),
-    });
+pub fn resize_nearest<T: Copy>(p: &Resize, positions: &[u16], x: &[T], y: &mut [T]) {
+    assert_eq!(p.taps, [1; 2], "taps");
+    for_each_cell(p, positions, x, y, |x, rows, columns, cell, y| y.copy_from_slice(cell.of(x, rows[0], columns[0])));
 }
 
 /// Weighs for each output the inputs at some positions: `y[i, j] = Σ weights[i, a] · weights[j, b] · x[positions[i, a],

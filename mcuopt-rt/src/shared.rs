@@ -7,7 +7,7 @@
 use crate::fixed::{Quantization, Requantize};
 use crate::geometry::{Clamp, Conv2d, Pool2d};
 use crate::{concat::*, dense::*, elementwise::*, matmul::*, pad::*, reduce::*};
-use crate::{slice::*, softmax::*, transpose::*, unary::*};
+use crate::{slice::*, softmax::*, transpose::*};
 
 /// For each signature in a module, a function that calls its namesake there.
 macro_rules! shared {
@@ -58,7 +58,7 @@ shared! {
     }
 
     matmul {
-        fn matmul_f32(p: &MatMul, clamp: &Clamp, a: &[f32], b: &[f32], y: &mut [f32]);
+        fn matmul_f32(p: &MatMul, factor: f32, clamp: &Clamp, a: &[f32], b: &[f32], y: &mut [f32]);
         fn matmul_s8(
             p: &MatMul, q: &Requantize, multiplier: i32, a_zero_point: i32, b_zero_point: i32,
             a: &[i8], b: &[i8], y: &mut [i8],
@@ -96,13 +96,8 @@ shared! {
         );
     }
 
-    unary {
-        fn unary_f32(op: &Unary, x: &[f32], y: &mut [f32]);
-        fn unary_f32_in_place(op: &Unary, xy: &mut [f32]);
-    }
-
     lut {
-        fn lut_s8(table: &[i8; 256], x: &[i8], y: &mut [i8]);
+        fn lut_s8[T: Copy](table: &[T; 256], x: &[i8], y: &mut [T]);
         fn lut_s8_in_place(table: &[i8; 256], xy: &mut [i8]);
     }
 
@@ -126,12 +121,7 @@ shared! {
 
     reduce {
         fn reduce_mean_f32(p: &Reduce, clamp: &Clamp, x: &[f32], y: &mut [f32]);
-        fn reduce_sum_f32(p: &Reduce, clamp: &Clamp, x: &[f32], y: &mut [f32]);
-        fn reduce_max_f32(p: &Reduce, x: &[f32], y: &mut [f32]);
-        fn reduce_min_f32(p: &Reduce, x: &[f32], y: &mut [f32]);
         fn reduce_mean_s8(p: &Reduce, q: &Requantize, multiplier: i32, input_zero_point: i32, x: &[i8], y: &mut [i8]);
-        fn reduce_max_s8(p: &Reduce, x: &[i8], y: &mut [i8]);
-        fn reduce_min_s8(p: &Reduce, x: &[i8], y: &mut [i8]);
     }
 
     transpose {

@@ -3,14 +3,14 @@
 use crate::geometry::Window3d;
 use crate::number::{Index, Number};
 
-/// ONNX MaxUnpool: `y[indices[i]] = x[i]`, and `zero` elsewhere. Indices count over all of `y`; of several equal ones the
+/// ONNX MaxUnpool: `y[indices[i]] = x[i]`, and `zero` (the integer that stands for it) elsewhere. Indices count over all of `y`; of several equal ones the
 /// last wins, and one that lies outside is moved to the nearest end.
 ///
 /// # Panics
 /// If `x` and `indices` differ in length, or `y` is empty.
-pub fn max_unpool<T: Copy, I: Index>(zero: T, x: &[T], indices: &[I], y: &mut [T]) {
+pub fn max_unpool<T: Number, I: Index>(zero: i64, x: &[T], indices: &[I], y: &mut [T]) {
     assert_eq!(x.len(), indices.len(), "indices");
-    y.fill(zero);
+    y.fill(T::from_i64(zero));
     for (&x, index) in x.iter().zip(indices) {
         y[index.position(y.len())] = x;
     }

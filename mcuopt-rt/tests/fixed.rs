@@ -106,3 +106,17 @@ fn quantize_saturates() {
         assert_eq!(q.quantize(q.dequantize(value)), value);
     }
 }
+
+#[test]
+fn reciprocal_square_roots() {
+    let mut random = Random::new(3);
+    let edges = (0..64).flat_map(|bit| [1 << bit, (1 << bit) + 1, u64::MAX >> bit]);
+    let drawn = (0..20_000).map(|_| random.u64() >> random.range(0, 63));
+    for x in edges.chain(drawn).chain([1, 2, 3, u64::MAX]).filter(|&x| x > 0) {
+        let (m, shift) = reciprocal_sqrt(x);
+        assert!((1 << 30..=1 << 31).contains(&m) && (31..=62).contains(&shift), "{x}: {m} {shift}");
+        let found = f64::from(m) / (1u64 << shift) as f64;
+        assert!((found * (x as f64).sqrt() - 1.0).abs() < 2f64.powi(-28), "{x}: {found}");
+    }
+    assert_eq!(reciprocal_sqrt(0), reciprocal_sqrt(1));
+}

@@ -4,7 +4,7 @@ mod common;
 
 use common::Random;
 use mcuopt_rt::math::*;
-use mcuopt_rt::v0::{Unary, unary_f32_in_place};
+use mcuopt_rt::v0::*;
 
 /// The distance in units of the last place of the exact result.
 fn ulps(value: f32, exact: f64) -> f64 {
@@ -91,50 +91,83 @@ fn exponential_for_tables() {
 }
 
 #[test]
+fn error_function() {
+    check(erf, libm::erf, |_| true, 3.0);
+    check(erfc, libm::erfc, |x| x < 9.0, 8.0);
+    assert_eq!([erf(f32::INFINITY), erf(f32::NEG_INFINITY), erf(-0.0)], [1.0, -1.0, 0.0]);
+    assert_eq!([erfc(f32::INFINITY), erfc(f32::NEG_INFINITY), erfc(0.0)], [0.0, 2.0, 1.0]);
+    assert!(erf(f32::NAN).is_nan() && erfc(f32::NAN).is_nan());
+}
+
+#[test]
 fn unary_functions() {
     let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
-    let elu = |x: f64, alpha: f64| if x < 0.0 { alpha * x.exp_m1() } else { x };
+    let elu = |x: f64, alpha: f64| if x < 0.0 { alpha * (x / alpha).exp_m1() } else { x };
     let hard = |x: f64| (x / 6.0 + 0.5).clamp(0.0, 1.0);
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     #[allow(clippy::type_complexity)]
-    let functions: &[(Unary, &dyn Fn(f64) -> f64, f64)] = &[
-        (Unary::Clamp { min: -1.0, max: 6.0 }, &|x| x.clamp(-1.0, 6.0), 0.0),
-        (Unary::LeakyRelu { alpha: 0.25 }, &|x| if x < 0.0 { 0.25 * x } else { x }, 0.5),
-        (Unary::Elu { alpha: 0.5 }, &|x| elu(x, 0.5), 4.0),
-        (Unary::Selu { alpha: 1.5, gamma: 1.25 }, &|x| 1.25 * elu(x, 1.5), 5.0),
-        (Unary::Sigmoid, &|x| 1.0 / (1.0 + (-x).exp()), 3.0),
-        (Unary::HardSigmoid { alpha: 0.25, beta: 0.5 }, &|x| (0.25 * x + 0.5).clamp(0.0, 1.0), 1.0),
-        (Unary::Silu, &|x| x / (1.0 + (-x).exp()), 4.0),
-        (Unary::HardSwish, &|x| x * hard(x), 4.0),
-        (Unary::Tanh, &f64::tanh, 3.0),
-        (Unary::Softplus, &softplus, 4.0),
-        (Unary::Softsign, &|x| x / (1.0 + x.abs()), 1.5),
-        (Unary::Exp, &f64::exp, 1.0),
-        (Unary::Log, &f64::ln, 1.0),
-        (Unary::Sqrt, &f64::sqrt, 0.5),
-        (Unary::Reciprocal, &|x| 1.0 / x, 0.5),
-        (Unary::Neg, &|x| -x, 0.0),
-        (Unary::Abs, &f64::abs, 0.0),
-        (Unary::Floor, &f64::floor, 0.0),
-        (Unary::Ceil, &f64::ceil, 0.0),
-        (Unary::Round, &f64::round_ties_even, 0.0),
+    let functions: &[(&dyn Function<f32, f32>, &dyn Fn(f64) -> f64, f64)] = &[
+        (&Clamp { min: -1.0, max: 6.0 }, &|x| x.clamp(-1.0, 6.0), 0.0),
+        (&LeakyRelu { alpha: 0.25 }, &|x| if x < 0.0 { 0.25 * x } else { x }, 0.5),
+        (&Elu { alpha: 0.5 }, &|x| if x < 0.0 { 0.5 * x.exp_m1() } else { x }, 4.0),
+        (&Celu { alpha: 0.5 }, &|x| elu(x, 0.5), 4.0),
+        (&Selu { alpha: 1.5, gamma: 1.25 }, &|x| 1.25 * if x < 0.0 { 1.5 * x.exp_m1() } else { x }, 5.0),
+        (&ThresholdedRelu { alpha: 1.5 }, &|x| if x > 1.5 { x } else { 0.0 }, 0.0),
+        (&Shrink { lambd: 0.5, bias: 0.25 }, &|x| if x.abs() <= 0.5 { 0.0 } else { x - 0.25_f64.copysign(x) }, 0.5),
+        (&Sigmoid, &sigmoid, 3.0),
+        (&HardSwish, &|x| x * hard(x), 4.0),
+        (&Tanh, &f64::tanh, 3.0),
+        (&Softplus, &softplus, 4.0),
+        (&Softsign, &|x| x / (1.0 + x.abs()), 1.5),
+        (&Erf, &|x| libm::erf(x), 3.0),
+        (&Exp, &f64::exp, 1.0),
+        (&Log, &f64::ln, 1.0),
+        (&Sqrt, &f64::sqrt, 0.5),
+        (&Reciprocal, &|x| 1.0 / x, 0.5),
+        (&Neg, &|x| -x, 0.0),
+        (&Abs, &f64::abs, 0.0),
+        (&Sign, &|x| if x == 0.0 { x } else { x.signum() }, 0.0),
+        (&Floor, &f64::floor, 0.0),
+        (&Ceil, &f64::ceil, 0.0),
+        (&Round, &f64::round_ties_even, 0.0),
     ];
-    for (op, exact, limit) in functions {
-        // HardSigmoid cancels near its zero, as ONNX's formula does; Silu multiplies a subnormal number.
-        let cancels = |x: f32| match op {
-            Unary::HardSigmoid { .. } => x < -1.9,
-            Unary::Silu => x < -87.0,
-            _ => false,
-        };
-        let (error, x) = worst(|x| op.apply(x), exact, |x| x.is_finite() && !cancels(x));
-        assert!(error <= *limit, "{op:?}: {error} ulp at {x}");
-        assert!(op.apply(f32::NAN).is_nan(), "{op:?}");
-        let mut xy = [0.25, 0.5, 3.0];
-        let y = common::run!(unary_f32(op, &xy) -> 3, 0.0);
-        unary_f32_in_place(op, &mut xy);
-        assert_eq!(y, xy);
+    for (number, (f, exact, limit)) in functions.iter().enumerate() {
+        let (error, x) = worst(|x| f.apply(x), exact, |x| x.is_finite());
+        assert!(error <= *limit, "function {number}: {error} ulp at {x}");
+        assert!(f.apply(f32::NAN).is_nan() || number == 5, "function {number}");
     }
-    for op in [Unary::Silu, Unary::HardSwish, Unary::Softplus] {
-        assert_eq!([op.apply(f32::INFINITY), op.apply(f32::NEG_INFINITY)], [f32::INFINITY, 0.0], "{op:?}");
+    let x = [0.25, 0.5, 3.0];
+    let (mut y, mut xy) = ([0.0; 3], x);
+    unary(&Exp, &x, &mut y);
+    unary_in_place(&Exp, &mut xy);
+    assert_eq!([y, xy], [x.map(exp); 2]);
+    assert_eq!(Softsign.apply(f32::NEG_INFINITY), -1.0);
+}
+
+/// Those that multiply `x` by something in 0 ..= 1, whose error grows as that becomes subnormal; and HardSigmoid, which
+/// cancels near its zero as ONNX's formula does.
+#[test]
+fn gates() {
+    let phi = |x: f64| 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2);
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let gelu_tanh = |x: f64| x * sigmoid(2.0 * (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x));
+    let mish = |x: f64| x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh();
+    let within = |min: f32, max: f32| move |x: f32| (min..max).contains(&x);
+    check(|x| Swish { alpha: 1.0 }.apply(x), |x| x * sigmoid(x), within(-87.0, f32::MAX), 4.0);
+    check(|x| Swish { alpha: 1.5 }.apply(x), |x| x * sigmoid(1.5 * x), within(-50.0, f32::MAX), 80.0);
+    check(|x| Mish.apply(x), mish, within(-87.0, f32::MAX), 8.0);
+    check(|x| Gelu.apply(x), |x| x * phi(x), within(-5.0, f32::MAX), 32.0);
+    check(|x| GeluTanh.apply(x), gelu_tanh, within(-5.0, f32::MAX), 40.0);
+    check(
+        |x| HardSigmoid { alpha: 0.25, beta: 0.5 }.apply(x),
+        |x| (0.25 * x + 0.5).clamp(0.0, 1.0),
+        within(-1.9, f32::MAX),
+        1.0,
+    );
+    let gates: [&dyn Function<f32, f32>; 6] =
+        [&Swish { alpha: 1.0 }, &Swish { alpha: 1.702 }, &HardSwish, &Mish, &Gelu, &GeluTanh];
+    for f in gates {
+        assert_eq!([f.apply(f32::INFINITY), f.apply(f32::NEG_INFINITY)], [f32::INFINITY, 0.0]);
+        assert!(f.apply(f32::NAN).is_nan());
     }
-    assert_eq!(Unary::Softsign.apply(f32::NEG_INFINITY), -1.0);
 }

@@ -81,33 +81,3 @@ fn pools_of_any_geometry() {
         }
     }
 }
-
-#[test]
-fn reductions() {
-    let mut random = Random::new(21);
-    for _ in 0..300 {
-        let [outer, len, inner] = random.sizes(1, 10);
-        let p = Reduce { outer, len, inner };
-        let (q, multiplier, zero_point) = (random.requantize(), random.multiplier(), random.range(-128, 127) as i32);
-        let (x, x_f32) = (random.i8s(outer * len * inner), random.f32s(outer * len * inner));
-        let size = outer * inner;
-        let mean = run!(reduce_mean_s8(&p, &q, multiplier, zero_point, &x) -> size, 0);
-        let (max, min) = (run!(reduce_max_s8(&p, &x) -> size, 0), run!(reduce_min_s8(&p, &x) -> size, 0));
-        let mean_f32 = run!(reduce_mean_f32(&p, &Clamp::NONE, &x_f32) -> size, 0.0);
-        let sum_f32 = run!(reduce_sum_f32(&p, &Clamp { min: -1.0, max: 1.0 }, &x_f32) -> size, 0.0);
-        let (max_f32, min_f32) =
-            (run!(reduce_max_f32(&p, &x_f32) -> size, 0.0), run!(reduce_min_f32(&p, &x_f32) -> size, 0.0));
-        for (i, index) in indices(&[outer, inner]).iter().enumerate() {
-            let places: Vec<usize> = (0..len).map(|k| at(&[outer, len, inner], &[index[0], k, index[1]])).collect();
-            let sum = places.iter().map(|&at| i64::from(i32::from(x[at]) - zero_point)).sum();
-            assert_eq!(mean[i], requantized(&q, sum, multiplier), "{p:?}");
-            assert_eq!(Some(max[i]), places.iter().map(|&at| x[at]).max());
-            assert_eq!(Some(min[i]), places.iter().map(|&at| x[at]).min());
-            let sum = places.iter().fold(0.0, |sum, &at| sum + x_f32[at]);
-            assert_eq!(mean_f32[i], sum / len as f32);
-            assert_eq!(sum_f32[i], sum.clamp(-1.0, 1.0));
-            assert_eq!(max_f32[i], places.iter().map(|&at| x_f32[at]).fold(f32::NEG_INFINITY, f32::max));
-            assert_eq!(min_f32[i], places.iter().map(|&at| x_f32[at]).fold(f32::INFINITY, f32::min));
-        }
-    }
-}

@@ -9,12 +9,17 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository").to_path_buf()
 }
 
+/// Cargo's target folder.
+pub fn target() -> PathBuf {
+    let program = env::current_exe().expect("a running program has a path");
+    // Cargo marks it, wherever the user has put it, for backup programs.
+    let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target.expect("cargo built this program").to_path_buf()
+}
+
 /// A folder for what the tests make: `emulated/<name>` in cargo's target folder, created if need be.
 pub fn output(name: &str) -> PathBuf {
-    let program = env::current_exe().expect("a running program has a path");
-    // Cargo marks the target folder, wherever the user has put it, for backup programs.
-    let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    let folder = target.expect("cargo built this program").join("emulated").join(name);
+    let folder = target().join("emulated").join(name);
     fs::create_dir_all(&folder).expect("the target folder is writable");
     folder
 }

@@ -6,6 +6,7 @@
 //! * [`case`]: one model compiled in one way. [`firmware`]: a case as a program, for a chip or for the host.
 //!   [`board`]: the emulated chips.
 //! * [`kernels`]: the kernels alone, compared with their definitions on the emulated chips.
+//! * [`conformance`]: ONNX's own tests, on the host.
 //! * [`metric`]: how good an answer is. [`counts`] and [`elf`]: what it costs.
 //! * [`skip`]: what happens where QEMU or the models are missing.
 //!
@@ -13,8 +14,10 @@
 
 pub mod board;
 pub mod case;
+pub mod conformance;
 pub mod counts;
 pub mod elf;
+pub mod exported;
 pub mod firmware;
 pub mod folder;
 pub mod kernels;

@@ -47,28 +47,35 @@ impl TestSet {
 }
 
 /// An archive of arrays, each of which becomes float whatever it was.
-struct Npz<'a> {
+pub(crate) struct Npz<'a> {
     archive: NpzReader<File>,
     path: &'a Path,
 }
 
 impl<'a> Npz<'a> {
-    fn open(path: &'a Path) -> Self {
+    pub(crate) fn open(path: &'a Path) -> Self {
         let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let archive = NpzReader::new(file).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self { archive, path }
     }
 
-    fn require(&mut self, name: &str) -> ArrayD<f32> {
+    pub(crate) fn require(&mut self, name: &str) -> ArrayD<f32> {
         self.get(name).unwrap_or_else(|| panic!("{} has no numbers named `{name}`", self.path.display()))
     }
 
-    fn get(&mut self, name: &str) -> Option<ArrayD<f32>> {
+    pub(crate) fn get(&mut self, name: &str) -> Option<ArrayD<f32>> {
         self.typed::<f32>(name, |x| x)
             .or_else(|| self.typed::<i8>(name, f32::from))
             .or_else(|| self.typed::<u8>(name, f32::from))
             .or_else(|| self.typed::<i32>(name, |x| x as f32))
             .or_else(|| self.typed::<i64>(name, |x| x as f32))
+            .or_else(|| self.typed::<f64>(name, |x| x as f32))
+            .or_else(|| self.typed::<bool>(name, |x| f32::from(u8::from(x))))
+    }
+
+    /// Whether the array holds floats.
+    pub(crate) fn is_float(&mut self, name: &str) -> bool {
+        self.typed::<f32>(name, |x| x).is_some() || self.typed::<f64>(name, |x| x as f32).is_some()
     }
 
     fn typed<T: ReadableElement + Copy>(&mut self, name: &str, to_f32: impl Fn(T) -> f32) -> Option<ArrayD<f32>> {

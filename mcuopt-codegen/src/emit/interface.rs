@@ -46,7 +46,9 @@ fn ports(program: &Program<'_>, kind: &str, ids: &[ValueId], values: &[&Value]) 
     let port = |(position, &id): (usize, &ValueId)| {
         let name = port_name(kind, position, values);
         let ty = &program.graph.value(id).ty;
-        let quantization = quantization(program.graph, id);
+        // What is integers in the file is given and taken as it is.
+        let is_real = values[position].ty.dtype == DType::F32;
+        let quantization = quantization(program.graph, id).filter(|_| is_real);
         Port {
             constant: name.to_string().to_ascii_uppercase(),
             name,
@@ -67,10 +69,23 @@ pub(super) fn emit(program: &Program<'_>, layers: &Layers) -> TokenStream {
     let documentation = documentation(program, layers);
     let arena = number(program.plan.arena_bytes);
     let constants = constants(program, layers, &inputs, &outputs);
+    let begin = begin(layers);
     let methods = match program.input {
-        Input::Arena => arena_methods(layers, &inputs, &outputs),
-        Input::Borrowed => borrowed_methods(layers, &inputs, &outputs),
+        Input::Arena => arena_methods(layers, &inputs, &outputs, &begin),
+        Input::Borrowed => borrowed_methods(layers, &inputs, &outputs, &begin),
     };
+    let (field, value) = match begin.is_empty() {
+        true => (None, None),
+        false => (Some(quote!(started: bool,)), Some(quote!(, started: false))),
+    };
+    let reset = reset(layers);
+    let reset_model = (!layers.kept.is_empty()).then(|| {
+        quote! {
+            fn reset(&mut self) {
+                Self::reset(self);
+            }
+        }
+    });
     let model = (program.input == Input::Arena).then(|| {
         quote! {
             impl rt::Model for #name {
@@ -82,6 +97,8 @@ pub(super) fn emit(program: &Program<'_>, layers: &Layers) -> TokenStream {
                 fn run_with(&mut self, observer: &mut impl rt::Observer) {
                     Self::run_with(self, observer);
                 }
+
+                #reset_model
             }
         }
     });
@@ -89,6 +106,7 @@ pub(super) fn emit(program: &Program<'_>, layers: &Layers) -> TokenStream {
         #(#[doc = #documentation])*
         pub struct #name {
             arena: rt::Arena<#arena>,
+            #field
         }
 
         impl #name {
@@ -96,8 +114,10 @@ pub(super) fn emit(program: &Program<'_>, layers: &Layers) -> TokenStream {
 
             /// The model with its memory zeroed; usable in a `static`.
             pub const fn new() -> Self {
-                Self { arena: rt::Arena::new() }
+                Self { arena: rt::Arena::new() #value }
             }
+
+            #reset
 
             #methods
         }
@@ -112,12 +132,42 @@ pub(super) fn emit(program: &Program<'_>, layers: &Layers) -> TokenStream {
     }
 }
 
+/// What a call begins with: memory that is zeroed at first may have to hold other numbers.
+fn begin(layers: &Layers) -> TokenStream {
+    match layers.kept.iter().any(|kept| kept.is_set) {
+        true => quote! {
+            if !self.started {
+                self.reset();
+            }
+        },
+        false => TokenStream::new(),
+    }
+}
+
+/// `reset`, where there is something to forget.
+fn reset(layers: &Layers) -> Option<TokenStream> {
+    let fill = layers.kept.iter().map(|kept| {
+        let (slot, initial) = (&kept.slot, &kept.initial);
+        quote!(self.arena.write(slot::#slot).fill(#initial);)
+    });
+    let started = layers.kept.iter().any(|kept| kept.is_set).then(|| quote!(self.started = true;));
+    (!layers.kept.is_empty()).then(|| {
+        quote! {
+            /// Forgets what earlier calls left: the next one is the first again.
+            pub fn reset(&mut self) {
+                #(#fill)*
+                #started
+            }
+        }
+    })
+}
+
 /// The type's documentation, a line each.
 fn documentation(program: &Program<'_>, layers: &Layers) -> Vec<String> {
     let ty = |value: &&Value| format!("{:?}", value.ty.shape);
     let list = |values: &[&Value]| values.iter().map(ty).collect::<Vec<_>>().join(", ");
     let integers = program.graph.nodes.iter().any(|node| program.graph.value(node.outputs[0]).ty.dtype == DType::I8);
-    vec![
+    let mut lines = vec![
         format!(" The network `{}`: {} → {}.", program.file, list(&program.inputs), list(&program.outputs)),
         String::new(),
         format!(
@@ -127,7 +177,23 @@ fn documentation(program: &Program<'_>, layers: &Layers) -> Vec<String> {
             layers.macs,
             program.plan.arena_bytes,
         ),
-    ]
+    ];
+    let kept: usize = layers.kept.iter().map(|kept| kept.bytes).sum();
+    if let Some(whole) = program.whole {
+        let (window, frames, macs) = (whole.window, whole.frames, whole.macs);
+        lines.push(String::new());
+        lines.push(format!(
+            " A call takes {frames} new frame{} of a window of {window}. Over the whole window it would take {macs} \
+             multiply-accumulates and {} bytes of RAM.",
+            if frames == 1 { "" } else { "s" },
+            whole.arena_bytes,
+        ));
+    }
+    if kept > 0 {
+        lines.push(String::new());
+        lines.push(format!(" {kept} bytes stay from call to call; `reset` forgets them."));
+    }
+    lines
 }
 
 /// The associated constants.
@@ -188,7 +254,7 @@ fn read_outputs(layers: &Layers, outputs: &[Port]) -> TokenStream {
     one_or_tuple(&reads)
 }
 
-fn arena_methods(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
+fn arena_methods(layers: &Layers, inputs: &[Port], outputs: &[Port], begin: &TokenStream) -> TokenStream {
     let output_type = output_type(outputs);
     let read_outputs = read_outputs(layers, outputs);
     let calls = &layers.calls;
@@ -217,6 +283,7 @@ fn arena_methods(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStr
 
         /// Runs the network and shows each layer's output to the observer.
         pub fn run_with(&mut self, observer: &mut impl rt::Observer) -> #output_type {
+            #begin
             let arena = &mut self.arena;
             #(#calls)*
             let arena = &self.arena;
@@ -293,7 +360,7 @@ fn predict(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
 
 /// The methods of a model whose inputs stay with the caller. Real numbers would need memory to be quantized into,
 /// so `predict` exists for float32 models only, where it is `infer`.
-fn borrowed_methods(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
+fn borrowed_methods(layers: &Layers, inputs: &[Port], outputs: &[Port], begin: &TokenStream) -> TokenStream {
     let output_type = output_type(outputs);
     let read_outputs = read_outputs(layers, outputs);
     let calls = &layers.calls;
@@ -308,6 +375,7 @@ fn borrowed_methods(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> Token
 
         /// Runs the network and shows each layer's output to the observer.
         pub fn infer_with(&mut self, #(#arguments,)* observer: &mut impl rt::Observer) -> #output_type {
+            #begin
             let arena = &mut self.arena;
             #(#calls)*
             let arena = &self.arena;

@@ -13,6 +13,7 @@ use crate::graph::{Node, Value, ValueId};
 use crate::ops::{Kernel, Layer, Overlap};
 use crate::options::Input;
 use crate::plan::Overlapping;
+use crate::tensor::DType;
 
 /// Everything the emitted code says about layers.
 pub(super) struct Layers {
@@ -22,6 +23,9 @@ pub(super) struct Layers {
     pub(super) scratch: BTreeMap<usize, Ident>,
     /// Where outputs lie that are written over an operand.
     pub(super) shared: BTreeMap<usize, Shared>,
+    /// The slots that layers keep for the next run: with their bytes, and with what all elements are before the first
+    /// run.
+    pub(super) kept: Vec<Kept>,
     /// Parameters, weights and other constants.
     pub(super) constants: TokenStream,
     /// The calls, in order.
@@ -34,6 +38,16 @@ pub(super) struct Layers {
     pub(super) chosen: Vec<Ident>,
     /// Multiply-accumulates of all layers.
     pub(super) macs: u64,
+}
+
+/// What a layer keeps for the next run.
+pub(super) struct Kept {
+    pub(super) slot: Ident,
+    pub(super) bytes: usize,
+    /// What all elements are before the first run.
+    pub(super) initial: Literal,
+    /// Whether that is not what a zeroed arena holds.
+    pub(super) is_set: bool,
 }
 
 /// The memory of an output and of the operand that it is written over.
@@ -62,7 +76,9 @@ impl Chosen {
         let overlap = overlapping.map_or(Overlap::Never, |overlapping| overlapping.how);
         match (overlapping, kernel.swapped()) {
             (Some(Overlapping { operand: 1, .. }), Some(swapped)) => {
-                Self { kernel: swapped, inputs: node.inputs.iter().rev().copied().collect(), overlap }
+                let mut inputs = node.inputs.clone();
+                inputs.swap(0, 1);
+                Self { kernel: swapped, inputs, overlap }
             }
             _ => Self { kernel, inputs: node.inputs.clone(), overlap },
         }
@@ -85,6 +101,7 @@ impl Layers {
         let names = super::layer_names(graph);
         let slots = slot_names(program, &names);
         let mut layers = Self {
+            kept: kept(program, &slots),
             scratch: scratch_names(program, &names),
             shared: shared(program, &names, &slots),
             slots,
@@ -312,6 +329,21 @@ fn slot_names(program: &Program<'_>, names: &[String]) -> BTreeMap<ValueId, Iden
         slots.insert(node.outputs[0], ident(&name.to_ascii_uppercase()));
     }
     slots
+}
+
+/// What layers keep for the next run.
+fn kept(program: &Program<'_>, slots: &BTreeMap<ValueId, Ident>) -> Vec<Kept> {
+    let kept = |node: &Node<Layer>| {
+        let number = node.op.kernel.initial()?;
+        let ty = &program.graph.value(node.outputs[0]).ty;
+        let initial = match ty.dtype {
+            DType::F32 => Literal::f32_unsuffixed(number),
+            _ => Literal::i64_unsuffixed(number as i64),
+        };
+        let slot = slots[&node.outputs[0]].clone();
+        Some(Kept { slot, bytes: ty.bytes(), initial, is_set: number.to_bits() != 0 })
+    };
+    program.graph.nodes.iter().filter_map(kept).collect()
 }
 
 /// A slot for each layer with work memory.

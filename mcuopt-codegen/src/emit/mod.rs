@@ -34,8 +34,23 @@ pub struct Program<'a> {
     pub outputs: Vec<&'a Value>,
     /// Where the input lies.
     pub input: Input,
+    /// What runs over the whole window would take, for a network that takes new frames alone.
+    pub whole: Option<Whole>,
     /// Whether weights are shown by length and hash, for a text that people review and nobody compiles.
     pub abridged: bool,
+}
+
+/// A network over the whole window, beside which one that takes new frames alone stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// Frames of the window.
+    pub window: usize,
+    /// New frames of a call.
+    pub frames: usize,
+    /// Multiply-accumulates over the whole window.
+    pub macs: u64,
+    /// Bytes of its arena.
+    pub arena_bytes: usize,
 }
 
 /// The items that define the model's type, private ones in a module of their own.

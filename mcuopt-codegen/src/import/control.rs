@@ -162,9 +162,10 @@ impl Importer<'_> {
     /// `a` where the condition holds, else `b`.
     fn select(&mut self, condition: ValueId, a: &[ValueId], b: &[ValueId], label: &str) -> Result<Vec<ValueId>, Error> {
         let instead = "a condition that follows from constants and shapes, or branches with results of one shape";
-        let import = ops::importer("", "Where").ok_or_else(|| {
-            Error::unsupported("a condition that is computed at run time").instead(instead).part("input 0")
-        })?;
+        if ops::importer("", "Where").is_none() {
+            let error = Error::unsupported("a condition that is computed at run time");
+            return Err(error.instead(instead).part("input 0"));
+        }
         let condition = push(&mut self.graph, label, Reshape { shape: Vec::new() }.into(), &[condition])?[0];
         let mut results = Vec::new();
         for (&a, &b) in a.iter().zip(b) {
@@ -178,12 +179,10 @@ impl Importer<'_> {
                 results.push(a);
                 continue;
             }
-            let names = ["condition", "then", "else"].map(String::from);
-            let values: BTreeMap<_, _> = names.clone().into_iter().zip([condition, a, b]).collect();
-            let node = Node { name: label.into(), op_type: "Where".into(), inputs: names.to_vec(), ..Node::default() };
-            let opset = *super::OPSETS.end();
-            let selected = import(&node, &mut Builder::new(&mut self.graph, opset, &node, &values))?;
-            results.extend(selected);
+            let node = Node { name: label.into(), ..Node::default() };
+            let values = BTreeMap::new();
+            let mut builder = Builder::new(&mut self.graph, 0, &node, &values);
+            results.push(builder.import("Where", &[condition, a, b].map(Some), Vec::new())?);
         }
         Ok(results)
     }

@@ -4,17 +4,18 @@
 
 mod control;
 mod function;
+mod older;
 mod order;
 mod ports;
 mod scope;
 mod unknown;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::builder::{Builder, node_name};
 use crate::error::{Error, Errors};
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Node, ValueId};
 use crate::onnx::{self, Attribute};
 use crate::ops::{self, Op};
 use crate::options::Bindings;
@@ -24,7 +25,7 @@ use scope::{Meaning, Scope};
 use unknown::Unknown;
 
 /// Versions of the `ai.onnx` operator set whose meaning the importers know.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;
 
 /// Nodes that functions and loops may come to, each counted as often as it is there after inlining and unrolling.
 pub const MAX_UNROLLED: usize = 4096;
@@ -45,6 +46,7 @@ pub struct Imported {
 pub fn import(model: &onnx::Model, bind: &Bindings) -> Result<Imported, Errors> {
     let mut importer = Importer {
         functions: model.functions.iter().map(|f| ((f.domain.as_str(), f.name.as_str()), f)).collect(),
+        four_bits: four_bits(&model.graph),
         graph: Graph::default(),
         notes: Vec::new(),
         errors: Vec::new(),
@@ -61,16 +63,28 @@ pub fn import(model: &onnx::Model, bind: &Bindings) -> Result<Imported, Errors> 
     let order = needed_in_order(&model.graph.nodes, &outputs, &scope)?;
     importer.nodes(&order, &place, &mut scope);
     importer.outputs(&outputs, &scope);
-    let Importer { graph, notes, mut errors, unknown, .. } = importer;
+    let Importer { graph, mut notes, mut errors, unknown, .. } = importer;
     errors.extend(unknown.errors());
     Errors::check(errors, ())?;
     graph.verify()?;
+    let wide = |node: &&Node<Op>| {
+        let integers = node.outputs.iter().map(|id| graph.value(*id).ty.dtype);
+        matches!(node.op, Op::QuantizeBy(_)) && integers.into_iter().any(|dtype| dtype.size() == 2)
+    };
+    match graph.nodes.iter().filter(wide).count() {
+        0 => {}
+        count => notes.push(format!(
+            "{count} activations are quantized to 16 bits in the file: they are rounded so, but computed in float32"
+        )),
+    }
     Ok(Imported { graph, notes })
 }
 
 /// The state of a translation.
 struct Importer<'m> {
     functions: BTreeMap<(&'m str, &'m str), &'m onnx::Function>,
+    /// Values of the model's graph that have 4 bits in the file.
+    four_bits: BTreeSet<&'m str>,
     graph: Graph<Op>,
     notes: Vec<String>,
     errors: Vec<Error>,
@@ -101,10 +115,10 @@ impl Place<'_> {
     }
 
     /// Fails if the standard operators have a version that is not known; a file without them need not name one.
+    /// Nodes of versions before the known ones are looked at one by one.
     fn check_opset(&self) -> Result<(), Error> {
-        let Some(version) = self.version("").filter(|version| !OPSETS.contains(version)) else { return Ok(()) };
-        let (first, last) = (OPSETS.start(), OPSETS.end());
-        Err(Error::unsupported(format!("opset {version}")).instead(format!("an export with opset {first} to {last}")))
+        let known = |version: &i64| (1..=*OPSETS.end()).contains(version);
+        self.version("").filter(|version| !known(version)).map_or(Ok(()), |version| Err(not_known(version)))
     }
 
     /// The name by which messages and layers call a node.
@@ -128,6 +142,19 @@ impl Place<'_> {
         });
         unreadable.map_or(Ok(node), Err)
     }
+}
+
+/// The values that the file says to have 4 bits.
+fn four_bits(graph: &onnx::Graph) -> BTreeSet<&str> {
+    let infos = graph.inputs.iter().chain(&graph.outputs).chain(&graph.value_infos);
+    let narrow = infos.filter(|info| matches!(info.type_name.as_str(), "tensor(int4)" | "tensor(uint4)"));
+    narrow.map(|info| info.name.as_str()).collect()
+}
+
+/// Says that the importers do not know a version.
+fn not_known(version: i64) -> Error {
+    let (first, last) = (OPSETS.start(), OPSETS.end());
+    Error::unsupported(format!("opset {version}")).instead(format!("an export with opset {first} to {last}"))
 }
 
 /// The operator as messages name it.
@@ -218,11 +245,27 @@ impl<'m> Importer<'m> {
             Some(Meaning::Value(id)) => Some((name.clone(), *id)),
             _ => None,
         });
-        let values = values.collect();
+        let mut values: BTreeMap<String, ValueId> = values.collect();
+        let mut node = node;
+        if node.domain.is_empty() && opset < 7 {
+            let old = node.clone();
+            let mut builder = Builder::new(&mut self.graph, opset, &old, &values);
+            builder.name = place.label(&node);
+            if let Some(operand) = older::modernise(node.to_mut(), &mut builder)? {
+                // A name that no file has: it would not be valid there.
+                let name = format!("{} along an axis", node.inputs[1]);
+                values.insert(name.clone(), operand);
+                node.to_mut().inputs[1] = name;
+            }
+        }
         let mut builder = Builder::new(&mut self.graph, opset, &node, &values);
         builder.name = place.label(&node);
+        builder.four_bits = place.arguments.is_none()
+            && node.outputs.iter().chain(&node.inputs).any(|name| self.four_bits.contains(name.as_str()));
         let outputs = import(&node, &mut builder)?;
         builder.check_attributes()?;
+        let notes = builder.notes;
+        self.notes.extend(notes);
         Ok(outputs.into_iter().map(Meaning::Value).collect())
     }
 

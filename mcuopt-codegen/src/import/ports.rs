@@ -116,6 +116,8 @@ fn input_type(info: &ValueInfo, bind: &Bindings, batches: &BTreeSet<String>) -> 
                 let wrong = || Error::options(format!("the dimension `{name}` takes one number above 0"));
                 shape.push(size.ok_or_else(|| wrong().part("option `bind`"))?);
             }
+            // A list that the user gives says itself how long it is.
+            (_, None) if dims.len() == 1 && bind.contains_key(&info.name) => shape.push(bind[&info.name].len()),
             (Dim::Symbolic(name), None) if axis == 0 || batches.contains(name) => {
                 is_open = true;
                 shape.push(1);

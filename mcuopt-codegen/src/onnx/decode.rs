@@ -59,7 +59,12 @@ fn domain(name: String) -> String {
 
 fn graph(proto: GraphProto, files: &mut SideFiles<'_>) -> Result<Graph, Error> {
     let mut graph = Graph { name: proto.name, ..Graph::default() };
+    let mut narrow = Vec::new();
     for tensor in proto.initializer {
+        if let Some(element) = Element::of(tensor.data_type).filter(|element| element.bits == 4) {
+            let type_name = format!("tensor({})", element.name);
+            narrow.push(ValueInfo { name: tensor.name.clone(), dtype: element.dtype, type_name, shape: None });
+        }
         let value = constant::dense(&tensor, files);
         graph.add_constant(tensor.name, value)?;
     }
@@ -71,6 +76,8 @@ fn graph(proto: GraphProto, files: &mut SideFiles<'_>) -> Result<Graph, Error> {
     graph.inputs = proto.input.into_iter().map(value_info).collect();
     graph.outputs = proto.output.into_iter().map(value_info).collect();
     graph.value_infos = proto.value_info.into_iter().map(value_info).collect();
+    // Their tensors have 8 bits, so this is where their own type is kept.
+    graph.value_infos.extend(narrow);
     Ok(graph)
 }
 

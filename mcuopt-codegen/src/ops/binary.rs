@@ -1,21 +1,28 @@
-//! Add, Sub, Mul, Div with broadcasting, and BatchNormalization as a Mul and an Add.
+//! Functions of two elements with broadcasting: arithmetic, comparisons, logic, bits; and BatchNormalization as a Mul and
+//! an Add.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__Add.html> and its siblings, opset 7 to 14;
+//! <https://onnx.ai/onnx/operators/onnx__Add.html> and its siblings, opset 7 on;
 //! <https://onnx.ai/onnx/operators/onnx__BatchNormalization.html>, opset 7 to 15, inference form.
 
 use mcuopt_rt::v0 as rt;
 use ndarray::{ArrayD, IxDyn, Zip};
+use proc_macro2::TokenStream;
+use quote::quote;
 
-use super::linear;
-use super::{Io, Kernel, Lowered, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut};
+use super::cast::Cast;
+use super::unary::{Function, Unary, by_name};
+use super::{
+    Io, Kernel, Lowered, Operator, Overlap, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear,
+};
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
-use crate::call::{Call, struct_literals};
+use crate::call::{Call, Constant, struct_literals};
 use crate::error::Error;
 use crate::graph::{Type, Value, ValueId};
 use crate::onnx;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Element, Tensor, each_element};
 
-/// Which operation.
+/// Which operation; the names are those of mcuopt-rt's functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Kind {
@@ -23,7 +30,97 @@ pub enum Kind {
     Sub,
     Mul,
     Div,
+    Max,
+    Min,
+    Mod,
+    Fmod,
+    PRelu,
+    Pow,
+    Equal,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+    And,
+    Or,
+    Xor,
+    BitwiseAnd,
+    BitwiseOr,
+    BitwiseXor,
+    ShiftLeft,
+    ShiftRight,
 }
+
+impl Kind {
+    /// Those with a kernel of their own in float, which takes limits for the output as well.
+    pub fn takes_clamp(self) -> bool {
+        matches!(self, Kind::Add | Kind::Sub | Kind::Mul | Kind::Div)
+    }
+
+    /// The type of the result for operands of the given types, if there is one.
+    fn output(self, a: DType, b: DType) -> Option<DType> {
+        use Kind::*;
+        let is_number = a != DType::Bool;
+        let is_integer = is_number && a != DType::F32;
+        let in_three_types = |dtype: DType| matches!(dtype, DType::F32 | DType::I32 | DType::I64);
+        let found = match self {
+            Add | Sub | Mul | Div | Max | Min | Mod | Fmod | PRelu => is_number.then_some(a),
+            Pow => return (in_three_types(a) && in_three_types(b)).then_some(a),
+            Greater | GreaterOrEqual | Less | LessOrEqual => is_number.then_some(DType::Bool),
+            Equal => Some(DType::Bool),
+            And | Or | Xor => (!is_number).then_some(a),
+            BitwiseAnd | BitwiseOr | BitwiseXor | ShiftLeft | ShiftRight => is_integer.then_some(a),
+        };
+        found.filter(|_| a == b)
+    }
+
+    fn commutes(self) -> bool {
+        use Kind::*;
+        matches!(self, Add | Mul | Max | Min | Equal | And | Or | Xor | BitwiseAnd | BitwiseOr | BitwiseXor)
+    }
+}
+
+/// Runs `$body` with `$element` bound to the integer type that `$dtype` names.
+macro_rules! each_integer {
+    ($dtype:expr, $element:ident => $body:expr) => {
+        match $dtype {
+            $crate::tensor::DType::F32 => {}
+            $crate::tensor::DType::I8 => {
+                type $element = i8;
+                $body
+            }
+            $crate::tensor::DType::U8 | $crate::tensor::DType::Bool => {
+                type $element = u8;
+                $body
+            }
+            $crate::tensor::DType::I16 => {
+                type $element = i16;
+                $body
+            }
+            $crate::tensor::DType::U16 => {
+                type $element = u16;
+                $body
+            }
+            $crate::tensor::DType::I32 => {
+                type $element = i32;
+                $body
+            }
+            $crate::tensor::DType::U32 => {
+                type $element = u32;
+                $body
+            }
+            $crate::tensor::DType::I64 => {
+                type $element = i64;
+                $body
+            }
+            $crate::tensor::DType::U64 => {
+                type $element = u64;
+                $body
+            }
+        }
+    };
+}
+pub(super) use each_integer;
 
 /// An elementwise operation on two operands, with the activation that follows it as a clamp.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,13 +158,35 @@ pub fn is_per_channel(shape: &[usize], channels: usize) -> bool {
     count == 1 || (count == channels && shape.last() == Some(&channels))
 }
 
-/// Add, Sub, Mul, Div → Binary; BatchNormalization → Mul, Add.
+/// A function of two elements → Binary; of several → a chain; BatchNormalization → Mul, Add.
 pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let kind = match node.op_type.as_str() {
         "Add" => Kind::Add,
         "Sub" => Kind::Sub,
         "Mul" => Kind::Mul,
         "Div" => Kind::Div,
+        "Max" => return chain(b, Kind::Max),
+        "Min" => return chain(b, Kind::Min),
+        "Sum" => return chain(b, Kind::Add),
+        "Mean" => return mean(b),
+        "Mod" => if b.int("fmod", 0)? == 0 { Kind::Mod } else { Kind::Fmod },
+        "Pow" => return pow(b),
+        "Equal" => Kind::Equal,
+        "Greater" => Kind::Greater,
+        "GreaterOrEqual" => Kind::GreaterOrEqual,
+        "Less" => Kind::Less,
+        "LessOrEqual" => Kind::LessOrEqual,
+        "And" => Kind::And,
+        "Or" => Kind::Or,
+        "Xor" => Kind::Xor,
+        "BitwiseAnd" => Kind::BitwiseAnd,
+        "BitwiseOr" => Kind::BitwiseOr,
+        "BitwiseXor" => Kind::BitwiseXor,
+        "BitShift" => match b.string("direction", "")?.as_str() {
+            "LEFT" => Kind::ShiftLeft,
+            "RIGHT" => Kind::ShiftRight,
+            other => return Err(Error::invalid(format!("the direction `{other}`")).part("attribute `direction`")),
+        },
         _ => return batch_normalization(b),
     };
     let (left, right) = (b.input(0)?, b.input(1)?);
@@ -79,6 +198,63 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
         return Ok(vec![b.push(Binary::new(Kind::Mul), &[left, reciprocal])?]);
     }
     Ok(vec![b.push(Binary::new(kind), &[left, right])?])
+}
+
+/// A function of any number of operands, two by two.
+fn chain(b: &mut Builder<'_>, kind: Kind) -> Result<Vec<ValueId>, Error> {
+    let operands = b.inputs()?;
+    let mut y = b.input(0)?;
+    for &x in &operands[1..] {
+        y = b.push(Binary::new(kind), &[y, x])?;
+    }
+    Ok(vec![y])
+}
+
+fn mean(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+    let sum = chain(b, Kind::Add)?;
+    let count = b.inputs()?.len();
+    if count == 1 {
+        return Ok(sum);
+    }
+    let share = b.constant(Tensor::scalar(1.0 / count as f32));
+    Ok(vec![b.push(Binary::new(Kind::Mul), &[sum[0], share])?])
+}
+
+/// Largest whole exponent that becomes multiplications: four of them, and few ulp wrong.
+const MAX_POWER: f64 = 16.0;
+
+/// Small constant exponents, also halves, need multiplications, a root and a division at most.
+fn pow(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+    let (x, mut exponent) = (b.input(0)?, b.input(1)?);
+    let (dtype, exponent_type) = (b.graph.value(x).ty.dtype, b.graph.value(exponent).ty.dtype);
+    let constant = match b.graph.constant(exponent).filter(|tensor| tensor.len() == 1) {
+        Some(tensor) => match (tensor.f32s(), tensor.to_i64s()) {
+            (Some(values), _) => Some(f64::from(values[0])),
+            (None, Some(values)) => Some(values[0] as f64),
+            (None, None) => None,
+        },
+        None => None,
+    };
+    let keeps_shape = b.shape(exponent).len() <= b.shape(x).len();
+    if let Some(exponent) = constant.filter(|exponent| keeps_shape && exponent.abs() <= MAX_POWER) {
+        let halves = exponent * 2.0;
+        let function = match exponent {
+            1.0 => return Ok(vec![x]),
+            0.5 if dtype == DType::F32 => Some(Function::Sqrt(rt::Sqrt)),
+            -1.0 if dtype == DType::F32 => Some(Function::Reciprocal(rt::Reciprocal)),
+            _ if exponent == exponent.trunc() || (dtype == DType::F32 && halves == halves.trunc()) => {
+                Some(Function::HalfPower(rt::HalfPower { halves: halves as i32 }))
+            }
+            _ => None,
+        };
+        if let Some(function) = function {
+            return Ok(vec![b.push(Unary { function }, &[x])?]);
+        }
+    }
+    if !matches!(exponent_type, DType::F32 | DType::I32 | DType::I64 | DType::Bool) {
+        exponent = b.push(Cast { to: DType::I64 }, &[exponent])?;
+    }
+    Ok(vec![b.push(Binary::new(Kind::Pow), &[x, exponent])?])
 }
 
 /// y = scale · (x − mean) / √(variance + ε) + bias for each channel.
@@ -93,27 +269,29 @@ fn batch_normalization(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     if b.int("training_mode", 0)? != 0 {
         return Err(Error::unsupported("training mode").instead("the model exported for inference"));
     }
-    let mut parameters = Vec::new();
+    let Some(&channels) = b.shape(x).get(1) else {
+        return Err(Error::invalid(format!("x has the shape {:?}, without channels", b.shape(x))).part("input 0"));
+    };
+    let mut shape = vec![1; b.shape(x).len() - 1];
+    shape[0] = channels;
+    let mut operands = Vec::new();
     for (index, name) in ["scale", "bias", "mean", "variance"].into_iter().enumerate() {
         let id = b.input(index + 1)?;
-        let part = format!("input {} ({name})", index + 1);
-        let Some(values) = b.graph.constant(id).and_then(Tensor::f32s) else {
-            let error = Error::unsupported("it is computed at run time").instead("a constant");
-            return Err(error.part(part));
-        };
-        if b.shape(x).len() < 2 || values.len() != b.shape(x)[1] {
-            let message = format!("it has {} values, x the shape {:?}", values.len(), b.shape(x));
-            return Err(Error::invalid(message).part(part));
+        let ty = &b.graph.value(id).ty;
+        if ty.len() != channels || ty.dtype != DType::F32 {
+            let message = format!("it is {} of shape {:?}, x has the shape {:?}", ty.dtype, ty.shape, b.shape(x));
+            return Err(Error::invalid(message).part(format!("input {} ({name})", index + 1)));
         }
-        parameters.push(values.to_vec());
+        operands.push(id);
     }
-    let channels = parameters[0].len();
+    let constant = |id: &ValueId| b.graph.constant(*id).and_then(Tensor::f32s).map(<[f32]>::to_vec);
+    let Some(parameters) = operands.iter().map(constant).collect::<Option<Vec<_>>>() else {
+        return normalized(b, x, &operands, &shape, epsilon as f32);
+    };
     let gain = |c: usize| f64::from(parameters[0][c]) / (f64::from(parameters[3][c]) + epsilon).sqrt();
     let gains = (0..channels).map(|c| gain(c) as f32).collect();
     let offset = |c: usize| f64::from(parameters[1][c]) - f64::from(parameters[2][c]) * gain(c);
     let offsets = (0..channels).map(|c| offset(c) as f32).collect();
-    let mut shape = vec![1; b.shape(x).len() - 1];
-    shape[0] = channels;
     let [gains, offsets] = [gains, offsets].map(|values| {
         let tensor = ArrayD::from_shape_vec(IxDyn(&shape), values).unwrap_or_default();
         b.constant(Tensor::F32(tensor))
@@ -122,88 +300,110 @@ fn batch_normalization(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     Ok(vec![b.push(Binary::new(Kind::Add), &[scaled, offsets])?])
 }
 
-/// Applies `f` to broadcast operands.
-fn zip<T: Copy + Default>(a: &ArrayD<T>, b: &ArrayD<T>, f: impl Fn(T, T) -> Option<T>) -> Result<Tensor, Error>
-where
-    Tensor: From<ArrayD<T>>,
-{
+/// The same with parameters that come at run time.
+fn normalized(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    operands: &[ValueId],
+    shape: &[usize],
+    epsilon: f32,
+) -> Result<Vec<ValueId>, Error> {
+    let mut spread = Vec::new();
+    for &operand in operands {
+        spread.push(b.reshape(operand, shape)?);
+    }
+    let epsilon = b.constant(Tensor::scalar(epsilon));
+    let variance = b.push(Binary::new(Kind::Add), &[spread[3], epsilon])?;
+    let deviation = b.push(Unary { function: Function::Sqrt(rt::Sqrt) }, &[variance])?;
+    let gain = b.push(Binary::new(Kind::Div), &[spread[0], deviation])?;
+    let centred = b.push(Binary::new(Kind::Sub), &[x, spread[2]])?;
+    let scaled = b.push(Binary::new(Kind::Mul), &[centred, gain])?;
+    Ok(vec![b.push(Binary::new(Kind::Add), &[scaled, spread[1]])?])
+}
+
+/// Applies `f` to broadcast floats: the loop of a calibration.
+fn zip(a: &ArrayD<f32>, b: &ArrayD<f32>, f: impl Fn(f32, f32) -> f32) -> Result<Vec<Tensor>, Error> {
     let shape = broadcast(a.shape(), b.shape()).ok_or_else(|| Error::bug("shapes do not broadcast"))?;
     let (Some(a), Some(b)) = (a.broadcast(IxDyn(&shape)), b.broadcast(IxDyn(&shape))) else {
         return Err(Error::bug("shapes do not broadcast"));
     };
-    let mut failed = false;
-    let y = Zip::from(a).and(b).map_collect(|&a, &b| {
-        f(a, b).unwrap_or_else(|| {
-            failed = true;
-            T::default()
-        })
-    });
-    if failed {
-        return Err(Error::invalid("the arithmetic on its constants overflows or divides by zero"));
-    }
-    Ok(y.into())
+    Ok(vec![Zip::from(a).and(b).map_collect(|&a, &b| f(a, b)).into()])
 }
 
 impl Operator for Binary {
     fn name(&self) -> &'static str {
         match self.kind {
-            Kind::Add => "Add",
-            Kind::Sub => "Sub",
-            Kind::Mul => "Mul",
-            Kind::Div => "Div",
+            Kind::Fmod => "Mod",
+            Kind::ShiftLeft | Kind::ShiftRight => "BitShift",
+            kind => rust_name(kind),
         }
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
         let [a, b] = inputs else { return Err(Error::bug("two operands are needed")) };
-        if a.dtype != b.dtype {
+        if a.dtype != b.dtype && self.kind != Kind::Pow {
             return Err(Error::invalid(format!("the operands are {} and {}", a.dtype, b.dtype)));
         }
+        let dtype = self.kind.output(a.dtype, b.dtype).ok_or_else(|| {
+            let types = format!("{} of {} and {}", self.name(), a.dtype, b.dtype);
+            Error::unsupported(types).instead("float operands, or a Cast before it")
+        })?;
         let shape = broadcast(&a.shape, &b.shape).ok_or_else(|| {
             Error::invalid(format!("the shapes {:?} and {:?} do not broadcast", a.shape, b.shape))
         })?;
-        Ok(vec![Type { dtype: a.dtype, shape }])
+        Ok(vec![Type { dtype, shape }])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
-        macro_rules! integers {
-            ($a:expr, $b:expr) => {
-                match self.kind {
-                    Kind::Add => zip($a, $b, |a, b| a.checked_add(b)),
-                    Kind::Sub => zip($a, $b, |a, b| a.checked_sub(b)),
-                    Kind::Mul => zip($a, $b, |a, b| a.checked_mul(b)),
-                    Kind::Div => zip($a, $b, |a, b| a.checked_div(b)),
-                }
-            };
+        let clamp = self.clamp;
+        match (inputs[0], inputs[1], self.kind) {
+            (Tensor::F32(a), Tensor::F32(b), Kind::Add) => zip(a, b, |a, b| clamp.apply(a + b)),
+            (Tensor::F32(a), Tensor::F32(b), Kind::Sub) => zip(a, b, |a, b| clamp.apply(a - b)),
+            (Tensor::F32(a), Tensor::F32(b), Kind::Mul) => zip(a, b, |a, b| clamp.apply(a * b)),
+            (Tensor::F32(a), Tensor::F32(b), Kind::Div) => zip(a, b, |a, b| clamp.apply(a / b)),
+            _ => {
+                let ty = |tensor: &Tensor| Type { dtype: tensor.dtype(), shape: tensor.shape().to_vec() };
+                let types = self.infer(&[&ty(inputs[0]), &ty(inputs[1])])?;
+                eval_by_kernel(types, &mut |io| self.lower(io), &[], inputs)
+            }
         }
-        let y = match (inputs[0], inputs[1]) {
-            (Tensor::F32(a), Tensor::F32(b)) => zip(a, b, |a, b| {
-                let y = match self.kind {
-                    Kind::Add => a + b,
-                    Kind::Sub => a - b,
-                    Kind::Mul => a * b,
-                    Kind::Div => a / b,
-                };
-                Some(self.clamp.apply(y))
-            }),
-            (Tensor::I64(a), Tensor::I64(b)) => integers!(a, b),
-            (Tensor::I32(a), Tensor::I32(b)) => integers!(a, b),
-            (Tensor::I8(a), Tensor::I8(b)) => integers!(a, b),
-            (Tensor::U8(a), Tensor::U8(b)) => integers!(a, b),
-            (a, _) => Err(Error::unsupported(format!("arithmetic on {}", a.dtype())).instead("float, int32, int64")),
-        };
-        Ok(vec![y?])
     }
 
     fn scales(&self) -> Scales {
-        if self.kind == Kind::Div { Scales::Float } else { Scales::Calibrated }
+        match self.kind {
+            Kind::Add | Kind::Sub | Kind::Mul => Scales::Calibrated,
+            Kind::Max | Kind::Min => Scales::Joined,
+            _ => Scales::Float,
+        }
+    }
+
+    fn pointwise(&self) -> bool {
+        true
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        let [a, b] = operands else { return None };
+        let (a, b) = (a.bounds, b.bounds);
+        Some(match self.kind {
+            Kind::Add => a.corners(b, |a, b| a + b),
+            Kind::Sub => a.corners(b, |a, b| a - b),
+            Kind::Mul => a.corners(b, |a, b| a * b),
+            Kind::Max => a.corners(b, i128::max),
+            Kind::Min => a.corners(b, i128::min),
+            Kind::Div if b.min > 0 => a.corners(b, |a, b| a / b),
+            Kind::Mod if b.min > 0 => Bounds { min: 0, max: b.max - 1 },
+            _ => return None,
+        })
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let [a, b] = io.inputs[..] else { return Err(Error::bug("two operands are needed")) };
         let geometry = collapse(&a.ty.shape, &b.ty.shape, &io.output.ty.shape)?;
-        if io.output.ty.dtype == DType::F32 {
+        if io.output.ty.dtype == DType::F32 && self.kind.takes_clamp() {
             return Ok(BinaryF32 { kind: self.kind, geometry, clamp: self.clamp }.into());
+        }
+        if self.scales() != Scales::Calibrated || io.output.quantization.is_none() {
+            return Ok(BinaryLoop { kind: self.kind, reversed: false, geometry, types: [a.ty.dtype, b.ty.dtype] }.into());
         }
         let y = linear::scale_of(io.output)?;
         let (min, max) = linear::clamp_to_i8(&self.clamp, y);
@@ -233,7 +433,7 @@ fn runtime_quantization(value: &Value) -> Result<rt::Quantization, Error> {
 }
 
 /// Merges axes along which both operands move alike, down to the four that mcuopt-rt's loops have.
-fn collapse(a: &[usize], b: &[usize], y: &[usize]) -> Result<rt::Broadcast, Error> {
+pub(super) fn collapse(a: &[usize], b: &[usize], y: &[usize]) -> Result<rt::Broadcast, Error> {
     let extent = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(y.len()).map_or(1, |axis| shape[axis]);
     // (extent, whether a moves, whether b moves) of each merged axis.
     let mut axes: Vec<(usize, bool, bool)> = Vec::new();
@@ -270,7 +470,7 @@ fn swapped(geometry: &rt::Broadcast) -> rt::Broadcast {
 
 /// An operand that has as many elements as the result can hold it; the second one only if the operation can be turned
 /// around.
-fn overlap(geometry: &rt::Broadcast, operand: usize, commutes: bool) -> Overlap {
+pub(super) fn overlap(geometry: &rt::Broadcast, operand: usize, commutes: bool) -> Overlap {
     let strides = if operand == 0 { &geometry.a_strides } else { &geometry.b_strides };
     let full = (0..4).all(|axis| geometry.shape[axis] == 1 || strides[axis] != 0);
     if full && (operand == 0 || commutes) { Overlap::Same } else { Overlap::Never }
@@ -296,7 +496,7 @@ impl Routine for BinaryF32 {
             Kind::Add => "add_f32",
             Kind::Sub => "sub_f32",
             Kind::Mul => "mul_f32",
-            Kind::Div => "div_f32",
+            _ => "div_f32",
         };
         Call::inlined(function).params(&self.geometry).named("_CLAMP", &self.clamp)
     }
@@ -307,17 +507,120 @@ impl Routine for BinaryF32 {
             Kind::Add => rt::add_f32(&self.geometry, &self.clamp, a, b, y),
             Kind::Sub => rt::sub_f32(&self.geometry, &self.clamp, a, b, y),
             Kind::Mul => rt::mul_f32(&self.geometry, &self.clamp, a, b, y),
-            Kind::Div => rt::div_f32(&self.geometry, &self.clamp, a, b, y),
+            _ => rt::div_f32(&self.geometry, &self.clamp, a, b, y),
         }
     }
 
     fn overlap(&self, operand: usize) -> Overlap {
-        overlap(&self.geometry, operand, matches!(self.kind, Kind::Add | Kind::Mul))
+        overlap(&self.geometry, operand, self.kind.commutes())
     }
 
     fn swapped(&self) -> Option<Kernel> {
-        let commutes = matches!(self.kind, Kind::Add | Kind::Mul);
-        commutes.then(|| Kernel::BinaryF32(Self { geometry: swapped(&self.geometry), ..self.clone() }))
+        let geometry = swapped(&self.geometry);
+        self.kind.commutes().then(|| Kernel::BinaryF32(Self { geometry, ..self.clone() }))
+    }
+}
+
+/// The name of the function's struct in mcuopt-rt.
+fn rust_name(kind: Kind) -> &'static str {
+    use Kind::*;
+    macro_rules! names {
+        ($($name:ident)*) => { match kind { $($name => stringify!($name)),* } };
+    }
+    names!(Add Sub Mul Div Max Min Mod Fmod PRelu Pow Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor BitwiseAnd
+        BitwiseOr BitwiseXor ShiftLeft ShiftRight)
+}
+
+/// `binary` with its function and constants, for every element type.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct BinaryLoop {
+    pub kind: Kind,
+    /// Whether the operands come in the opposite order.
+    pub reversed: bool,
+    pub geometry: rt::Broadcast,
+    /// Element types of the operands.
+    pub types: [DType; 2],
+}
+
+impl BinaryLoop {
+    fn run_as<T: Element, Y: Element>(&self, f: &dyn rt::Function<(T, T), Y>, x: &[&Tensor], y: &mut Tensor) {
+        rt::binary(&self.geometry, f, T::of(x[0]), T::of(x[1]), Y::of_mut(y));
+    }
+
+    fn makes_bool(&self) -> bool {
+        use Kind::*;
+        matches!(self.kind, Equal | Greater | GreaterOrEqual | Less | LessOrEqual)
+    }
+}
+
+impl Routine for BinaryLoop {
+    fn call(&self, _: DType) -> Call {
+        let mut call = Call::new("binary").params(&self.geometry);
+        let function = by_name(rust_name(self.kind));
+        call.constants.push(Constant::Value(match self.reversed {
+            true => {
+                let function = function.into_iter().skip(1).collect::<TokenStream>();
+                quote!(&rt::Reversed(#function))
+            }
+            false => function,
+        }));
+        call
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        if self.reversed {
+            let turned = Self { reversed: false, geometry: swapped(&self.geometry), ..self.clone() };
+            return turned.run(&[x[1], x[0]], y);
+        }
+        let dtype = x[0].dtype();
+        macro_rules! of_numbers {
+            ($Y:ident: $($name:ident)*) => {
+                each_element!(dtype, T => match self.kind {
+                    $(Kind::$name => of_numbers!(@run $Y $name T),)*
+                    _ => {}
+                })
+            };
+            (@run same $name:ident $T:ident) => { self.run_as::<$T, $T>(&rt::$name, x, y) };
+            (@run bool $name:ident $T:ident) => { self.run_as::<$T, u8>(&rt::$name, x, y) };
+        }
+        match self.kind {
+            Kind::Equal | Kind::Greater | Kind::GreaterOrEqual | Kind::Less | Kind::LessOrEqual => {
+                of_numbers!(bool: Equal Greater GreaterOrEqual Less LessOrEqual)
+            }
+            Kind::And => self.run_as::<u8, u8>(&rt::And, x, y),
+            Kind::Or => self.run_as::<u8, u8>(&rt::Or, x, y),
+            Kind::Xor => self.run_as::<u8, u8>(&rt::Xor, x, y),
+            Kind::BitwiseAnd => each_integer!(dtype, T => self.run_as::<T, T>(&rt::BitwiseAnd, x, y)),
+            Kind::BitwiseOr => each_integer!(dtype, T => self.run_as::<T, T>(&rt::BitwiseOr, x, y)),
+            Kind::BitwiseXor => each_integer!(dtype, T => self.run_as::<T, T>(&rt::BitwiseXor, x, y)),
+            Kind::ShiftLeft => each_integer!(dtype, T => self.run_as::<T, T>(&rt::ShiftLeft, x, y)),
+            Kind::ShiftRight => each_integer!(dtype, T => self.run_as::<T, T>(&rt::ShiftRight, x, y)),
+            Kind::Pow => {
+                let p = &self.geometry;
+                macro_rules! pow {
+                    ($($T:ident)*; $exponents:tt) => { $(pow! { @base $T $exponents })* };
+                    (@base $T:ident [$($E:ident)*]) => {
+                        $(if dtype == $T::DTYPE && x[1].dtype() == $E::DTYPE {
+                            rt::binary(p, &rt::Pow, $T::of(x[0]), $E::of(x[1]), $T::of_mut(y));
+                        })*
+                    };
+                }
+                pow! { f32 i32 i64; [f32 i32 i64] }
+            }
+            _ => of_numbers!(same: Add Sub Mul Div Max Min Mod Fmod PRelu),
+        }
+    }
+
+    fn overlap(&self, operand: usize) -> Overlap {
+        let result = if self.makes_bool() { DType::U8 } else { self.types[0] };
+        if self.types[operand] == result { overlap(&self.geometry, operand, true) } else { Overlap::Never }
+    }
+
+    fn swapped(&self) -> Option<Kernel> {
+        let [a, b] = self.types;
+        let reversed = self.reversed == self.kind.commutes();
+        Some(Kernel::BinaryLoop(Self { reversed, geometry: swapped(&self.geometry), types: [b, a], ..self.clone() }))
     }
 }
 

@@ -18,7 +18,8 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
     let size = b.int("blocksize", 0)?;
     let size = usize::try_from(size).ok().filter(|&size| (1..=1 << 15).contains(&size));
     let size = size.ok_or_else(|| Error::invalid("it is not positive").part("attribute `blocksize`"))?;
-    let mismatch = || Error::invalid(format!("blocks of {size} × {size} do not fit {:?}", [n, channels, height, width]));
+    let mismatch =
+        || Error::invalid(format!("blocks of {size} × {size} do not fit {:?}", [n, channels, height, width]));
     let x = b.transpose(x, &[0, 2, 3, 1])?;
     let y = if node.op_type == "SpaceToDepth" {
         if height % size != 0 || width % size != 0 {

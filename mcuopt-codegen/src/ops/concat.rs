@@ -6,6 +6,7 @@ use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
 use super::{Io, Lowered, Operator, Routine, Scales};
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::{Call, Literal};
 use crate::error::Error;
@@ -61,6 +62,10 @@ impl Operator for Concat {
 
     fn scales(&self) -> Scales {
         Scales::Joined
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        operands.iter().map(|operand| operand.bounds).reduce(Bounds::join)
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

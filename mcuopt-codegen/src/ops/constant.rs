@@ -1,5 +1,4 @@
-//! Values that are known at compile time: Constant, ConstantOfShape, Shape, Size, EyeLike, Range, NonZero, Unique; and
-//! Cast between them.
+//! Values that are known at compile time: Constant, ConstantOfShape, Shape, Size, EyeLike, Range, NonZero, Unique.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__Constant.html> and its siblings.
 
@@ -9,22 +8,15 @@ use mcuopt_rt::number::Number;
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Scales, axes};
+use super::axes;
 use crate::builder::{Builder, MAX_ELEMENTS};
+use crate::each_dtype;
 use crate::error::Error;
-use crate::graph::{Type, ValueId};
+use crate::graph::ValueId;
 use crate::onnx::{self, Attribute};
 use crate::tensor::{DType, Tensor, each_element};
-use crate::each_dtype;
 
-/// Conversion to another element type.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cast {
-    /// The type to convert to.
-    pub to: DType,
-}
-
-/// Cast → Cast, or nothing where the type stays; all others → constants.
+/// All of these → constants.
 pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let value = match node.op_type.as_str() {
         "Constant" => constant(b)?,
@@ -41,7 +33,7 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
             let tensors = unique(b)?;
             return Ok(tensors.into_iter().map(|tensor| b.constant(tensor)).collect());
         }
-        _ => return cast(b),
+        other => return Err(Error::bug(format!("{other} makes no constant"))),
     };
     Ok(vec![b.constant(value)])
 }
@@ -110,7 +102,7 @@ fn range(b: &Builder<'_>) -> Result<Tensor, Error> {
     if dtype == DType::F32 {
         let [start, limit, delta] = [b.scalar(0)?, b.scalar(1)?, b.scalar(2)?].map(|value| value.unwrap_or(0.0));
         let count = ((f64::from(limit) - f64::from(start)) / f64::from(delta)).ceil().max(0.0);
-        if delta == 0.0 || !(count <= MAX_ELEMENTS as f64) {
+        if delta == 0.0 || count.is_nan() || count > MAX_ELEMENTS as f64 {
             return Err(too_long());
         }
         let values: Vec<f32> =
@@ -168,21 +160,24 @@ fn non_zero(b: &Builder<'_>) -> Result<Tensor, Error> {
 fn unique(b: &Builder<'_>) -> Result<Vec<Tensor>, Error> {
     let x = known(b)?;
     let sorted = b.int("sorted", 1)? != 0;
-    let shape = match b.attribute("axis") {
-        None => [1, x.len(), 1],
-        Some(_) => {
-            let axis = axis(b.int("axis", 0)?, x.shape().len(), false)?;
-            let (before, behind) = (&x.shape()[..axis], &x.shape()[axis + 1..]);
-            [before.iter().product(), x.shape()[axis], behind.iter().product()]
-        }
+    let along = match b.attribute("axis") {
+        None => None,
+        Some(_) => Some(axis(b.int("axis", 0)?, x.shape().len(), false)?),
     };
+    let shape = along.map_or([1, x.len(), 1], |axis| {
+        let (before, behind) = (&x.shape()[..axis], &x.shape()[axis + 1..]);
+        [before.iter().product(), x.shape()[axis], behind.iter().product()]
+    });
     let [outer, count, inner] = shape;
     let numbers = to_f64s(x);
     let slice = |place: usize| {
         let numbers = &numbers;
         (0..outer).flat_map(move |o| numbers[(o * count + place) * inner..][..inner].iter().copied())
     };
-    let order = |a: usize, b: usize| slice(a).zip(slice(b)).map(|(a, b)| a.total_cmp(&b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal);
+    let order = |a: usize, b: usize| {
+        let mut orders = slice(a).zip(slice(b)).map(|(a, b)| a.total_cmp(&b));
+        orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    };
     // Places by their slice and, among equal ones, by themselves: the first of each run of equal ones is the first place.
     let mut places: Vec<usize> = (0..count).collect();
     places.sort_by(|&a, &b| order(a, b));
@@ -206,86 +201,19 @@ fn unique(b: &Builder<'_>) -> Result<Vec<Tensor>, Error> {
     let chosen: Vec<usize> = groups.iter().map(|group| group[0]).collect();
     let apart = x.reshaped(&shape).ok_or_else(wrong)?;
     let values = each_dtype!(&apart, array => Tensor::from(array.select(Axis(1), &chosen)));
-    let values = match b.attribute("axis") {
-        None => values.reshaped(&[chosen.len()]),
-        Some(_) => {
-            let mut shape = x.shape().to_vec();
-            shape[axis(b.int("axis", 0)?, x.shape().len(), false)?] = chosen.len();
-            values.reshaped(&shape)
-        }
-    };
+    let mut shape = along.map_or_else(|| vec![0], |_| x.shape().to_vec());
+    shape[along.unwrap_or(0)] = chosen.len();
+    let values = values.reshaped(&shape);
     let mut results = vec![values.ok_or_else(wrong)?];
     results.extend([firsts, inverse, counts].map(|values| Tensor::from_i64s(&values)));
     Ok(results)
 }
 
 /// The element type that an attribute names.
-fn dtype(b: &Builder<'_>, attribute: &str) -> Result<DType, Error> {
+pub(super) fn dtype(b: &Builder<'_>, attribute: &str) -> Result<DType, Error> {
     let code = b.int(attribute, 0)?;
     onnx::dtype(code).ok_or_else(|| {
         let error = Error::unsupported(format!("the element type with number {code}")).instead("float or integers");
         error.part(format!("attribute `{attribute}`"))
     })
-}
-
-fn cast(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
-    let x = b.input(0)?;
-    // Both concern float types of 8 bits, which are float32 here.
-    for ignored in ["saturate", "round_mode"] {
-        b.attribute(ignored);
-    }
-    let to = dtype(b, "to")?;
-    if b.graph.value(x).ty.dtype == to {
-        return Ok(vec![x]);
-    }
-    Ok(vec![b.push(Cast { to }, &[x])?])
-}
-
-impl Operator for Cast {
-    fn name(&self) -> &'static str {
-        "Cast"
-    }
-
-    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
-        let [x] = inputs else { return Err(Error::bug("Cast has one operand")) };
-        Ok(vec![Type { dtype: self.to, shape: x.shape.clone() }])
-    }
-
-    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
-        let x = inputs[0];
-        let shape = x.shape();
-        let elements: Vec<f64> = match (x.f32s(), x.to_i64s()) {
-            (Some(values), _) => values.iter().map(|&value| f64::from(value)).collect(),
-            // Integers beyond 2^53 take the exact path below.
-            (None, values) => values.unwrap_or_default().iter().map(|&value| value as f64).collect(),
-        };
-        let integers = x.to_i64s().unwrap_or_else(|| elements.iter().map(|&value| value as i64).collect());
-        macro_rules! integer {
-            ($ty:ty) => {
-                Tensor::new(shape, integers.iter().map(|&value| value as $ty).collect::<Vec<$ty>>())
-            };
-        }
-        let y = match self.to {
-            DType::F32 => Tensor::new(shape, elements.iter().map(|&value| value as f32).collect::<Vec<f32>>()),
-            DType::Bool => Tensor::new(shape, elements.iter().map(|&value| value != 0.0).collect::<Vec<bool>>()),
-            DType::I8 => integer!(i8),
-            DType::U8 => integer!(u8),
-            DType::I16 => integer!(i16),
-            DType::U16 => integer!(u16),
-            DType::I32 => integer!(i32),
-            DType::U32 => integer!(u32),
-            DType::I64 => integer!(i64),
-            DType::U64 => integer!(u64),
-        };
-        y.map(|tensor| vec![tensor]).ok_or_else(|| Error::bug("Cast changed the number of elements"))
-    }
-
-    fn scales(&self) -> Scales {
-        Scales::Float
-    }
-
-    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
-        let from = io.inputs[0].ty.dtype;
-        Err(Error::unsupported(format!("conversion from {from} to {} at run time", self.to)).instead("float throughout"))
-    }
 }

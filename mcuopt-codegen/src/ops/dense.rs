@@ -31,11 +31,11 @@ pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error
             return Err(Error::invalid(format!("its shape is {:?}, not a matrix", b.shape(id))).part(format!("input {index}")));
         }
     }
-    if b.int("transA", 0)? != 0 {
-        x = b.transpose(x, &[1, 0])?;
-    }
-    let transposed = b.int("transB", 0)? != 0;
+    let [turned, transposed] = [b.int("transA", 0)? != 0, b.int("transB", 0)? != 0];
     if b.graph.constant(weights).is_some() {
+        if turned {
+            x = b.transpose(x, &[1, 0])?;
+        }
         if !transposed {
             weights = b.transpose(weights, &[1, 0])?;
         }
@@ -55,11 +55,9 @@ pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error
             _ => Ok(vec![y]),
         };
     }
-    if transposed {
-        weights = b.transpose(weights, &[1, 0])?;
-    }
-    let y = b.push(matmul::MatMul, &[x, weights])?;
-    let y = scaled(b, y, alpha)?;
+    let order = |reversed: bool| if reversed { vec![1, 0] } else { Vec::new() };
+    let product = matmul::MatMul { a: order(turned), b: order(transposed), ..matmul::MatMul::new(alpha) };
+    let y = b.push(product, &[x, weights])?;
     match c {
         Some(c) => add(b, y, c, beta),
         None => Ok(vec![y]),

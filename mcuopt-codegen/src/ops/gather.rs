@@ -148,6 +148,10 @@ impl Operator for Gather {
         Scales::SameAsInput
     }
 
+    fn indices(&self) -> &'static [usize] {
+        &[1]
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let shape = &io.inputs[0].ty.shape;
         let geometry = rt::Gather {
@@ -197,6 +201,10 @@ impl Operator for GatherElements {
         Scales::SameAsInput
     }
 
+    fn indices(&self) -> &'static [usize] {
+        &[1]
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let [x, indices] = io.inputs[..] else { return Err(Error::bug("GatherElements has two operands")) };
         Ok(GatherAlong { geometry: along_axis(&x.ty.shape, &indices.ty.shape, self.axis)? }.into())
@@ -231,6 +239,10 @@ impl Operator for GatherND {
 
     fn scales(&self) -> Scales {
         Scales::SameAsInput
+    }
+
+    fn indices(&self) -> &'static [usize] {
+        &[1]
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

@@ -107,7 +107,7 @@ impl Channel {
 
 /// The scale of an output channel whose weights are `w` and whose bias is `b`.
 pub fn weight_scale(weights: &Value, channel: usize, w: &[f32], b: f32, x_scale: f32) -> f32 {
-    let (scale, max_bias) = match authored_scale(weights, channel) {
+    let (scale, max_bias) = match authored_scale(weights, channel, w) {
         Some(scale) => (scale, MAX_AUTHORED_BIAS),
         None => (symmetric_scale(w), MAX_BIAS),
     };
@@ -115,13 +115,15 @@ pub fn weight_scale(weights: &Value, channel: usize, w: &[f32], b: f32, x_scale:
     scale.max(widest)
 }
 
-/// The scale that the file's author gave an output channel's weights, if an int8 kernel can keep it.
-fn authored_scale(weights: &Value, channel: usize) -> Option<f32> {
+/// The scale that the file's author gave an output channel's weights `w`, if an int8 kernel can keep it: with a zero
+/// point other than 0 the integers need a ninth bit, unless they are small.
+fn authored_scale(weights: &Value, channel: usize, w: &[f32]) -> Option<f32> {
     let quantization = weights.quantization.as_ref()?;
-    let symmetric = quantization.zero_points.iter().all(|&zero_point| zero_point == 0);
     let by_output = quantization.scales.len() == 1 || quantization.axis == 0;
     let index = if quantization.scales.len() == 1 { 0 } else { channel };
-    (symmetric && by_output).then(|| quantization.scales[index])
+    let (scale, zero_point) = (*quantization.scales.get(index)?, *quantization.zero_points.get(index)?);
+    let fits = |w: &f32| (-128.0..=127.0).contains(&rt::round_ties_even_f32(w / scale));
+    (by_output && (zero_point == 0 || w.iter().all(fits))).then_some(scale)
 }
 
 /// The scale under which the largest weight becomes ±127; 1 if all are zero.

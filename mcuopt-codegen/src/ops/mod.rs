@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mcuopt_rt::v0::{Arch, Choice, Prefer};
 
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::Call;
 use crate::error::Error;
@@ -45,9 +46,33 @@ pub trait Operator {
         Scales::Calibrated
     }
 
+    /// Whether each element of the result depends on the elements of the operands at its place alone.
+    fn pointwise(&self) -> bool {
+        false
+    }
+
     /// The quantization of operand `index` (a constant that carries `quantization`), carried over to the output by
     /// constant folding; `None` where it loses its meaning.
     fn carry(&self, _quantization: &Quantization, _input: &Type) -> Option<Quantization> {
+        None
+    }
+
+    /// What the elements of an integer result can be; `None` where nothing is known but its type.
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        match self.scales() {
+            // Moved elements, and zeros around them.
+            Scales::SameAsInput => operands.first().map(|x| x.bounds.join(Bounds::ZERO)),
+            _ => None,
+        }
+    }
+
+    /// The operands that are indices or lengths: they may be int32 or int64, whatever the other operands are.
+    fn indices(&self) -> &'static [usize] {
+        &[]
+    }
+
+    /// The operator that makes int32 of the same operands instead of int64, where it decides that itself.
+    fn narrowed(&self) -> Option<Op> {
         None
     }
 
@@ -79,6 +104,8 @@ pub enum Scales {
     Authored(f32, i32),
     /// Known from the operator's definition.
     Fixed(f32, i32),
+    /// A power of two, at most this one, that suits the range observed in calibration; zero point 0.
+    PowerOfTwo(f32),
     /// There is no int8 form: the operator runs in float32.
     Float,
 }
@@ -234,6 +261,9 @@ fn eval_by_kernel(
     let values: Vec<Value> =
         operands.iter().map(|tensor| value(tensor.dtype(), tensor.shape(), Some(tensor))).collect();
     let output = value(ty.dtype, &ty.shape, None);
+    if ty.is_empty() {
+        return Ok(vec![Tensor::zeros(ty.dtype, &ty.shape)]);
+    }
     let passed: Vec<&Tensor> =
         operands.iter().enumerate().filter(|(index, _)| !built_in.contains(index)).map(|(_, tensor)| tensor).collect();
     let result = match lower(&Io { inputs: values.iter().collect(), output: &output, inner: Vec::new() })? {
@@ -404,40 +434,102 @@ macro_rules! ops {
 }
 
 ops! {
-    binary:    onnx ["Add", "Sub", "Mul", "Div", "BatchNormalization"] ops [Binary] kernels [BinaryF32, AddS8, MulS8];
+    binary:    onnx ["Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Mod", "Pow", "Equal", "Greater",
+                     "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
+                     "BitShift", "BatchNormalization"]
+               ops [Binary] kernels [BinaryF32, BinaryLoop, AddS8, MulS8];
     blocks:    onnx ["DepthToSpace", "SpaceToDepth"] ops [] kernels [];
+    classifier: onnx ["ai.onnx.ml:LinearClassifier", "ai.onnx.ml:LinearRegressor", "ai.onnx.ml:SVMClassifier",
+                     "ai.onnx.ml:SVMRegressor", "ai.onnx.ml:ZipMap"]
+               ops [] kernels [];
+    cast:      onnx ["Cast", "CastLike"] ops [Cast] kernels [CastLoop];
     concat:    onnx ["Concat"] ops [Concat] kernels [ConcatBlocks];
-    constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "Cast", "EyeLike", "Range", "NonZero",
-                     "Unique"]
-               ops [Cast] kernels [];
+    constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "EyeLike", "Range", "NonZero", "Unique"]
+               ops [] kernels [];
     conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
     conv_transpose: onnx ["ConvTranspose"] ops [ConvTranspose, DynamicConv]
                kernels [VolumeF32, VolumeS8, DynamicConvF32, DynamicConvTransposeF32];
+    detection: onnx ["NonMaxSuppression"] ops [NonMaxSuppression] kernels [SuppressNonMaxima];
     dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
+    determinant: onnx ["Det"] ops [Det] kernels [Determinants];
+    einsum:    onnx ["Einsum"] ops [] kernels [];
     expand:    onnx ["Expand", "Tile"] ops [Expand] kernels [];
+    features:  onnx ["ai.onnx.ml:Scaler", "ai.onnx.ml:Normalizer", "ai.onnx.ml:Binarizer", "ai.onnx.ml:Imputer",
+                     "ai.onnx.ml:ArrayFeatureExtractor", "ai.onnx.ml:FeatureVectorizer", "ai.onnx.ml:LabelEncoder",
+                     "ai.onnx.ml:OneHotEncoder"]
+               ops [Normalizer, Binarizer, Imputer, LabelEncoder, OneHotEncoder]
+               kernels [NormalizeRows, BinarizeF32, Impute, LookUp, EncodeRows];
+    extremes:  onnx ["ArgMax", "ArgMin", "TopK", "Hardmax"] ops [ArgExtreme, TopK, Hardmax]
+               kernels [ArgMax, ArgMin, TopKPositions, HardmaxF32, HardmaxS8];
+    fused:     onnx ["com.microsoft:FusedConv", "com.microsoft:FusedGemm", "com.microsoft:FusedMatMul",
+                     "com.microsoft:TransposeMatMul", "com.microsoft:MatMulIntegerToFloat",
+                     "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:BiasGelu",
+                     "com.microsoft:FastGelu", "com.microsoft:SkipLayerNormalization",
+                     "com.microsoft:SkipSimplifiedLayerNormalization"]
+               ops [] kernels [];
     gather:    onnx ["Gather", "GatherElements", "GatherND", "Compress"] ops [Gather, GatherElements, GatherND]
                kernels [GatherRows, GatherAlong, GatherPoints];
+    history:   onnx [] ops [History] kernels [Slide];
+    integer:   onnx ["MatMulInteger", "ConvInteger", "DynamicQuantizeLinear"]
+               ops [MatMulInteger, ConvInteger, DynamicScale, DynamicZeroPoint]
+               kernels [MatMulS32, ConvS32, ScaleF32, ZeroPointU8];
+    loss:      onnx ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"] ops [NegativeLogLikelihood]
+               kernels [ClassLosses];
+    lrn:       onnx ["LRN"] ops [Lrn] kernels [LocalResponse];
     matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
+    normalize: onnx ["LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization",
+                     "MeanVarianceNormalization", "LpNormalization"]
+               ops [Normalize, InverseDeviation] kernels [NormalizeF32, NormalizeS8, InverseDeviations];
     one_hot:   onnx ["OneHot"] ops [OneHot] kernels [OneHotRows];
     pad:       onnx ["Pad", "CenterCropPad"] ops [Pad, PadEdges] kernels [PadConstant, PadOwn];
     pool:      onnx ["MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"]
                ops [Pool, MaxPoolIndices]
                kernels [MaxPool, MaxPoolOfAny, MaxPoolPlaces, AveragePoolF32, AveragePoolS8, LpPoolF32];
-    quantize:  onnx ["QuantizeLinear", "DequantizeLinear"] ops [QuantizeLinear, DequantizeLinear, FakeQuantize]
-               kernels [Quantize, Dequantize, Requantize];
+    prelu:     onnx ["PRelu"] ops [PRelu] kernels [PReluF32, PReluS8];
+    qlinear:   onnx ["QLinearConv", "QLinearMatMul", "com.microsoft:QLinearConv", "com.microsoft:QLinearAdd",
+                     "com.microsoft:QLinearMul", "com.microsoft:QLinearConcat", "com.microsoft:QLinearAveragePool",
+                     "com.microsoft:QLinearGlobalAveragePool", "com.microsoft:QLinearLeakyRelu",
+                     "com.microsoft:QLinearSigmoid", "com.microsoft:QLinearSoftmax", "com.microsoft:QGemm"]
+               ops [] kernels [];
+    quantize:  onnx ["QuantizeLinear", "DequantizeLinear", "com.microsoft:QuantizeLinear",
+                     "com.microsoft:DequantizeLinear"]
+               ops [QuantizeLinear, DequantizeLinear, QuantizeBy, DequantizeBy, FakeQuantize]
+               kernels [Quantize, Dequantize, Requantize, QuantizeScaled, DequantizeScaled, QuantizeU8, DequantizeU8,
+                        FlipSign];
     recurrent: onnx ["RNN", "GRU", "LSTM"] ops [Recurrent] kernels [RecurrentF32, RnnS8, GruS8, LstmS8];
-    reduce:    onnx ["ReduceMean"] ops [ReduceMean] kernels [ReduceMeanF32, ReduceMeanS8];
+    reduce:    onnx ["ReduceMean", "ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
+                     "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"]
+               ops [Reduce]
+               kernels [ReduceMeanF32, ReduceMeanS8, ReduceSum, ReduceProduct, ReduceMax, ReduceMin, ReduceL1, ReduceL2,
+                        ReduceLogSum, ReduceLogSumExp, ReduceSumSquare];
     reshape:   onnx ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"] ops [Reshape] kernels [];
+    resize:    onnx ["Resize", "Upsample"] ops [Resize] kernels [ResizeNearest, ResizeF32, ResizeS8];
     reverse_sequence: onnx ["ReverseSequence"] ops [ReverseSequence] kernels [ReverseSteps];
-    scatter:   onnx ["Scatter", "ScatterElements", "ScatterND"] ops [ScatterElements, ScatterND]
-               kernels [ScatterAlong, ScatterPoints];
+    sample:    onnx ["GridSample", "AffineGrid", "DeformConv", "RoiAlign", "MaxRoiPool"]
+               ops [GridSample, DeformConv, RoiAlign, MaxRoiPool]
+               kernels [GridSampleF32, DeformConvF32, MaskedDeformConvF32, RoiAlignF32, MaxRoiPoolF32];
+    scan:      onnx ["CumSum"] ops [CumSum] kernels [RunningSums];
+    scatter:   onnx ["Scatter", "ScatterElements", "ScatterND", "TensorScatter"]
+               ops [ScatterElements, ScatterND, TensorScatter]
+               kernels [ScatterAlong, ScatterPoints, ScatterSteps];
+    signal:    onnx ["BlackmanWindow", "HannWindow", "HammingWindow", "MelWeightMatrix", "DFT", "STFT"]
+               ops [] kernels [];
     slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
+    trees:     onnx ["ai.onnx.ml:TreeEnsemble", "ai.onnx.ml:TreeEnsembleClassifier",
+                     "ai.onnx.ml:TreeEnsembleRegressor"]
+               ops [Trees] kernels [TreesF32, TreesS8];
+    table:     onnx [] ops [Table] kernels [];
+    ternary:   onnx ["Where"] ops [Where] kernels [WhereLoop];
     trilu:     onnx ["Trilu"] ops [Trilu] kernels [Triangle];
-    unary:     onnx ["Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Exp", "Log", "Neg",
-                     "Abs", "Elu"]
-               ops [Unary] kernels [UnaryF32, LutS8];
+    unary:     onnx ["Relu", "Clip", "LeakyRelu", "Elu", "Celu", "Selu", "ThresholdedRelu", "Shrink", "Sigmoid",
+                     "HardSigmoid", "Swish", "HardSwish", "Tanh", "Softplus", "Softsign", "Mish", "Gelu",
+                     "com.microsoft:Gelu", "com.microsoft:QuickGelu", "Erf", "Exp", "Log",
+                     "Sqrt", "Reciprocal", "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh",
+                     "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Neg", "Abs", "Not", "BitwiseNot", "IsNaN", "IsInf"]
+               ops [Unary] kernels [UnaryLoop, LutS8, LutBool];
+    unpool:    onnx ["MaxUnpool", "Col2Im"] ops [MaxUnpool, Col2Im] kernels [UnpoolMaxima, AddBlocks];
 }
 
 /// An operator's name in the `ops!` table: `domain:operator`, without the domain for ONNX's standard operators.

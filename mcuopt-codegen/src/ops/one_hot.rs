@@ -4,9 +4,10 @@
 
 use mcuopt_rt::v0 as rt;
 
-use super::constant::Cast;
+use super::cast::Cast;
 use super::reshape::axis;
 use super::{Io, Lowered, Operator, Scales, gather};
+use crate::bounds::{Bounds, Known};
 use crate::builder::{Builder, MAX_ELEMENTS};
 use crate::call::struct_literals;
 use crate::error::Error;
@@ -53,6 +54,14 @@ impl Operator for OneHot {
 
     fn scales(&self) -> Scales {
         Scales::Joined
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        operands.get(1).map(|values| values.bounds)
+    }
+
+    fn indices(&self) -> &'static [usize] {
+        &[0]
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

@@ -9,6 +9,7 @@ use mcuopt_rt::v0 as rt;
 use super::reshape::axis;
 use super::slice::Slice;
 use super::{Io, Lowered, Operator, Routine, Scales, axes};
+use crate::bounds::{Bounds, Known};
 use crate::builder::{Builder, MAX_ELEMENTS};
 use crate::call::{Call, Literal, struct_literals};
 use crate::error::Error;
@@ -42,11 +43,8 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
         let changes = center(b, b.shape(x))?;
         return Ok(vec![changed(b, x, &changes, |pads| Pad { pads, value: 0.0 })?]);
     }
-    let (pads, value) = if b.opset < 11 {
-        (b.ints("pads")?, f64::from(b.float("value", 0.0)?))
-    } else {
-        (b.integers(1)?, value(b)?)
-    };
+    let (pads, value) =
+        if b.opset < 11 { (b.ints("pads")?, f64::from(b.float("value", 0.0)?)) } else { (b.integers(1)?, value(b)?) };
     let pads = pads.ok_or_else(|| Error::invalid("it is missing").part("`pads`"))?;
     let axes: Vec<usize> = match b.integers(3)? {
         Some(axes) => axes.iter().map(|&value| axis(value, rank, false)).collect::<Result<_, _>>()?,
@@ -76,7 +74,8 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
 fn value(b: &Builder<'_>) -> Result<f64, Error> {
     let Some(id) = b.optional(2)? else { return Ok(0.0) };
     // A float holds all but large integers.
-    let wide = b.graph.constant(id).and_then(Tensor::to_i64s).filter(|values| values.len() == 1).map(|values| values[0]);
+    let wide =
+        b.graph.constant(id).and_then(Tensor::to_i64s).filter(|values| values.len() == 1).map(|values| values[0]);
     match wide {
         Some(wide) if wide as f64 as i64 == wide => Ok(wide as f64),
         Some(wide) => Err(Error::unsupported(format!("padding with {wide}")).instead("less than 2^53").part("input 2")),
@@ -122,9 +121,6 @@ fn changed<O: Into<crate::ops::Op>>(
         let left = extent.checked_sub(removed).and_then(|left| left.checked_sub(cut)).ok_or_else(|| {
             Error::invalid(format!("{change:?} takes more away than the {extent} elements of axis {axis}"))
         })?;
-        if added.iter().any(|&added| added > MAX_ELEMENTS) {
-            return Err(Error::invalid(format!("{change:?} on axis {axis} is too much")).part("`pads`"));
-        }
         slice = slice.take(axis, removed, 1, left);
         pads.push(added);
     }
@@ -140,7 +136,7 @@ fn changed<O: Into<crate::ops::Op>>(
 }
 
 fn padded_shape(input: &[usize], pads: &[[usize; 2]]) -> Vec<usize> {
-    input.iter().zip(pads).map(|(extent, pads)| extent + pads[0] + pads[1]).collect()
+    input.iter().zip(pads).map(|(extent, pads)| extent.saturating_add(pads[0]).saturating_add(pads[1])).collect()
 }
 
 fn geometry(input: &[usize], pads: &[[usize; 2]]) -> Result<rt::Pad, Error> {
@@ -169,6 +165,11 @@ impl Operator for Pad {
     fn scales(&self) -> Scales {
         // Zero has an exact integer in every quantization; another value may need a wider range.
         if self.value == 0.0 { Scales::SameAsInput } else { Scales::Joined }
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        let value = Bounds { min: self.value as i64, max: self.value as i64 };
+        operands.first().map(|x| x.bounds.join(value))
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
@@ -200,9 +201,9 @@ impl Operator for PadEdges {
     }
 }
 
-/// One element, as a tensor's other elements are written down.
+/// A tensor of one element, of the type that firmware has for it.
 #[derive(Clone, Debug)]
-pub struct Fill(Tensor);
+pub struct Fill(pub Tensor);
 
 impl Fill {
     /// The number `value` as an element of `output`.

@@ -1,8 +1,10 @@
 //! QuantizeLinear and DequantizeLinear: how a file says in which integers its author wants a tensor.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html> and
-//! <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html>, opset 10 to 23. A pair of them on an activation
-//! becomes the activation's quantization in `simplify`; on a constant it becomes the constant's at once.
+//! <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html>, opset 10 to 23, and their elder twins of the domain
+//! com.microsoft. A pair of them on an activation becomes the activation's quantization in `simplify`; on a constant it
+//! becomes the constant's at once. What has several scales, a scale known at run time only, or more than 8 bits is
+//! converted as it is written, and computed in float between.
 
 use mcuopt_rt::v0 as rt;
 
@@ -11,24 +13,47 @@ use super::{Io, Lowered, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s
 use crate::builder::Builder;
 use crate::call::{Call, struct_literals};
 use crate::error::Error;
-use crate::graph::{Quantization, Type, ValueId};
+use crate::graph::{Graph, Quantization, Type, Value, ValueId};
 use crate::onnx;
+use crate::ops::Op;
 use crate::tensor::{DType, Tensor};
 
-/// Float → integers.
+/// Float → integers of 8 bits, with one scale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizeLinear {
-    /// Scales, and zero points as the file has them.
+    /// Scale, and zero point as the file has it.
     pub quantization: Quantization,
     /// int8 or uint8.
     pub dtype: DType,
 }
 
-/// Integers → float.
+/// Integers → float: constants of any type, and activations of 8 bits with one scale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DequantizeLinear {
     /// Scales, and zero points as the file has them.
     pub quantization: Quantization,
+    /// The type of the integers.
+    pub dtype: DType,
+}
+
+/// Float → integers by operands: scales, zero points, x.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizeBy {
+    /// Axis of several scales.
+    pub axis: usize,
+    /// Positions along the axis that share a scale; 0 where the scales have no other axis.
+    pub block: usize,
+    /// The smallest and the largest integer.
+    pub limits: [i32; 2],
+}
+
+/// Integers → float by operands: scales, zero points, x.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DequantizeBy {
+    /// Axis of several scales.
+    pub axis: usize,
+    /// Positions along the axis that share a scale; 0 where the scales have no other axis.
+    pub block: usize,
 }
 
 /// Rounds a float tensor to what a quantization can represent: QuantizeLinear and DequantizeLinear in one.
@@ -49,60 +74,204 @@ pub fn in_int8(quantization: &Quantization, dtype: DType) -> Quantization {
 
 /// QuantizeLinear, DequantizeLinear → themselves; a dequantized constant keeps its quantization.
 pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
-    let x = b.input(0)?;
-    let ty = b.graph.value(x).ty.clone();
-    for ignored in ["saturate", "precision", "output_dtype"] {
+    for ignored in ["saturate", "precision"] {
         b.attribute(ignored);
     }
-    if b.int("block_size", 0)? != 0 {
-        let error = Error::unsupported("blocks of weights with a scale each").instead("one scale for each channel");
-        return Err(error.part("attribute `block_size`"));
-    }
-    let scales = b.optional(1)?.and_then(|id| b.graph.constant(id)).and_then(Tensor::f32s).map(<[f32]>::to_vec);
-    let scales = scales.ok_or_else(|| {
-        Error::unsupported("the scale is computed at run time").instead("a constant scale").part("input 1")
-    })?;
-    if let Some(scale) = scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
-        return Err(Error::invalid(format!("the scale {scale} is not a positive number")).part("input 1"));
-    }
-    if let Some(id) = b.optional(2)?.filter(|id| b.graph.value(*id).ty.dtype == DType::F32) {
-        let part = format!("input 2 (`{}`)", b.graph.value(id).name);
-        return Err(Error::unsupported("a zero point of type float8").instead("int8 or uint8").part(part));
-    }
-    let zero_points = match b.integers(2)? {
-        Some(values) => values.iter().map(|&value| value as i32).collect(),
-        None => vec![0; scales.len()],
-    };
-    let axis_attribute = b.int("axis", 1)?;
-    let axis = if scales.len() == 1 { 0 } else { axis(axis_attribute, ty.shape.len(), false)? };
-    if zero_points.len() != scales.len() || (scales.len() > 1 && ty.shape[axis] != scales.len()) {
-        let message = format!("{} scales and {} zero points for {:?}", scales.len(), zero_points.len(), ty.shape);
-        return Err(Error::invalid(message));
-    }
-    let quantization = Quantization { scales, zero_points, axis };
+    let x = b.input(0)?;
+    let (scale, zero_point) = (b.input(1)?, b.optional(2)?);
+    let layout = Layout { axis: b.int("axis", 1)?, block: b.int("block_size", 0)? };
     if node.op_type == "DequantizeLinear" {
-        let zero_point = b.optional(2)?.map_or(ty.dtype, |id| b.graph.value(id).ty.dtype);
-        if zero_point != ty.dtype {
-            return Err(Error::invalid(format!("the zero point is {zero_point}, x is {}", ty.dtype)).part("input 2"));
-        }
-        let y = b.push(DequantizeLinear { quantization: quantization.clone() }, &[x])?;
-        if b.graph.constant(y).is_some() && matches!(ty.dtype, DType::I8 | DType::U8) {
-            b.graph.value_mut(y).quantization = Some(in_int8(&quantization, ty.dtype));
-        }
-        return Ok(vec![y]);
+        b.attribute("output_dtype");
+        return Ok(vec![dequantize(b, x, scale, zero_point, layout)?]);
     }
-    let named = b.int("output_dtype", 0)?;
-    let from_zero_point = b.optional(2)?.map(|id| b.graph.value(id).ty.dtype);
-    let dtype = match (onnx::dtype(named), from_zero_point) {
-        (None, _) if named != 0 => None,
-        (Some(named), Some(other)) if named != other => None,
-        (named, other) => Some(other.or(named).unwrap_or(DType::U8)),
+    let code = b.int("output_dtype", 0)?;
+    let named = onnx::dtype(code);
+    let from_zero_point = zero_point.map(|id| b.graph.value(id).ty.dtype);
+    let dtype = match (named, from_zero_point) {
+        (None, _) if code != 0 => Err("an element type of its own".to_string()),
+        (Some(named), Some(other)) if named != other => Err(format!("{named} with a zero point of type {other}")),
+        (named, other) => Ok(other.or(named).unwrap_or(DType::U8)),
     };
-    let Some(dtype @ (DType::I8 | DType::U8)) = dtype else {
-        let other = dtype.map_or("an element type of its own".to_string(), |dtype| dtype.to_string());
-        return Err(Error::unsupported(format!("quantization to {other}")).instead("int8 or uint8"));
+    match dtype {
+        Ok(dtype @ (DType::I8 | DType::U8 | DType::I16 | DType::U16)) => {
+            Ok(vec![quantize(b, x, scale, zero_point, dtype, layout)?])
+        }
+        Ok(DType::F32) => Err(Error::unsupported("a zero point of type float8").instead("int8 or uint8").part("input 2")),
+        Ok(other) => Err(Error::unsupported(format!("quantization to {other}")).instead("int8, uint8, int16 or uint16")),
+        Err(what) => Err(Error::unsupported(format!("quantization to {what}")).instead("int8 or uint8")),
+    }
+}
+
+/// Along which axis a tensor has several scales.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// The axis; without meaning for a single scale.
+    pub axis: i64,
+    /// Positions along the axis that share a scale; 0 where the scales have no other axis.
+    pub block: i64,
+}
+
+impl Layout {
+    /// One scale, or one for each position along the axis.
+    pub fn along(axis: i64) -> Self {
+        Self { axis, block: 0 }
+    }
+
+    /// Axis and block, checked against the shapes.
+    fn resolved(self, x: &[usize], scale: &[usize]) -> Result<(usize, usize), Error> {
+        let count: usize = scale.iter().product();
+        if count == 1 && self.block == 0 {
+            return Ok((0, 0));
+        }
+        let along = axis(self.axis, x.len(), false)?;
+        let block = usize::try_from(self.block).map_err(|_| Error::invalid("it is negative").part("attribute `block_size`"))?;
+        let mut expected = vec![x[along]];
+        if block > 0 {
+            expected = x.to_vec();
+            expected[along] = x[along].div_ceil(block);
+        }
+        match scale == expected {
+            true => Ok((along, block)),
+            false => Err(Error::invalid(format!("scales of shape {scale:?} for {x:?} along axis {along}")).part("input 1")),
+        }
+    }
+}
+
+/// The scales, if they are known; they must be positive.
+fn known_scales(b: &Builder<'_>, scale: ValueId) -> Result<Option<Vec<f32>>, Error> {
+    let Some(scales) = b.graph.constant(scale) else { return Ok(None) };
+    let scales = scales.f32s().ok_or_else(|| Error::invalid("a scale is a float").part("input 1"))?;
+    match scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
+        Some(scale) => Err(Error::invalid(format!("the scale {scale} is not a positive number")).part("input 1")),
+        None => Ok(Some(scales.to_vec())),
+    }
+}
+
+/// Scales and zero points that are known, and the number of them that fits.
+fn known(
+    b: &Builder<'_>,
+    shape: &[usize],
+    scale: ValueId,
+    zero_point: Option<ValueId>,
+    layout: Layout,
+) -> Result<Option<Quantization>, Error> {
+    let (axis, block) = layout.resolved(shape, b.shape(scale))?;
+    let scales = known_scales(b, scale)?;
+    if let Some(id) = zero_point
+        && b.shape(id).iter().product::<usize>() != b.shape(scale).iter().product::<usize>()
+    {
+        let (scale, zero_point) = (b.shape(scale), b.shape(id));
+        return Err(Error::invalid(format!("scales of shape {scale:?} and zero points of shape {zero_point:?}")));
+    }
+    let zero_points = match zero_point {
+        None => scales.as_ref().map(|scales| vec![0; scales.len()]),
+        Some(id) => b.graph.constant(id).and_then(Tensor::to_i64s).map(|v| v.iter().map(|&v| v as i32).collect()),
     };
-    Ok(vec![b.push(QuantizeLinear { quantization, dtype }, &[x])?])
+    let known = scales.zip(zero_points).filter(|_| block == 0);
+    Ok(known.map(|(scales, zero_points)| Quantization { scales, zero_points, axis }))
+}
+
+/// Zero points, or as many zeros as there are scales.
+fn zero_points(b: &mut Builder<'_>, scale: ValueId, zero_point: Option<ValueId>, dtype: DType) -> ValueId {
+    let zeros = Tensor::zeros(dtype, b.shape(scale));
+    zero_point.unwrap_or_else(|| b.constant(zeros))
+}
+
+/// The smallest and the largest integer of a type.
+fn limits(dtype: DType, four_bits: bool) -> [i32; 2] {
+    match dtype {
+        DType::I8 if four_bits => [-8, 7],
+        DType::U8 if four_bits => [0, 15],
+        DType::I8 => [i8::MIN.into(), i8::MAX.into()],
+        DType::I16 => [i16::MIN.into(), i16::MAX.into()],
+        DType::U16 => [0, u16::MAX.into()],
+        _ => [0, u8::MAX.into()],
+    }
+}
+
+/// Float → integers of a type.
+pub fn quantize(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    scale: ValueId,
+    zero_point: Option<ValueId>,
+    dtype: DType,
+    layout: Layout,
+) -> Result<ValueId, Error> {
+    let shape = b.shape(x).to_vec();
+    let known = known(b, &shape, scale, zero_point, layout)?;
+    let plain = matches!(dtype, DType::I8 | DType::U8) && !b.four_bits;
+    match known.filter(|known| known.single().is_some() && plain) {
+        Some(quantization) => b.push(QuantizeLinear { quantization, dtype }, &[x]),
+        None => {
+            let (axis, block) = layout.resolved(&shape, b.shape(scale))?;
+            let zero_point = zero_points(b, scale, zero_point, dtype);
+            b.push(QuantizeBy { axis, block, limits: limits(dtype, b.four_bits) }, &[scale, zero_point, x])
+        }
+    }
+}
+
+/// Integers → float; a constant keeps its quantization.
+pub fn dequantize(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    scale: ValueId,
+    zero_point: Option<ValueId>,
+    layout: Layout,
+) -> Result<ValueId, Error> {
+    let Type { dtype, shape } = b.graph.value(x).ty.clone();
+    let other = zero_point.map_or(dtype, |id| b.graph.value(id).ty.dtype);
+    // Constants of float8 are floats by now.
+    if !matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I32) {
+        let error = Error::unsupported(format!("quantized elements of type {dtype}")).instead("int8 or uint8");
+        return Err(error.part("input 0"));
+    }
+    if other != dtype {
+        return Err(Error::invalid(format!("the zero point is {other}, x is {dtype}")).part("input 2"));
+    }
+    let known = known(b, &shape, scale, zero_point, layout)?;
+    let is_byte = matches!(dtype, DType::I8 | DType::U8);
+    let is_constant = b.graph.constant(x).is_some();
+    match known.filter(|known| is_constant || (is_byte && known.single().is_some())) {
+        Some(quantization) => {
+            let y = b.push(DequantizeLinear { quantization: quantization.clone(), dtype }, &[x])?;
+            if is_constant && is_byte {
+                b.graph.value_mut(y).quantization = Some(in_int8(&quantization, dtype));
+            }
+            Ok(y)
+        }
+        None => {
+            let (axis, block) = layout.resolved(&shape, b.shape(scale))?;
+            let zero_point = zero_points(b, scale, zero_point, dtype);
+            b.push(DequantizeBy { axis, block }, &[scale, zero_point, x])
+        }
+    }
+}
+
+/// Turns a QuantizeLinear into one that leaves its operand in float.
+pub fn detach(graph: &mut Graph<Op>, index: usize) {
+    let Op::QuantizeLinear(QuantizeLinear { quantization, dtype }) = graph.nodes[index].op.clone() else { return };
+    let Some((scale, zero_point)) = quantization.single() else { return };
+    let name = graph.nodes[index].name.clone();
+    let zero_point = match dtype {
+        DType::I8 => Tensor::new(&[], vec![zero_point as i8]),
+        _ => Tensor::new(&[], vec![zero_point as u8]),
+    };
+    let scale = graph.add_constant(&name, Tensor::scalar(scale));
+    let operands = zero_point.map(|zero_point| [scale, graph.add_constant(&name, zero_point)]);
+    let node = &mut graph.nodes[index];
+    node.op = QuantizeBy { axis: 0, block: 0, limits: limits(dtype, false) }.into();
+    node.inputs.splice(0..0, operands.into_iter().flatten());
+}
+
+/// Which scale each element has.
+fn scaling(x: &[usize], scale: &[usize], axis: usize, block: usize) -> rt::Scaling {
+    if scale.iter().product::<usize>() == 1 {
+        return rt::Scaling { shape: [1, 1, x.iter().product()], block: 1, strides: [0; 3] };
+    }
+    let (outer, inner) = (x[..axis].iter().product(), x[axis + 1..].iter().product());
+    let strides = if block == 0 { [0, 1, 0] } else { [scale[axis] * inner, inner, 1] };
+    rt::Scaling { shape: [outer, x[axis], inner], block: block.max(1), strides }
 }
 
 /// The index into the scales of each element.
@@ -136,8 +305,19 @@ impl Operator for QuantizeLinear {
         }
     }
 
-    fn lower(&self, _: &Io<'_>) -> Result<Lowered, Error> {
-        Err(Error::unsupported("integers that are used as such").instead("QuantizeLinear followed by DequantizeLinear"))
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let x = io.inputs[0];
+        let target = in_int8(&self.quantization, self.dtype);
+        let (scale, zero_point) = single(&target)?;
+        match (x.ty.dtype, self.dtype) {
+            (DType::I8, _) if x.quantization.as_ref() != Some(&target) => {
+                Err(Error::bug("integers of another scale than those of the result"))
+            }
+            (DType::I8, DType::I8) => Ok(Lowered::Alias),
+            (DType::I8, _) => Ok(FlipSign {}.into()),
+            (_, DType::I8) => Ok(Quantize { quantization: rt::Quantization { scale, zero_point } }.into()),
+            _ => Ok(QuantizeU8::new(x, &self.quantization).into()),
+        }
     }
 }
 
@@ -147,13 +327,7 @@ impl Operator for DequantizeLinear {
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
-        match inputs[0].dtype {
-            // Constants of float8 are floats by now.
-            DType::F32 | DType::Bool => Err(Error::unsupported(format!("quantized elements of type {}", inputs[0].dtype))
-                .instead("int8 or uint8")
-                .part("input 0")),
-            _ => Ok(vec![Type::f32(inputs[0].shape.clone())]),
-        }
+        Ok(vec![Type::f32(inputs[0].shape.clone())])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
@@ -167,8 +341,69 @@ impl Operator for DequantizeLinear {
         result(shape, integers.into_iter().enumerate().map(|(index, q)| real(index, q)).collect())
     }
 
-    fn lower(&self, _: &Io<'_>) -> Result<Lowered, Error> {
-        Err(Error::unsupported("integers that no QuantizeLinear made").instead("a float input"))
+    fn scales(&self) -> Scales {
+        match in_int8(&self.quantization, self.dtype).single() {
+            Some((scale, zero_point)) => Scales::Authored(scale, zero_point),
+            None => Scales::Float,
+        }
+    }
+
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let x = io.inputs[0];
+        let (scale, zero_point) = single(&self.quantization)?;
+        match (io.output.ty.dtype, self.dtype) {
+            (DType::I8, DType::I8) => Ok(Lowered::Alias),
+            (DType::I8, _) => Ok(FlipSign {}.into()),
+            (_, DType::I8) => Ok(Dequantize { quantization: rt::Quantization { scale, zero_point } }.into()),
+            _ => Ok(DequantizeU8::new(x, &self.quantization).into()),
+        }
+    }
+}
+
+fn single(quantization: &Quantization) -> Result<(f32, i32), Error> {
+    quantization.single().ok_or_else(|| Error::bug("one scale is needed"))
+}
+
+impl Operator for QuantizeBy {
+    fn name(&self) -> &'static str {
+        "QuantizeLinear"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
+        let [scale, zero_point, x] = inputs else { return Err(Error::bug("QuantizeLinear has three operands")) };
+        super::window::expect_float(&[x, scale])?;
+        Ok(vec![Type { dtype: zero_point.dtype, shape: x.shape.clone() }])
+    }
+
+    fn scales(&self) -> Scales {
+        Scales::Float
+    }
+
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let (x, scale) = (&io.inputs[2].ty.shape, &io.inputs[0].ty.shape);
+        let [min, max] = self.limits;
+        Ok(QuantizeScaled { scaling: scaling(x, scale, self.axis, self.block), min, max }.into())
+    }
+}
+
+impl Operator for DequantizeBy {
+    fn name(&self) -> &'static str {
+        "DequantizeLinear"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
+        let [scale, _, x] = inputs else { return Err(Error::bug("DequantizeLinear has three operands")) };
+        super::window::expect_float(&[scale])?;
+        Ok(vec![Type::f32(x.shape.clone())])
+    }
+
+    fn scales(&self) -> Scales {
+        Scales::Float
+    }
+
+    fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
+        let (x, scale) = (&io.inputs[2].ty.shape, &io.inputs[0].ty.shape);
+        Ok(DequantizeScaled { scaling: scaling(x, scale, self.axis, self.block) }.into())
     }
 }
 
@@ -191,6 +426,10 @@ impl Operator for FakeQuantize {
         Scales::Authored(self.scale, self.zero_point)
     }
 
+    fn pointwise(&self) -> bool {
+        true
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let x = io.inputs[0];
         if io.output.ty.dtype == DType::F32 || x.quantization == io.output.quantization {
@@ -210,6 +449,67 @@ impl Operator for FakeQuantize {
 
 struct_literals! {
     Quantization { scale, zero_point }
+    Scaling { shape, block, strides }
+}
+
+routine! {
+    /// `quantize_linear` with scales and zero points as operands.
+    pub struct QuantizeScaled { params "" scaling: rt::Scaling, value min: i32, value max: i32 }
+    with [T: each_quantized of y]
+    fn quantize_linear(f32, T, f32) -> T
+}
+
+routine! {
+    /// `dequantize_linear` with scales and zero points as operands.
+    pub struct DequantizeScaled { params "" scaling: rt::Scaling }
+    with [T: each_quantized of x[2]]
+    fn dequantize_linear(f32, T, T) -> f32
+}
+
+routine! {
+    /// `quantize_linear` to uint8 with one scale.
+    pub struct QuantizeU8 {
+        params "" scaling: rt::Scaling,
+        value min: i32,
+        value max: i32,
+        array "_SCALE" scales: Vec<f32>,
+        array "_ZERO_POINT" zero_points: Vec<u8>,
+    }
+    fn quantize_linear(f32) -> u8
+}
+
+routine! {
+    /// `dequantize_linear` from uint8 with one scale.
+    pub struct DequantizeU8 {
+        params "" scaling: rt::Scaling,
+        array "_SCALE" scales: Vec<f32>,
+        array "_ZERO_POINT" zero_points: Vec<u8>,
+    }
+    fn dequantize_linear(u8) -> f32
+}
+
+impl QuantizeU8 {
+    fn new(x: &Value, quantization: &Quantization) -> Self {
+        let DequantizeU8 { scaling, scales, zero_points } = DequantizeU8::new(x, quantization);
+        let [min, max] = limits(DType::U8, false);
+        Self { scaling, min, max, scales, zero_points }
+    }
+}
+
+impl DequantizeU8 {
+    fn new(x: &Value, quantization: &Quantization) -> Self {
+        let zero_points = quantization.zero_points.iter().map(|&zero_point| zero_point as u8).collect();
+        let scaling = scaling(&x.ty.shape, &[], 0, 0);
+        Self { scaling, scales: quantization.scales.clone(), zero_points }
+    }
+}
+
+routine! {
+    /// `flip_sign`: between the file's uint8 and int8.
+    pub struct FlipSign {}
+    with [T: each_byte of x[0]] [U: each_byte of y]
+    fn flip_sign(T) -> U;
+    overlap |_kernel, _operand| Overlap::Same
 }
 
 /// `quantize_f32_s8` with its constants.

@@ -1,104 +1,155 @@
-//! ReduceMean.
+//! ReduceMean, ReduceSum and their siblings.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__ReduceMean.html>, opset 1 to 18.
+//! <https://onnx.ai/onnx/operators/onnx__ReduceMean.html> and its siblings, opset 1 to 20.
 
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Routine, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
+use super::{Io, Lowered, Operator, Scales, linear};
 use crate::builder::Builder;
-use crate::call::{Call, struct_literals};
+use crate::call::struct_literals;
 use crate::error::Error;
 use crate::graph::{Type, ValueId};
 use crate::onnx;
-use crate::reference::advance;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::DType;
 
-/// The mean over some axes, which stay as axes of extent 1.
+/// What becomes of the elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Mean,
+    Sum,
+    Product,
+    Max,
+    Min,
+    L1,
+    L2,
+    LogSum,
+    LogSumExp,
+    SumSquare,
+}
+
+/// A reduction over some axes, which stay as axes of extent 1.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ReduceMean {
+pub struct Reduce {
+    /// Which one.
+    pub kind: Kind,
     /// The axes, ascending.
     pub axes: Vec<usize>,
-    /// Limits of the output.
+    /// Limits of a mean; of no other kind.
     pub clamp: rt::Clamp,
 }
 
-/// ReduceMean → ReduceMean, and a Reshape where the axes are dropped. Axes that do not lie side by side are brought
+impl Reduce {
+    /// Without limits.
+    pub fn new(kind: Kind, axes: Vec<usize>) -> Self {
+        Self { kind, axes, clamp: rt::Clamp::NONE }
+    }
+}
+
+/// A reduction → Reduce, and a Reshape where the axes are dropped. Axes that do not lie side by side are brought
 /// together by a Transpose.
-pub fn import(_: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+    let kind = match node.op_type.as_str() {
+        "ReduceMean" => Kind::Mean,
+        "ReduceSum" => Kind::Sum,
+        "ReduceProd" => Kind::Product,
+        "ReduceMax" => Kind::Max,
+        "ReduceMin" => Kind::Min,
+        "ReduceL1" => Kind::L1,
+        "ReduceL2" => Kind::L2,
+        "ReduceLogSum" => Kind::LogSum,
+        "ReduceLogSumExp" => Kind::LogSumExp,
+        "ReduceSumSquare" => Kind::SumSquare,
+        other => return Err(Error::bug(format!("{other} is no reduction"))),
+    };
     let x = b.input(0)?;
-    let shape = b.shape(x).to_vec();
+    let rank = b.shape(x).len();
     let keep = b.int("keepdims", 1)? != 0;
     let nothing = b.int("noop_with_empty_axes", 0)? != 0;
     let requested = b.integers(1)?.or(b.ints("axes")?).unwrap_or_default();
     if requested.is_empty() && nothing {
         return Ok(vec![x]);
     }
-    let mut axes: Vec<usize> =
-        requested.iter().map(|&value| axis(value, shape.len(), false)).collect::<Result<_, _>>()?;
+    let mut axes: Vec<usize> = requested.iter().map(|&value| axis(value, rank, false)).collect::<Result<_, _>>()?;
     if axes.is_empty() {
-        axes = (0..shape.len()).collect();
+        axes = (0..rank).collect();
     }
+    Ok(vec![over(b, kind, x, axes, keep)?])
+}
+
+/// `x` reduced over `axes`, in any order, which stay with extent 1 if they are to be kept.
+pub fn over(b: &mut Builder<'_>, kind: Kind, x: ValueId, mut axes: Vec<usize>, keep: bool) -> Result<ValueId, Error> {
+    let shape = b.shape(x).to_vec();
     axes.sort_unstable();
     axes.dedup();
-    let mut target: Vec<usize> =
-        (0..shape.len()).map(|axis| if axes.contains(&axis) { 1 } else { shape[axis] }).collect();
-    if !keep {
-        target = (0..shape.len()).filter(|axis| !axes.contains(axis)).map(|axis| shape[axis]).collect();
-    }
     let kept: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
-    let op = |axes: Vec<usize>| ReduceMean { axes, clamp: rt::Clamp::NONE };
+    let target: Vec<usize> = match keep {
+        true => (0..shape.len()).map(|axis| if axes.contains(&axis) { 1 } else { shape[axis] }).collect(),
+        false => kept.iter().map(|&axis| shape[axis]).collect(),
+    };
     let y = if contiguous(&axes, &shape) {
-        b.push(op(axes), &[x])?
+        b.push(Reduce::new(kind, axes), &[x])?
     } else {
         let x = b.transpose(x, &[kept.as_slice(), &axes].concat())?;
-        b.push(op((kept.len()..shape.len()).collect()), &[x])?
+        b.push(Reduce::new(kind, (kept.len()..shape.len()).collect()), &[x])?
     };
-    Ok(vec![b.reshape(y, &target)?])
+    b.reshape(y, &target)
 }
 
 /// Whether no axis of extent above 1 lies between the given ones.
-fn contiguous(axes: &[usize], shape: &[usize]) -> bool {
+pub fn contiguous(axes: &[usize], shape: &[usize]) -> bool {
     let moving: Vec<usize> = axes.iter().copied().filter(|&axis| shape[axis] != 1).collect();
     let (Some(&first), Some(&last)) = (moving.first(), moving.last()) else { return true };
     (first..=last).all(|axis| shape[axis] == 1 || moving.contains(&axis))
 }
 
-impl Operator for ReduceMean {
+impl Operator for Reduce {
     fn name(&self) -> &'static str {
-        "ReduceMean"
+        match self.kind {
+            Kind::Mean => "ReduceMean",
+            Kind::Sum => "ReduceSum",
+            Kind::Product => "ReduceProd",
+            Kind::Max => "ReduceMax",
+            Kind::Min => "ReduceMin",
+            Kind::L1 => "ReduceL1",
+            Kind::L2 => "ReduceL2",
+            Kind::LogSum => "ReduceLogSum",
+            Kind::LogSumExp => "ReduceLogSumExp",
+            Kind::SumSquare => "ReduceSumSquare",
+        }
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
-        let [x] = inputs else { return Err(Error::bug("ReduceMean has one operand")) };
-        window::expect_float(inputs)?;
+        let [x] = inputs else { return Err(Error::bug("a reduction has one operand")) };
+        let allowed = match self.kind {
+            Kind::Mean | Kind::L2 | Kind::LogSum | Kind::LogSumExp => x.dtype == DType::F32,
+            Kind::Sum | Kind::Product | Kind::L1 | Kind::SumSquare => x.dtype != DType::Bool,
+            Kind::Max | Kind::Min => true,
+        };
+        if !allowed {
+            let error = Error::unsupported(format!("{} of {} elements", self.name(), x.dtype));
+            return Err(error.instead("float elements, by a Cast before"));
+        }
         let mut shape = x.shape.clone();
         for &axis in &self.axes {
             shape[axis] = 1;
         }
-        Ok(vec![Type::f32(shape)])
+        Ok(vec![Type { dtype: x.dtype, shape }])
     }
 
-    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
-        let shape = inputs[0].shape();
-        let ty = self.infer(&[&Type::f32(shape)])?.remove(0);
-        let mut sums = vec![0f64; ty.len()];
-        let mut position = vec![0; shape.len()];
-        for &x in f32s(inputs[0]) {
-            let index = (0..shape.len()).fold(0, |index, axis| {
-                index * ty.shape[axis] + if ty.shape[axis] == 1 { 0 } else { position[axis] }
-            });
-            sums[index] += f64::from(x);
-            advance(&mut position, shape);
+    fn scales(&self) -> Scales {
+        match self.kind {
+            Kind::Mean | Kind::Sum => Scales::Calibrated,
+            Kind::Max | Kind::Min => Scales::SameAsInput,
+            _ => Scales::Float,
         }
-        let count = (inputs[0].len() / ty.len().max(1)) as f64;
-        result(&ty.shape, sums.into_iter().map(|sum| self.clamp.apply((sum / count) as f32)).collect())
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let shape = &io.inputs[0].ty.shape;
         if !contiguous(&self.axes, shape) {
-            return Err(Error::unsupported(format!("the mean over axes {:?} of {shape:?}", self.axes))
+            return Err(Error::unsupported(format!("{} over axes {:?} of {shape:?}", self.name(), self.axes))
                 .instead("axes that lie side by side"));
         }
         let moving: Vec<usize> = self.axes.iter().copied().filter(|&axis| shape[axis] != 1).collect();
@@ -109,13 +160,37 @@ impl Operator for ReduceMean {
             len: product(&shape[first..last]),
             inner: product(&shape[last..]),
         };
-        if io.output.ty.dtype == DType::F32 {
-            return Ok(ReduceMeanF32 { geometry, clamp: self.clamp }.into());
+        let quantized = io.inputs[0].ty.dtype == DType::I8 && io.inputs[0].quantization.is_some();
+        if matches!(self.kind, Kind::Mean | Kind::Sum) && quantized {
+            return self.in_int8(io, geometry);
         }
+        Ok(match self.kind {
+            Kind::Mean => ReduceMeanF32 { geometry, clamp: self.clamp }.into(),
+            Kind::Sum => ReduceSum { geometry }.into(),
+            Kind::Product => ReduceProduct { geometry }.into(),
+            Kind::Max => ReduceMax { geometry }.into(),
+            Kind::Min => ReduceMin { geometry }.into(),
+            Kind::L1 => ReduceL1 { geometry }.into(),
+            Kind::L2 => ReduceL2 { geometry }.into(),
+            Kind::LogSum => ReduceLogSum { geometry }.into(),
+            Kind::LogSumExp => ReduceLogSumExp { geometry }.into(),
+            Kind::SumSquare => ReduceSumSquare { geometry }.into(),
+        })
+    }
+}
+
+impl Reduce {
+    /// A mean, or a sum, which is a mean without the division.
+    fn in_int8(&self, io: &Io<'_>, geometry: rt::Reduce) -> Result<Lowered, Error> {
         let (x_scale, input_zero_point) = linear::scale_of(io.inputs[0])?;
         let (y_scale, zero_point) = linear::scale_of(io.output)?;
+        if geometry.len >= 1 << 23 {
+            let error = Error::unsupported(format!("{} elements in one sum overflow 32 bits", geometry.len));
+            return Err(error.instead("less than 2^23, or float32"));
+        }
         let (min, max) = linear::clamp_to_i8(&self.clamp, (y_scale, zero_point));
-        let factor = f64::from(x_scale) / (f64::from(y_scale) * geometry.len as f64);
+        let divisor = if self.kind == Kind::Mean { geometry.len } else { 1 };
+        let factor = f64::from(x_scale) / (f64::from(y_scale) * divisor as f64);
         let left_shift = rt::left_shift_for(factor);
         Ok(ReduceMeanS8 {
             geometry,
@@ -131,45 +206,79 @@ struct_literals! {
     Reduce { outer, len, inner }
 }
 
-/// `reduce_mean_f32` with its constants.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct ReduceMeanF32 {
-    pub geometry: rt::Reduce,
-    pub clamp: rt::Clamp,
+routine! {
+    /// `reduce_mean_f32` with its constants.
+    pub struct ReduceMeanF32 { params "" geometry: rt::Reduce, params "_CLAMP" clamp: rt::Clamp }
+    @inlined fn reduce_mean_f32(f32) -> f32
 }
 
-impl Routine for ReduceMeanF32 {
-    fn call(&self, _: DType) -> Call {
-        Call::inlined("reduce_mean_f32").params(&self.geometry).named("_CLAMP", &self.clamp)
+routine! {
+    /// `reduce_mean_s8` with its constants.
+    pub struct ReduceMeanS8 {
+        params "" geometry: rt::Reduce,
+        params "_REQUANTIZE" requantize: rt::Requantize,
+        value multiplier: i32,
+        value input_zero_point: i32,
     }
-
-    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        rt::reduce_mean_f32(&self.geometry, &self.clamp, f32s(x[0]), f32s_mut(y));
-    }
+    @inlined fn reduce_mean_s8(i8) -> i8
 }
 
-/// `reduce_mean_s8` with its constants.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct ReduceMeanS8 {
-    pub geometry: rt::Reduce,
-    pub requantize: rt::Requantize,
-    pub multiplier: i32,
-    pub input_zero_point: i32,
+routine! {
+    /// `reduce_sum` with its geometry.
+    pub struct ReduceSum { params "" geometry: rt::Reduce }
+    with [T: each_element of y]
+    fn reduce_sum(T) -> T
 }
 
-impl Routine for ReduceMeanS8 {
-    fn call(&self, _: DType) -> Call {
-        Call::inlined("reduce_mean_s8")
-            .params(&self.geometry)
-            .named("_REQUANTIZE", &self.requantize)
-            .value(self.multiplier)
-            .value(self.input_zero_point)
-    }
+routine! {
+    /// `reduce_product` with its geometry.
+    pub struct ReduceProduct { params "" geometry: rt::Reduce }
+    with [T: each_element of y]
+    fn reduce_product(T) -> T
+}
 
-    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        let (p, q) = (&self.geometry, &self.requantize);
-        rt::reduce_mean_s8(p, q, self.multiplier, self.input_zero_point, i8s(x[0]), i8s_mut(y));
-    }
+routine! {
+    /// `reduce_max` with its geometry.
+    pub struct ReduceMax { params "" geometry: rt::Reduce }
+    with [T: each_element of y]
+    fn reduce_max(T) -> T
+}
+
+routine! {
+    /// `reduce_min` with its geometry.
+    pub struct ReduceMin { params "" geometry: rt::Reduce }
+    with [T: each_element of y]
+    fn reduce_min(T) -> T
+}
+
+routine! {
+    /// `reduce_l1` with its geometry.
+    pub struct ReduceL1 { params "" geometry: rt::Reduce }
+    with [T: each_element of y]
+    fn reduce_l1(T) -> T
+}
+
+routine! {
+    /// `reduce_sum_square` with its geometry.
+    pub struct ReduceSumSquare { params "" geometry: rt::Reduce }
+    with [T: each_element of y]
+    fn reduce_sum_square(T) -> T
+}
+
+routine! {
+    /// `reduce_l2_f32` with its geometry.
+    pub struct ReduceL2 { params "" geometry: rt::Reduce }
+    fn reduce_l2_f32(f32) -> f32
+}
+
+routine! {
+    /// `reduce_log_sum_f32` with its geometry.
+    pub struct ReduceLogSum { params "" geometry: rt::Reduce }
+    fn reduce_log_sum_f32(f32) -> f32
+}
+
+routine! {
+    /// `reduce_log_sum_exp_f32` with its geometry.
+    pub struct ReduceLogSumExp { params "" geometry: rt::Reduce }
+    fn reduce_log_sum_exp_f32(f32) -> f32
 }

@@ -50,6 +50,10 @@ impl Operator for ReverseSequence {
         Scales::SameAsInput
     }
 
+    fn indices(&self) -> &'static [usize] {
+        &[1]
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let [first, second, rest @ ..] = &io.inputs[0].ty.shape[..] else {
             return Err(Error::bug("ReverseSequence without batch and time"));

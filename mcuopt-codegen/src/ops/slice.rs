@@ -67,7 +67,9 @@ fn import_slice(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     } else {
         (b.integers(1)?, b.integers(2)?, b.integers(3)?, b.integers(4)?)
     };
-    let (Some(starts), Some(ends)) = (starts, ends) else { return Err(Error::invalid("`starts` or `ends` is missing")) };
+    let (Some(starts), Some(ends)) = (starts, ends) else {
+        return Err(Error::invalid("`starts` or `ends` is missing"));
+    };
     let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
     if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {

@@ -5,7 +5,7 @@
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
+use super::{Io, Lowered, Op, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;
@@ -25,28 +25,28 @@ pub struct Softmax {
 /// Softmax → Softmax; before opset 13, over all axes from `axis` on, hence between two Reshapes.
 pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     let x = b.input(0)?;
-    let shape = b.shape(x).to_vec();
     let log = node.op_type == "LogSoftmax";
+    along_axis(b, x, |axis| Softmax { axis, log }.into())
+}
+
+/// An operator along the attribute `axis`, before opset 13 along all axes from it on, as one.
+pub fn along_axis(b: &mut Builder<'_>, x: ValueId, op: impl Fn(usize) -> Op) -> Result<Vec<ValueId>, Error> {
+    let shape = b.shape(x).to_vec();
     if b.opset >= 13 {
         let axis = axis(b.int("axis", -1)?, shape.len(), false)?;
-        return Ok(vec![b.push(Softmax { axis, log }, &[x])?]);
+        return Ok(vec![b.push(op(axis), &[x])?]);
     }
     let axis = axis(b.int("axis", 1)?, shape.len(), true)?;
     let flat = [shape[..axis].iter().product(), shape[axis..].iter().product()];
     let x = b.reshape(x, &flat)?;
-    let y = b.push(Softmax { axis: 1, log }, &[x])?;
+    let y = b.push(op(1), &[x])?;
     Ok(vec![b.reshape(y, &shape)?])
 }
 
-impl Softmax {
-    fn rows(&self, shape: &[usize]) -> rt::Rows {
-        let product = |extents: &[usize]| extents.iter().product::<usize>();
-        rt::Rows {
-            outer: product(&shape[..self.axis]),
-            len: shape[self.axis],
-            inner: product(&shape[self.axis + 1..]),
-        }
-    }
+/// The rows along an axis.
+pub fn rows(shape: &[usize], axis: usize) -> rt::Rows {
+    let product = |extents: &[usize]| extents.iter().product::<usize>();
+    rt::Rows { outer: product(&shape[..axis]), len: shape[axis], inner: product(&shape[axis + 1..]) }
 }
 
 impl Operator for Softmax {
@@ -61,7 +61,7 @@ impl Operator for Softmax {
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
-        let rows = self.rows(inputs[0].shape());
+        let rows = rows(inputs[0].shape(), self.axis);
         let x = f32s(inputs[0]);
         let mut y = vec![0f32; x.len()];
         for outer in 0..rows.outer {
@@ -83,7 +83,7 @@ impl Operator for Softmax {
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
-        let rows = self.rows(&io.output.ty.shape);
+        let rows = rows(&io.output.ty.shape, self.axis);
         if io.output.ty.dtype == DType::F32 {
             return Ok(SoftmaxF32 { rows, log: self.log }.into());
         }

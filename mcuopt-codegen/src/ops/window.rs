@@ -125,7 +125,7 @@ pub fn explicit_pads(pads: &[i64], rank: usize) -> Result<Vec<[usize; 2]>, Error
 }
 
 /// A list attribute with one positive entry for each spatial axis.
-fn positive(b: &Builder<'_>, name: &str, rank: usize) -> Result<Option<Vec<usize>>, Error> {
+pub fn positive(b: &Builder<'_>, name: &str, rank: usize) -> Result<Option<Vec<usize>>, Error> {
     let Some(values) = b.ints(name)? else { return Ok(None) };
     let converted: Option<Vec<usize>> =
         values.iter().map(|&value| u32::try_from(value).ok().filter(|&v| v > 0).map(|v| v as usize)).collect();

@@ -49,6 +49,7 @@ impl<'a> Sequence<'a> {
         for output in &needs.outputs {
             lives.entry(*output).and_modify(|life| life.last = order.len() + 1);
         }
+        lives.extend(needs.kept.iter().map(|id| (*id, Life { first: 0, last: order.len() + 1 })));
         Self { needs, order, lives }
     }
 

@@ -73,7 +73,8 @@ pub struct Overlapping {
 }
 
 /// The layers between which a tensor must keep its memory: `first` writes it, `last` reads it for the last time.
-/// Layer numbers count from 1; 0 is the caller before the first layer, and outputs live past the last one.
+/// Layer numbers count from 1; 0 is the caller before the first layer, and outputs live past the last one. What a layer
+/// keeps for the next run lives throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Life {
     first: usize,

@@ -17,6 +17,8 @@ pub(super) struct Needs {
     pub(super) inputs: Vec<ValueId>,
     /// The outputs of the network.
     pub(super) outputs: Vec<ValueId>,
+    /// What layers keep from run to run: always there, and never over anything else.
+    pub(super) kept: Vec<ValueId>,
     /// The layers, in the graph's order.
     pub(super) layers: Vec<LayerNeeds>,
 }
@@ -42,15 +44,20 @@ impl Needs {
         let size = |id: ValueId| (id, graph.value(id).ty.bytes().max(1).next_multiple_of(alignment));
         let bytes: BTreeMap<ValueId, usize> = tensors.into_iter().map(size).collect();
         let layers = graph.nodes.iter().map(|node| LayerNeeds::new(graph, node, &bytes, alignment)).collect();
-        Self { alignment, bytes, inputs, outputs: graph.outputs.clone(), layers }
+        let kept = graph.nodes.iter().filter(|node| node.op.kernel.initial().is_some()).map(|node| node.outputs[0]);
+        Self { alignment, bytes, inputs, outputs: graph.outputs.clone(), kept: kept.collect(), layers }
     }
 
     /// The least that any order of the layers takes.
     pub(super) fn lower_bound(&self) -> usize {
-        let sum = |ids: &[ValueId]| ids.iter().filter_map(|id| self.bytes.get(id)).sum::<usize>();
+        let sum = |ids: &[ValueId]| {
+            let kept = self.kept.iter().filter(|id| !ids.contains(id));
+            ids.iter().chain(kept).filter_map(|id| self.bytes.get(id)).sum::<usize>()
+        };
         let layer = |layer: &LayerNeeds| {
             let savings = layer.overlaps.iter().map(|(id, overlap)| self.saving(*id, layer.output, overlap.how));
-            sum(&layer.operands) + self.bytes[&layer.output] + layer.scratch - savings.max().unwrap_or(0)
+            let tensors = [&layer.operands[..], &[layer.output]].concat();
+            sum(&tensors) + layer.scratch - savings.max().unwrap_or(0)
         };
         self.layers.iter().map(layer).chain([sum(&self.inputs), sum(&self.outputs)]).max().unwrap_or(0)
     }

@@ -91,8 +91,10 @@ struct Uses<'a> {
     bytes: Vec<usize>,
     /// The layers that read each tensor.
     readers: Vec<Vec<usize>>,
-    /// The tensors that the caller reads in the end.
+    /// The tensors that the caller reads in the end, and those that are kept.
     lasting: Vec<bool>,
+    /// The tensors that are kept from run to run.
+    kept: Vec<bool>,
     /// The layer that makes each tensor.
     makers: Vec<Option<usize>>,
     /// The operands of each layer.
@@ -117,7 +119,8 @@ impl<'a> Uses<'a> {
             needs,
             bytes: needs.bytes.values().copied().collect(),
             readers,
-            lasting: number.keys().map(|id| needs.outputs.contains(id)).collect(),
+            lasting: number.keys().map(|id| needs.outputs.contains(id) || needs.kept.contains(id)).collect(),
+            kept: number.keys().map(|id| needs.kept.contains(id)).collect(),
             makers,
             operands: layers().map(|layer| layer.operands.iter().map(|id| number[id]).collect()).collect(),
             outputs: layers().map(|layer| number[&layer.output]).collect(),
@@ -133,7 +136,7 @@ impl<'a> Uses<'a> {
     /// Before the first layer.
     fn start(&self) -> State {
         let done = Set(vec![0; self.needs.layers.len().div_ceil(64)]);
-        let inputs = || (0..self.bytes.len()).filter(|tensor| self.makers[*tensor].is_none());
+        let inputs = || (0..self.bytes.len()).filter(|tensor| self.makers[*tensor].is_none() || self.kept[*tensor]);
         let bytes = |tensor: usize| self.bytes[tensor];
         let peak = inputs().map(bytes).sum();
         let live = inputs().filter(|tensor| self.is_needed(*tensor, &done)).map(bytes).sum();
@@ -148,7 +151,7 @@ impl<'a> Uses<'a> {
         let output = self.outputs[layer];
         let savings = self.savings[layer].iter().filter(|(operand, _)| !self.is_needed(*operand, &done));
         let saving = savings.map(|(_, saving)| *saving).max().unwrap_or(0);
-        let with_output = state.live + self.bytes[output];
+        let with_output = state.live + if self.kept[output] { 0 } else { self.bytes[output] };
         let finished = self.operands[layer].iter().chain([&output]).filter(|tensor| !self.is_needed(**tensor, &done));
         let live = with_output - finished.map(|tensor| self.bytes[*tensor]).sum::<usize>();
         let peak = state.peak.max(with_output + self.needs.layers[layer].scratch - saving);

@@ -12,13 +12,16 @@ use mcuopt_rt::v0::{Arch, Conv2d, Order};
 /// arena.
 pub(super) fn verify(graph: &Graph<Layer>, plan: &Plan, borrowed_inputs: bool) -> Result<(), Error> {
     let mut arena = Arena { graph, plan, borrowed_inputs, owner: vec![None; plan.arena_bytes] };
+    // What the last run left, which the caller's writing of the inputs must not touch.
+    let kept = || graph.nodes.iter().filter(|node| node.op.kernel.initial().is_some()).map(|node| node.outputs[0]);
+    kept().try_for_each(|id| arena.write(id))?;
     if !borrowed_inputs {
         graph.inputs.iter().try_for_each(|id| arena.write(*id))?;
     }
     for (index, node) in graph.nodes.iter().enumerate() {
         arena.play(index, node).map_err(|error| error.at_node(&node.name, node.op.operator))?;
     }
-    graph.outputs.iter().try_for_each(|id| arena.read(*id))
+    kept().chain(graph.outputs.iter().copied()).try_for_each(|id| arena.read(id))
 }
 
 /// The arena's bytes while the layers run.
@@ -34,6 +37,9 @@ impl Arena<'_> {
     fn play(&mut self, index: usize, node: &Node<Layer>) -> Result<(), Error> {
         node.inputs.iter().try_for_each(|id| self.read(*id))?;
         let output = node.outputs[0];
+        if node.op.kernel.initial().is_some() {
+            self.read(output)?;
+        }
         let place = self.range(output)?;
         let overlapping = self.plan.overlaps.get(index).copied().flatten();
         for (operand, &input) in node.inputs.iter().enumerate() {

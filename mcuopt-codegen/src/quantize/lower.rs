@@ -11,6 +11,7 @@ use crate::calibrate::Range;
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId};
 use crate::ops::quantize::{Dequantize, Quantize, Requantize};
+use crate::ops::recurrent::hidden_bits;
 use crate::ops::{Io, Kernel, Layer, Lowered, Op, Scales, transpose::TransposeCopy};
 use crate::tensor::{DType, Tensor};
 
@@ -97,8 +98,8 @@ impl Lowering<'_> {
                 _ if self.source.value(id).ty.dtype != DType::F32 => {
                     self.operand(id, as_lowered(self.source.value(id).ty.dtype))?
                 }
-                // It is itself the step from one type to the other.
-                Op::FakeQuantize(_) => self.natural_operand(id)?,
+                // They are themselves the step from one type to the other.
+                Op::FakeQuantize(_) | Op::QuantizeLinear(_) => self.natural_operand(id)?,
                 // Their kernels copy integers, so the author's other scale for the result is applied before.
                 _ if matches!(node.op.scales(), Scales::Joined | Scales::SameAsInput) && dtype == DType::I8 => {
                     self.joined_operand(node, id, output)?
@@ -116,7 +117,12 @@ impl Lowering<'_> {
         let inner = inner.iter().map(|id| self.source.value(*id)).collect();
         let lowered = node.op.lower(&Io { inputs: inputs.iter().collect(), output: &result, inner })?;
         let made = match lowered {
-            Lowered::Alias => passed[0],
+            Lowered::Alias => {
+                if matches!(node.op, Op::DequantizeLinear(_)) {
+                    self.interpret(passed[0], &result)?;
+                }
+                passed[0]
+            }
             Lowered::Kernel(kernel) => {
                 let id = self.add(&result, dtype);
                 self.push(&node.name, node.op.name(), *kernel, passed, id);
@@ -125,6 +131,21 @@ impl Lowering<'_> {
         };
         self.made.insert((output, dtype), made);
         Ok(())
+    }
+
+    /// Gives integers of the file the quantization by which they are read as reals.
+    fn interpret(&mut self, integers: ValueId, real: &Value) -> Result<(), Error> {
+        let known = &mut self.lowered.value_mut(integers).quantization;
+        match known {
+            Some(other) if Some(&*other) != real.quantization.as_ref() => {
+                Err(Error::unsupported("integers that are dequantized with two different scales")
+                    .instead("equal scales"))
+            }
+            _ => {
+                *known = real.quantization.clone();
+                Ok(())
+            }
+        }
     }
 
     fn push(&mut self, name: &str, operator: &'static str, kernel: Kernel, inputs: Vec<ValueId>, output: ValueId) {
@@ -143,10 +164,9 @@ impl Lowering<'_> {
             Scales::Float => false,
             // They make floats of the file's integers, or are themselves the step from one to the other.
             Scales::Authored(..) => true,
-            // Their hidden states have one scale, whatever an author gave the result.
-            Scales::Fixed(scale, zero_point) if matches!(node.op, Op::Recurrent(_)) => {
-                let own = self.source.value(output).quantization.as_ref().and_then(Quantization::single);
-                own == Some((scale, zero_point)) && quantized(&node.inputs[0])
+            // Their kernels know no other scales, whatever an author gave the result.
+            Scales::PowerOfTwo(_) => {
+                hidden_bits(self.source.value(output).quantization.as_ref()).is_some() && quantized(&node.inputs[0])
             }
             _ => node.inputs.iter().any(|id| is_float(&id)) && node.inputs.iter().filter(is_float).all(quantized),
         };

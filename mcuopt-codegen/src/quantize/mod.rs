@@ -1,25 +1,27 @@
 //! Float graph → kernels of mcuopt-rt, in int8 where the tensors have a quantization and in float32 elsewhere.
 //!
-//! [`assign`] gives each activation its quantization: the author's, the operator's own, or the calibrated range's.
+//! [`tables`] makes one operator of several that depend on one tensor alone. [`assign`] gives each activation its quantization: the author's, the operator's own, or the calibrated range's.
 //! [`lower`] then asks each operator for its kernel. Where a float operator meets an int8 one, a Quantize or
 //! Dequantize is put between.
 
 mod assign;
 mod bias;
 mod lower;
+mod tables;
 
 pub use assign::assign;
 pub(crate) use assign::asymmetric;
 pub use bias::correct_bias;
 pub use lower::lower;
+pub use tables::{compose, tables};
 
 use std::collections::BTreeMap;
 
 use mcuopt_rt::v0::{self as rt, Clamp};
 
 use crate::graph::{Graph, Node, ValueId};
-use crate::ops::quantize::in_int8;
-use crate::ops::unary::Unary;
+use crate::ops::quantize::{detach, in_int8};
+use crate::ops::unary::{Function, Unary};
 use crate::ops::{Op, Scales};
 
 /// Takes the author's quantization out of a graph that is to run in float: constants keep their rounded values,
@@ -57,7 +59,7 @@ pub fn forget(graph: &mut Graph<Op>) {
         match range.filter(|_| !bounded && !limited.get(&source).is_some_and(within)) {
             Some(range) => {
                 let node = &mut graph.nodes[index];
-                node.op = Unary { function: rt::Unary::Clamp { min: range.min, max: range.max } }.into();
+                node.op = Unary { function: Function::Clip(range) }.into();
                 node.inputs = vec![source];
                 limited.insert(output, range);
             }
@@ -67,4 +69,6 @@ pub fn forget(graph: &mut Graph<Op>) {
             }
         }
     }
+    // What is left makes integers of the user's results.
+    (0..graph.nodes.len()).for_each(|index| detach(graph, index));
 }

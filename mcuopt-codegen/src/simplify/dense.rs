@@ -6,13 +6,18 @@ use super::{Uses, substitute};
 use crate::builder::push;
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::ops::{Op, dense::Dense, reshape::Reshape, transpose::Transpose};
+use crate::ops::binary::{Binary, Kind};
+use crate::ops::{Op, dense::Dense, matmul::MatMul, reshape::Reshape, transpose::Transpose};
 use crate::tensor::Tensor;
 
 /// MatMul(x, constant matrix) → Dense with a bias of zero.
 pub(super) fn from_matmul(graph: &mut Graph<Op>, _: &Uses, index: usize) -> Result<bool, Error> {
     let node = graph.nodes[index].clone();
-    let (Op::MatMul(_), [x, matrix]) = (&node.op, &node.inputs[..]) else { return Ok(false) };
+    let (Op::MatMul(product), [x, matrix]) = (&node.op, &node.inputs[..]) else { return Ok(false) };
+    let MatMul { factor, .. } = *product;
+    if *product != MatMul::new(factor) {
+        return Ok(false);
+    }
     let shape = graph.value(*matrix).ty.shape.clone();
     let [batch @ .., rows, columns] = &shape[..] else { return Ok(false) };
     if graph.constant(*matrix).is_none() || batch.iter().any(|&extent| extent != 1) {
@@ -23,7 +28,11 @@ pub(super) fn from_matmul(graph: &mut Graph<Op>, _: &Uses, index: usize) -> Resu
         return Ok(false);
     }
     let flat = push(graph, &node.name, Op::Reshape(Reshape { shape: vec![*rows, *columns] }), &[*matrix])?[0];
-    let weights = push(graph, &node.name, Op::Transpose(Transpose { perm: vec![1, 0] }), &[flat])?[0];
+    let mut weights = push(graph, &node.name, Op::Transpose(Transpose { perm: vec![1, 0] }), &[flat])?[0];
+    if factor != 1.0 {
+        let factor = graph.add_constant(format!("{}.factor", node.name), Tensor::scalar(factor));
+        weights = push(graph, &node.name, Op::Binary(Binary::new(Kind::Mul)), &[weights, factor])?[0];
+    }
     let bias = graph.add_constant(format!("{}.bias", node.name), Tensor::F32(ArrayD::zeros(vec![*columns])));
     let dense = Op::Dense(Dense { clamp: mcuopt_rt::v0::Clamp::NONE });
     let y = push(graph, &node.name, dense, &[*x, weights, bias])?;

@@ -9,10 +9,15 @@
 
 mod activation;
 mod affine;
+mod broadcast;
 mod dense;
 mod duplicate;
+mod matmul;
+mod normalize;
 mod pad;
+mod phases;
 mod quantization;
+mod recurrent;
 mod reshape;
 mod sink_reshape;
 mod sink_transpose;
@@ -33,16 +38,25 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule { name: "pair QuantizeLinear with DequantizeLinear", apply: quantization::pair },
+    Rule { name: "dequantize before elements are moved", apply: quantization::hoist },
     Rule { name: "take over the author's quantization", apply: quantization::annotate },
     Rule { name: "share a quantization along moved elements", apply: quantization::share },
     Rule { name: "replace MatMul by Dense", apply: dense::from_matmul },
     Rule { name: "cancel Transpose", apply: transpose::cancel },
     Rule { name: "sink Transpose", apply: sink_transpose::apply },
     Rule { name: "cancel Reshape", apply: reshape::cancel },
+    Rule { name: "leave off what nobody reads of a recurrent layer", apply: recurrent::narrow },
     Rule { name: "sink Reshape", apply: sink_reshape::apply },
+    Rule { name: "let elementwise operators repeat their operands", apply: broadcast::apply },
     Rule { name: "remove duplicates", apply: duplicate::apply },
     Rule { name: "fold Transpose into Dense", apply: dense::fold_transpose },
+    Rule { name: "recognise a normalisation", apply: normalize::recognise },
+    Rule { name: "normalise channels where they lie", apply: normalize::by_channels },
     Rule { name: "fold Mul and Add into the layer before", apply: affine::fold },
+    Rule { name: "fold a factor into MatMul", apply: matmul::fold_factor },
+    Rule { name: "fold Transpose into the MatMul behind", apply: matmul::fold_transpose_before },
+    Rule { name: "fold Transpose into the MatMul before", apply: matmul::fold_transpose_behind },
+    Rule { name: "lift a Reshape of batch axes over MatMul", apply: matmul::lift_reshape },
     Rule { name: "fold Pad into the window behind", apply: pad::fold },
     Rule { name: "fold an activation into the layer before", apply: activation::fold },
     Rule { name: "turn Mul and Add into a depthwise convolution", apply: affine::to_depthwise },
@@ -70,6 +84,21 @@ pub fn simplify(graph: &mut Graph<Op>) -> Result<Vec<Applied>, Error> {
             return Err(Error::bug(format!("simplification does not end: `{}` again", applied[limit].rule)));
         }
     }
+    Ok(applied)
+}
+
+/// Rewrites what runs faster in int8 than as it is, though not in float.
+pub fn prepare_int8(graph: &mut Graph<Op>) -> Result<Vec<Applied>, Error> {
+    let split = phases::split(graph)?;
+    if split.is_empty() {
+        return Ok(Vec::new());
+    }
+    remove_dead(graph);
+    graph.sort().map_err(|_| Error::bug("a cycle"))?;
+    graph.verify()?;
+    let rule = "replace ConvTranspose by convolutions of its phases";
+    let mut applied: Vec<Applied> = split.into_iter().map(|node| Applied { rule, node }).collect();
+    applied.extend(simplify(graph)?);
     Ok(applied)
 }
 

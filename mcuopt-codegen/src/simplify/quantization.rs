@@ -3,7 +3,7 @@
 use super::{Uses, substitute};
 use crate::builder::push;
 use crate::error::Error;
-use crate::graph::{Graph, Quantization, ValueId};
+use crate::graph::{Graph, Node, Quantization, ValueId};
 use crate::ops::quantize::{FakeQuantize, in_int8};
 use crate::ops::{Op, Scales, unary::is_identity};
 
@@ -25,20 +25,63 @@ pub(super) fn pair(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     Ok(true)
 }
 
-/// FakeQuantize(x) → x with a quantization, where every reader of x sees it quantized alike.
+/// The quantization in int8 that an operator rounds its operand to.
+fn rounds_to(op: &Op) -> Option<Quantization> {
+    match op {
+        Op::FakeQuantize(FakeQuantize { scale, zero_point }) => Some(Quantization::per_tensor(*scale, *zero_point)),
+        Op::QuantizeLinear(quantize) => Some(in_int8(&quantize.quantization, quantize.dtype)),
+        _ => None,
+    }
+}
+
+/// FakeQuantize(x) → x with a quantization, where every reader of x sees it quantized alike. Where x is wanted as
+/// integers of its author, QuantizeLinear(x) stays, on an x or FakeQuantize(x) with the same quantization.
 pub(super) fn annotate(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
     let node = graph.nodes[index].clone();
-    let Op::FakeQuantize(FakeQuantize { scale, zero_point }) = node.op else { return Ok(false) };
+    let Some(quantization) = rounds_to(&node.op) else { return Ok(false) };
+    let Some((scale, zero_point)) = quantization.single() else { return Ok(false) };
+    let stays = matches!(node.op, Op::QuantizeLinear(_));
     let x = node.inputs[0];
-    let quantization = Quantization::per_tensor(scale, zero_point);
     let same = |value: &Option<Quantization>| value.as_ref().is_none_or(|value| *value == quantization);
-    let alone = !graph.is_output(x) && uses.consumers(graph, x).all(|consumer| consumer.op == node.op);
+    let alike = |consumer: &Node<Op>| rounds_to(&consumer.op).as_ref() == Some(&quantization);
+    let alone = !graph.is_output(x) && uses.consumers(graph, x).all(alike);
     let known = graph.value(x).quantization.is_some();
     if graph.constant(x).is_some() || !same(&graph.value(x).quantization) || !(alone || known) {
+        let rounded = uses.producer(graph, x).is_some_and(|producer| {
+            matches!(producer.op, Op::FakeQuantize(_)) && rounds_to(&producer.op).as_ref() == Some(&quantization)
+        });
+        if !stays || rounded {
+            return Ok(false);
+        }
+        let rounded = push(graph, &node.name, Op::FakeQuantize(FakeQuantize { scale, zero_point }), &[x])?;
+        graph.nodes[index].inputs[0] = rounded[0];
+        return Ok(true);
+    }
+    if stays && known {
         return Ok(false);
     }
     graph.value_mut(x).quantization = Some(quantization);
-    graph.replace(node.outputs[0], x);
+    if !stays {
+        graph.replace(node.outputs[0], x);
+    }
+    Ok(true)
+}
+
+/// DequantizeLinear(move(x)) → move(DequantizeLinear(x)): what only moves or selects integers moves or selects reals.
+pub(super) fn hoist(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
+    let node = graph.nodes[index].clone();
+    let Op::DequantizeLinear(dequantize) = &node.op else { return Ok(false) };
+    if dequantize.quantization.single().is_none() {
+        return Ok(false);
+    }
+    let Some(mover) = uses.producer(graph, node.inputs[0]).cloned() else { return Ok(false) };
+    let [x] = mover.inputs[..] else { return Ok(false) };
+    if mover.op.scales() != Scales::SameAsInput || graph.value(x).ty.dtype != dequantize.dtype {
+        return Ok(false);
+    }
+    let real = push(graph, &node.name, node.op.clone(), &[x])?;
+    let moved = push(graph, &mover.name, mover.op, &real)?;
+    substitute(graph, node.outputs[0], moved[0])?;
     Ok(true)
 }
 

@@ -15,7 +15,6 @@ pub(super) fn apply(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<
     let shape = graph.value(node.outputs[0]).ty.shape.clone();
     let mut inputs = node.inputs.clone();
     match &node.op {
-        Op::Unary(_) | Op::FakeQuantize(_) => {}
         Op::Binary(_) => {
             let channels = graph.value(source).ty.shape.last().copied();
             let constant = node.inputs[1];
@@ -29,6 +28,7 @@ pub(super) fn apply(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<
             let flat = vec![constant_shape.iter().product()];
             inputs[1] = push(graph, &node.name, Op::Reshape(Reshape { shape: flat }), &[constant])?[0];
         }
+        op if op.pointwise() && inputs.len() == 1 => {}
         _ => return Ok(false),
     }
     inputs[0] = source;

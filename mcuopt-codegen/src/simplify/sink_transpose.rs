@@ -44,10 +44,9 @@ fn transposed(graph: &Graph<Op>, uses: &Uses, id: ValueId) -> Option<(ValueId, V
 fn permuted(op: &Op, perm: &[usize]) -> Option<Op> {
     let mut op = op.clone();
     match &mut op {
-        Op::Unary(_) | Op::Binary(_) | Op::FakeQuantize(_) => {}
         Op::Concat(concat) => concat.axis = perm[concat.axis],
         Op::Softmax(softmax) => softmax.axis = perm[softmax.axis],
-        Op::ReduceMean(reduce) => {
+        Op::Reduce(reduce) => {
             let mut axes: Vec<usize> = reduce.axes.iter().map(|&axis| perm[axis]).collect();
             axes.sort_unstable();
             // The kernel needs the axes side by side, which they may be only as they stand.
@@ -56,12 +55,20 @@ fn permuted(op: &Op, perm: &[usize]) -> Option<Op> {
             }
             reduce.axes = axes;
         }
+        Op::GatherElements(gather) => gather.axis = perm[gather.axis],
+        Op::Expand(expand) if expand.shape.len() == perm.len() => expand.shape = scattered(&expand.shape, perm),
+        Op::Resize(resize) => {
+            resize.axes.iter_mut().for_each(|axis| axis.axis = perm[axis.axis]);
+            resize.axes.sort_by_key(|axis| axis.axis);
+        }
         Op::Pad(pad) => pad.pads = scattered(&pad.pads, perm),
+        Op::PadEdges(pad) => pad.pads = scattered(&pad.pads, perm),
         Op::Slice(slice) => {
             slice.starts = scattered(&slice.starts, perm);
             slice.steps = scattered(&slice.steps, perm);
             slice.shape = scattered(&slice.shape, perm);
         }
+        op if op.pointwise() => {}
         _ => return None,
     }
     Some(op)

@@ -6,7 +6,7 @@ use mcuopt_codegen::ops::concat::ConcatBlocks;
 use mcuopt_codegen::ops::conv::{ConvS8, DepthwiseS8};
 use mcuopt_codegen::ops::dense::DenseS8;
 use mcuopt_codegen::ops::linear::Linear;
-use mcuopt_codegen::ops::pad::PadConstant;
+use mcuopt_codegen::ops::pad::{Fill, PadConstant};
 use mcuopt_codegen::ops::pool::{AveragePoolS8, MaxPool};
 use mcuopt_codegen::ops::quantize::Requantize;
 use mcuopt_codegen::ops::reduce::ReduceMeanS8;
@@ -16,6 +16,7 @@ use mcuopt_codegen::ops::unary::LutS8;
 use mcuopt_codegen::ops::{Kernel, Layer};
 use mcuopt_codegen::tensor::{DType, Tensor};
 use mcuopt_rt::v0 as rt;
+use ndarray::{ArrayD, IxDyn};
 
 use crate::common::Random;
 
@@ -319,8 +320,8 @@ impl Network {
             output: [1, 1, 1, height, width + 1, before + channels + after],
             start: [0, 0, 0, 0, 1, before],
         };
-        let quantized = Some(self.zero_point(x) as i8);
-        self.push("Pad", Kernel::PadConstant(PadConstant { geometry, value: 0.0, quantized }), &[x], y)
+        let fill = Fill(Tensor::I8(ArrayD::from_elem(IxDyn(&[]), self.zero_point(x) as i8)));
+        self.push("Pad", Kernel::PadConstant(PadConstant { geometry, fill }), &[x], y)
     }
 }
 

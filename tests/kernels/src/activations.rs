@@ -125,22 +125,31 @@ pub fn lut(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
 
 pub fn matmul(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     let (rows, inner, columns) = (random.size(1, 6), random.size(1, 40), random.size(1, 20));
-    let p = MatMul {
-        batch: random.size(1, 3),
-        a_batch_stride: if random.once_in(2) { 0 } else { rows * inner },
-        b_batch_stride: if random.once_in(2) { 0 } else { inner * columns },
-        rows,
-        inner,
-        columns,
+    let (outer, batch) = (random.size(1, 2), random.size(1, 3));
+    let mut p = MatMul { batch: [1, outer, batch], ..MatMul::new(rows, inner, columns) };
+    let mut count = |matrix: usize| {
+        let (shared_outer, shared) = (random.once_in(2), random.once_in(2));
+        let per_outer = if shared { matrix } else { batch * matrix };
+        let strides = [0, if shared_outer { 0 } else { per_outer }, if shared { 0 } else { matrix }];
+        (strides, if shared_outer { per_outer } else { outer * per_outer })
     };
+    let ((a_batch, a_len), (b_batch, b_len)) = (count(rows * inner), count(inner * columns));
+    (p.a_batch, p.b_batch, p.y_batch) = (a_batch, b_batch, [0, batch * rows * columns, rows * columns]);
+    // Operands row by row or column by column.
+    if random.once_in(3) {
+        (p.a_row, p.a_inner) = (1, rows);
+    }
+    if random.once_in(2) {
+        (p.b_inner, p.b_column) = (1, inner);
+    }
     let (q, multiplier) = (random.requantize(), random.range(1 << 16, 1 << 24));
     let [a_zero, b_zero] = [random.zero_point(), random.zero_point()];
     let Memory { x: a, b, expected, fields, .. } = memory;
-    let a = &mut a[..(p.batch - 1) * p.a_batch_stride + rows * inner];
-    let b = &mut b.0[random.size(0, 3)..][..(p.batch - 1) * p.b_batch_stride + inner * columns];
+    let a = &mut a[..a_len];
+    let b = &mut b.0[random.size(0, 3)..][..b_len];
     random.fill(a);
     random.fill(b);
-    let expected = &mut expected[..p.batch * rows * columns];
+    let expected = &mut expected[..outer * batch * rows * columns];
     formula::matmul(&p, &q, multiplier, [a_zero, b_zero], a, b, expected);
     let subject = Subject { layer: &(p, q, multiplier, a_zero, b_zero), x: a, expected };
     trial.apart(Kernel::named("matmul_s8"), &subject, 0, fields, random, |a, y, _| {

@@ -99,14 +99,17 @@ pub fn added(q: &AddS8, a: i8, b: i8) -> i8 {
 /// A product of matrices.
 #[allow(clippy::too_many_arguments)]
 pub fn matmul(p: &MatMul, q: &Requantize, multiplier: i32, zero_points: [i32; 2], a: &[i8], b: &[i8], y: &mut [i8]) {
-    for (index, y) in y.iter_mut().enumerate() {
+    let [outer, middle, inner] = p.batch;
+    for index in 0..outer * middle * inner * p.rows * p.columns {
         let (column, row) = (index % p.columns, index / p.columns % p.rows);
         let batch = index / p.columns / p.rows;
+        let place = [batch / inner / middle, batch / inner % middle, batch % inner];
+        let of = |strides: [usize; 3]| (0..3).map(|axis| place[axis] * strides[axis]).sum::<usize>();
         let sum = (0..p.inner).map(|k| {
-            let a = a[batch * p.a_batch_stride + row * p.inner + k];
-            let b = b[batch * p.b_batch_stride + k * p.columns + column];
+            let a = a[of(p.a_batch) + row * p.a_row + k * p.a_inner];
+            let b = b[of(p.b_batch) + k * p.b_inner + column * p.b_column];
             i64::from(i32::from(a) - zero_points[0]) * i64::from(i32::from(b) - zero_points[1])
         });
-        *y = requantized(q, sum.sum(), multiplier);
+        y[of(p.y_batch) + row * p.y_row + column] = requantized(q, sum.sum(), multiplier);
     }
 }

@@ -1,6 +1,6 @@
 //! Kernels that sum up or compare neighbours.
 
-use mcuopt_rt::v0::{Reduce, average_pool_s8, max_pool_s8, reduce_max_s8, reduce_mean_s8, reduce_min_s8, shared};
+use mcuopt_rt::v0::{Reduce, average_pool_s8, max_pool_s8, reduce_max, reduce_mean_s8, reduce_min, shared};
 
 use crate::memory::Memory;
 use crate::random::Random;
@@ -91,8 +91,8 @@ pub fn reduce_extremes(memory: &mut Memory, random: &mut Random, trial: &mut Tri
     random.fill(x);
     for_each(&p, x, expected, |inputs| inputs.max().expect("one at least"));
     let subject = Subject { layer: &p, x, expected };
-    trial.apart(Kernel::named("reduce_max_s8"), &subject, 0, fields, random, |x, y, _| reduce_max_s8(&p, x, y));
+    trial.apart(Kernel::named("reduce_max"), &subject, 0, fields, random, |x, y, _| reduce_max(&p, x, y));
     for_each(&p, x, expected, |inputs| inputs.min().expect("one at least"));
     let subject = Subject { layer: &p, x, expected };
-    trial.apart(Kernel::named("reduce_min_s8"), &subject, 0, fields, random, |x, y, _| reduce_min_s8(&p, x, y));
+    trial.apart(Kernel::named("reduce_min"), &subject, 0, fields, random, |x, y, _| reduce_min(&p, x, y));
 }

@@ -3,27 +3,19 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 
 use mcuopt_codegen::error::{Error, Kind};
-use mcuopt_codegen::onnx::{Dim, Model};
+use mcuopt_codegen::onnx::{Dim, Model, Node};
+use mcuopt_codegen::options::{Bindings, Number};
+use mcuopt_codegen::tensor::Tensor;
 use mcuopt_codegen::{Compiled, Errors, Options, Precision};
 
 use super::suite::Test;
 
 /// Operators that have nothing but parameters.
-const GENERATORS: [&str; 8] = [
-    "BlackmanWindow",
-    "ConstantOfShape",
-    "HammingWindow",
-    "HannWindow",
-    "If",
-    "Loop",
-    "MelWeightMatrix",
-    "Range",
-];
+const GENERATORS: [&str; 8] =
+    ["BlackmanWindow", "ConstantOfShape", "HammingWindow", "HannWindow", "If", "Loop", "MelWeightMatrix", "Range"];
 
 /// What the compiler said.
 #[derive(Clone, Debug)]
@@ -34,13 +26,12 @@ pub struct Attempt {
     pub outcome: Result<Compiled, String>,
 }
 
-/// Compiles in float32: first as the file is; then with those inputs bound that the compiler wants to know; then with
-/// all inputs bound but the first.
-pub fn compile(test: &Test, folder: &Path) -> Attempt {
+/// Compiles in float32: first as the file is, then with those inputs bound that the compiler wants to know.
+pub fn compile(test: &Test) -> Attempt {
     let mut bound = BTreeSet::new();
     let mut reason;
     loop {
-        match try_with(test, &bound, folder) {
+        match try_with(test, &bound) {
             Ok(compiled) => return Attempt { bound, outcome: Ok(compiled) },
             Err(Refusal { shown, wants }) => {
                 reason = shown;
@@ -50,12 +41,6 @@ pub fn compile(test: &Test, folder: &Path) -> Attempt {
                     break;
                 }
             }
-        }
-    }
-    let others: BTreeSet<String> = test.inputs.iter().skip(1).map(|(name, _)| name.clone()).collect();
-    if !others.is_empty() && others != bound {
-        if let Ok(compiled) = try_with(test, &others, folder) {
-            return Attempt { bound: others, outcome: Ok(compiled) };
         }
     }
     Attempt { bound: BTreeSet::new(), outcome: Err(reason) }
@@ -72,12 +57,16 @@ struct Refusal {
     wants: BTreeSet<String>,
 }
 
-fn try_with(test: &Test, bound: &BTreeSet<String>, folder: &Path) -> Result<Compiled, Refusal> {
+fn try_with(test: &Test, bound: &BTreeSet<String>) -> Result<Compiled, Refusal> {
     let refuse = |shown: String| Refusal { shown, wants: BTreeSet::new() };
     let model = test.model.as_ref().map_err(|reason| refuse(reason.clone()))?;
-    let path = bind(test, model, bound, folder).map_err(refuse)?;
-    let options =
-        Options { model: path, name: Some("Model".into()), precision: Precision::Float32, ..Options::default() };
+    let options = Options {
+        model: test.path.clone(),
+        name: Some("Model".into()),
+        precision: Precision::Float32,
+        bind: bindings(test, model, bound).map_err(refuse)?,
+        ..Options::default()
+    };
     match catch_unwind(AssertUnwindSafe(|| mcuopt_codegen::compile(&options))) {
         Ok(Ok(compiled)) => Ok(compiled),
         Ok(Err(errors)) => Err(Refusal { shown: shown(&errors), wants: wants(model, &errors) }),
@@ -103,54 +92,54 @@ fn shown(errors: &Errors) -> String {
 
 /// The inputs whose values the errors ask for.
 fn wants(model: &Model, errors: &Errors) -> BTreeSet<String> {
-    let asks = |error: &&Error| error.kind.to_string().contains("run time");
+    let asks = |error: &&Error| ["run time", "bind"].iter().any(|words| error.kind.to_string().contains(words));
     errors.iter().filter(asks).filter_map(|error| operand(model, error)).flat_map(|name| sources(model, name)).collect()
 }
 
 /// The operand that an error speaks of.
 fn operand<'a>(model: &'a Model, error: &'a Error) -> Option<&'a str> {
-    let part = error.site.part.strip_prefix("input ")?.trim_matches('`');
-    let Ok(index) = part.parse::<usize>() else { return Some(part) };
+    let part = error.site.part.strip_prefix("input ")?;
+    let digits = part.split(' ').next().unwrap_or_default();
+    let Ok(index) = digits.parse::<usize>() else { return Some(part.trim_matches('`')) };
     let graph = &model.graph;
     let node = graph.nodes.iter().find(|node| node.name == error.site.node || node.outputs.contains(&error.site.node));
     node?.inputs.get(index).map(String::as_str)
 }
 
-/// The graph's inputs that a value is computed from.
+/// The graph's inputs whose elements a value is computed from.
 fn sources(model: &Model, name: &str) -> BTreeSet<String> {
     let graph = &model.graph;
     if graph.inputs.iter().any(|input| input.name == name) {
         return BTreeSet::from([name.to_string()]);
     }
-    // Nodes come after what they read.
-    match graph.nodes.iter().position(|node| node.outputs.iter().any(|output| output == name)) {
-        Some(index) => graph.nodes[index].inputs.iter().flat_map(|input| sources(model, input)).collect(),
-        None => BTreeSet::new(),
-    }
+    // Shapes are known without elements.
+    let makes = |node: &&Node| node.op_type != "Shape" && node.outputs.iter().any(|output| output == name);
+    // Nodes come after what they read, so this ends.
+    let node = graph.nodes.iter().find(makes);
+    node.into_iter().flat_map(|node| &node.inputs).flat_map(|input| sources(model, input)).collect()
 }
 
-/// The file with some inputs as constants, and dimensions without a size as the test's data have them.
-fn bind(test: &Test, model: &Model, bound: &BTreeSet<String>, folder: &Path) -> Result<PathBuf, String> {
-    let mut model = model.clone();
-    let mut changed = false;
+/// The test's data for some inputs, and for dimensions that the file gives a name but no size.
+fn bindings(test: &Test, model: &Model, bound: &BTreeSet<String>) -> Result<Bindings, String> {
+    let mut bindings = Bindings::new();
     for (name, tensor) in &test.inputs {
-        let Some(position) = model.graph.inputs.iter().position(|info| info.name == *name) else { continue };
+        let info = model.graph.inputs.iter().find(|info| info.name == *name);
         if bound.contains(name) {
-            model.graph.inputs.remove(position);
-            model.graph.initializers.insert(name.clone(), tensor.clone()?);
-            changed = true;
-        } else if let (Some(dims), Ok(tensor)) = (&mut model.graph.inputs[position].shape, tensor) {
-            for (dim, &extent) in dims.iter_mut().zip(tensor.shape()).filter(|(dim, _)| !matches!(dim, Dim::Known(_))) {
-                *dim = Dim::Known(extent);
-                changed = true;
+            bindings.insert(name.clone(), numbers(tensor.as_ref().map_err(String::clone)?));
+        } else if let (Some(dims), Ok(tensor)) = (info.and_then(|info| info.shape.as_ref()), tensor) {
+            for (dim, &extent) in dims.iter().zip(tensor.shape()) {
+                if let Dim::Symbolic(symbol) = dim {
+                    bindings.insert(symbol.clone(), vec![Number::Int(extent as i64)]);
+                }
             }
         }
     }
-    if !changed {
-        return Ok(test.path.clone());
+    Ok(bindings)
+}
+
+fn numbers(tensor: &Tensor) -> Vec<Number> {
+    match (tensor.f32s(), tensor.to_i64s()) {
+        (Some(floats), _) => floats.iter().map(|&value| Number::Float(f64::from(value))).collect(),
+        (None, integers) => integers.unwrap_or_default().into_iter().map(Number::Int).collect(),
     }
-    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-    let path = folder.join(format!("{}.onnx", test.identifier()));
-    fs::write(&path, model.encode()).map_err(|error| error.to_string())?;
-    Ok(path)
 }

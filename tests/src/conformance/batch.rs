@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use mcuopt_codegen::Compiled;
 use mcuopt_codegen::tensor::{DType, Tensor};
 
 use super::attempt::Attempt;
@@ -57,16 +58,15 @@ pub fn build(places: &Places, tests: &[(&Test, &Attempt)]) -> BTreeMap<String, R
     }
     let program = |identifier: &String| match failures.get(identifier) {
         Some(reason) => Err(reason.clone()),
-        None => Ok(Program {
-            path: folder.join("target/debug").join(&places_of[identifier]),
-            test: identifier.clone(),
-        }),
+        None => {
+            Ok(Program { path: folder.join("target/debug").join(&places_of[identifier]), test: identifier.clone() })
+        }
     };
     tests.iter().map(|(test, _)| (test.name.clone(), program(&test.identifier()))).collect()
 }
 
 /// The generated code, and a function that runs it on bytes.
-fn source(compiled: &mcuopt_codegen::Compiled) -> Result<String, String> {
+fn source(compiled: &Compiled) -> Result<String, String> {
     let code = compiled.source().map_err(|error| error.to_string())?;
     let lowered = &compiled.lowered;
     let inputs = lowered.inputs.iter().map(|id| &lowered.value(*id).ty);
@@ -188,9 +188,9 @@ fn cargo(folder: &Path, places_of: &BTreeMap<String, String>) -> BTreeMap<String
 /// Whether a message of rustc points into the file of a test, at whatever depth.
 fn message_names(json: &serde_json::Value, identifier: &str) -> bool {
     match json {
-        serde_json::Value::String(text) => text.strip_suffix(".rs").is_some_and(|path| {
-            path.strip_suffix(identifier).is_some_and(|folder| folder.ends_with('/'))
-        }),
+        serde_json::Value::String(text) => text
+            .strip_suffix(".rs")
+            .is_some_and(|path| path.strip_suffix(identifier).is_some_and(|folder| folder.ends_with('/'))),
         serde_json::Value::Array(items) => items.iter().any(|item| message_names(item, identifier)),
         serde_json::Value::Object(fields) => fields.values().any(|field| message_names(field, identifier)),
         _ => false,
@@ -198,8 +198,7 @@ fn message_names(json: &serde_json::Value, identifier: &str) -> bool {
 }
 
 /// Runs a test, and compares with the expected outputs and with the compiler's interpreter.
-pub fn run(program: &Program, test: &Test, attempt: &Attempt) -> Result<(), String> {
-    let compiled = attempt.outcome.as_ref().map_err(String::clone)?;
+pub fn run(program: &Program, test: &Test, compiled: &Compiled) -> Result<(), String> {
     let (graph, lowered) = (&compiled.graph, &compiled.lowered);
     let mut inputs: Vec<Tensor> = Vec::new();
     for (declared, id) in graph.inputs.iter().zip(&lowered.inputs) {
@@ -207,7 +206,11 @@ pub fn run(program: &Program, test: &Test, attempt: &Attempt) -> Result<(), Stri
         let own = test.inputs.iter().find(|(input, _)| input == name);
         let (_, tensor) = own.ok_or_else(|| format!("the test has no input `{name}`"))?;
         let ty = &lowered.value(*id).ty;
-        inputs.push(as_taken(tensor.clone()?, ty.dtype)?);
+        let tensor = tensor.as_ref().map_err(String::clone)?.at_run_time();
+        if tensor.dtype() != ty.dtype {
+            return Err(format!("an input of type {} instead of {}", ty.dtype, tensor.dtype()));
+        }
+        inputs.push(tensor);
     }
     let bytes: Vec<u8> = inputs.iter().flat_map(compare::to_bytes).collect();
     let results = execute(program, &bytes)?;
@@ -226,18 +229,10 @@ pub fn run(program: &Program, test: &Test, attempt: &Attempt) -> Result<(), Stri
     if interpreted == results { Ok(()) } else { Err("the interpreter answers otherwise than the firmware".into()) }
 }
 
-/// A tensor as the firmware takes it.
-fn as_taken(tensor: Tensor, dtype: DType) -> Result<Tensor, String> {
-    match (tensor, dtype) {
-        (Tensor::Bool(array), DType::U8) => Ok(Tensor::U8(array.mapv(u8::from))),
-        (tensor, dtype) if tensor.dtype() == dtype => Ok(tensor),
-        (tensor, dtype) => Err(format!("an input of type {dtype} instead of {}", tensor.dtype())),
-    }
-}
-
 fn execute(program: &Program, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut command = Command::new(&program.path);
     command.arg(&program.test).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("RUST_BACKTRACE", "0");
     let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.path.display()))?;
     // A program that ends early says why.
     let _ = child.stdin.take().expect("the input is piped").write_all(bytes);

@@ -7,8 +7,7 @@ const TOLERANCE: (f64, f64) = (1e-3, 1e-7);
 
 /// Compares an output, given as its bytes, with the expected tensor. Bools are bytes in firmware.
 pub fn same(expected: &Tensor, dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<(), String> {
-    let firmware = if expected.dtype() == DType::Bool { DType::U8 } else { expected.dtype() };
-    if dtype != firmware && !(dtype == DType::Bool && firmware == DType::U8) {
+    if dtype != expected.dtype().at_run_time() {
         return Err(format!("an output of type {dtype} instead of {}", expected.dtype()));
     }
     if shape != expected.shape() {
@@ -23,7 +22,8 @@ pub fn same(expected: &Tensor, dtype: DType, shape: &[usize], bytes: &[u8]) -> R
         return if wrong == 0 { Ok(()) } else { Err(format!("{wrong} of {} integers differ", expected.len())) };
     };
     let own = bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-    let wrong: Vec<(f32, f32)> = own.zip(expected.iter().copied()).filter(|&(own, expected)| !close(own, expected)).collect();
+    let wrong: Vec<(f32, f32)> =
+        own.zip(expected.iter().copied()).filter(|&(own, expected)| !close(own, expected)).collect();
     match wrong.first() {
         None => Ok(()),
         Some((own, first)) => Err(format!("{} of {} numbers differ, {own} for {first}", wrong.len(), expected.len())),

@@ -14,15 +14,15 @@ pub mod list;
 pub mod scope;
 pub mod suite;
 
-use std::collections::BTreeMap;
+use std::env;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use attempt::Attempt;
-use list::Verdict;
+use list::{Lines, Verdict};
 use suite::Test;
+
+use crate::report::in_parallel;
+use crate::{folder, skip};
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -35,51 +35,44 @@ pub struct Places {
     pub output: PathBuf,
 }
 
-/// Runs tests and says for each, by name, what came out.
-pub fn run(places: &Places, tests: &[Test]) -> BTreeMap<String, Verdict> {
-    let attempts = side_by_side(tests, |test| attempt::compile(test, &places.output.join("bound")));
-    let mut verdicts = BTreeMap::new();
-    let mut built: Vec<(&Test, &Attempt)> = Vec::new();
-    for (test, attempt) in tests.iter().zip(&attempts) {
-        match &attempt.outcome {
-            Ok(_) => built.push((test, attempt)),
-            Err(reason) => drop(verdicts.insert(test.name.clone(), verdict(test, attempt, Err(reason.clone())))),
+impl Places {
+    /// The suite where `MCUOPT_ONNX_TESTS` says, or where `tests/onnx/fetch` puts it, and an output folder of this
+    /// name; `None`, with a note, where the suite is in neither place.
+    pub fn find(output: &str) -> Option<Self> {
+        let fetched = || folder::target().join("onnx-1.17.0/onnx/backend/test/data");
+        let data = env::var_os("MCUOPT_ONNX_TESTS").map_or_else(fetched, PathBuf::from);
+        if !data.join("node").is_dir() {
+            let why = format!("{} is not there; tests/onnx/fetch gets it", data.display());
+            skip::note_unless_ci("ONNX's own tests", &why);
+            return None;
         }
-    }
-    let programs = batch::build(places, &built);
-    let results = side_by_side(&built, |(test, attempt)| {
-        let program = programs[&test.name].as_ref().map_err(String::clone)?;
-        batch::run(program, test, attempt)
-    });
-    for ((test, attempt), result) in built.into_iter().zip(results) {
-        verdicts.insert(test.name.clone(), verdict(test, attempt, result));
-    }
-    verdicts
-}
-
-fn verdict(test: &Test, attempt: &Attempt, result: Result<(), String>) -> Verdict {
-    match (result, scope::outside(test)) {
-        (Ok(()), _) => Verdict::Pass { bound: attempt.bound.iter().cloned().collect() },
-        (Err(_), Some(reason)) => Verdict::OutOfScope(reason),
-        (Err(reason), None) => Verdict::Fails(reason),
+        let output = folder::output(&format!("conformance-{output}"));
+        Some(Self { repository: folder::repository(), data, output })
     }
 }
 
-/// Maps items on as many threads as there are processors, with stacks for unoptimised code.
-pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], map: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
-        while let Some((index, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?))) {
-            let result = map(item);
-            results.lock().expect("no other thread panicked").push((index, result));
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, work).expect("threads can be started");
-        }
-    });
-    let mut results = results.into_inner().expect("no thread panicked");
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
+/// Runs tests.
+pub fn run(places: &Places, tests: &[Test]) -> Lines {
+    let attempts: Vec<Attempt> = in_parallel(tests.iter().collect(), attempt::compile);
+    let compiled = tests.iter().zip(&attempts).filter(|(_, attempt)| attempt.outcome.is_ok());
+    let programs = batch::build(places, &compiled.collect::<Vec<_>>());
+    in_parallel(tests.iter().zip(&attempts).collect(), |(test, attempt)| {
+        let result = match (&attempt.outcome, programs.get(&test.name)) {
+            (Ok(compiled), Some(Ok(program))) => batch::run(program, test, compiled),
+            (Err(reason), _) | (_, Some(Err(reason))) => Err(reason.clone()),
+            (Ok(_), None) => Err("it was not built".into()),
+        };
+        // What compiles and gives other numbers may do so because of its types.
+        let storage = || scope::other_storage(test).filter(|_| attempt.outcome.is_ok());
+        let verdict = match result {
+            Ok(()) => Verdict::Pass { bound: attempt.bound.iter().cloned().collect() },
+            Err(reason) => match scope::outside(test).or_else(storage) {
+                Some(reason) => Verdict::OutOfScope(reason),
+                None => Verdict::Fails(reason),
+            },
+        };
+        (test.name.clone(), list::line(test, &verdict))
+    })
+    .into_iter()
+    .collect()
 }

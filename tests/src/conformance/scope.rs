@@ -1,6 +1,8 @@
-//! Which tests no firmware of this compiler could pass, and why. The reasons come from the model itself.
+//! Which tests no firmware of this compiler could pass, and why. The reasons come from the model itself, but
+//! for references that are wrong.
 
-use mcuopt_codegen::onnx::{Attribute, Graph, Node, ValueInfo};
+use mcuopt_codegen::onnx::{Attribute, Graph, Model, Node};
+use mcuopt_codegen::tensor::Tensor;
 
 use super::suite::Test;
 
@@ -14,37 +16,60 @@ const DATA_DEPENDENT: [&str; 4] = ["Compress", "NonMaxSuppression", "NonZero", "
 /// Operators of images in files.
 const FILES: [&str; 1] = ["ImageDecoder"];
 
+/// Tests whose reference outputs are not what the standard says, by what their names begin with.
+const WRONG_REFERENCES: [(&str, &str); 4] = [
+    // <https://github.com/onnx/onnx/issues/7835>
+    ("node/test_qlinearmatmul_2D_int8", "the reference wraps around where the standard saturates"),
+    ("node/test_qlinearmatmul_3D_int8", "the reference wraps around where the standard saturates"),
+    // Corrected in onnx 1.18: windows were divided by taps that lie beyond the padding.
+    (
+        "node/test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True",
+        "the reference counts more than the padding",
+    ),
+    // Its zeros are up to 2e-7, above the absolute tolerance.
+    ("node/test_dft_inverse", "the reference's rounding is beyond the tolerance"),
+];
+
 /// Why a test is out of scope; `None` if it is not.
-pub fn outside(test: &Test) -> Option<String> {
-    let model = match &test.model {
-        Ok(model) => model,
-        Err(reason) => return Some(reason.clone()),
-    };
+pub fn outside(test: &Test) -> Option<&'static str> {
+    let Ok(model) = &test.model else { return Some("a file that cannot be read") };
     if model.opsets.contains_key("ai.onnx.preview.training") {
-        return Some("training".into());
+        return Some("training");
     }
-    let values = model.graph.inputs.iter().chain(&model.graph.outputs);
-    let by_type = values.filter_map(value).next();
-    by_type.or_else(|| graph(&model.graph)).map(str::to_string)
+    let first_input = test.inputs.first().map(|(_, tensor)| tensor);
+    if first_input.into_iter().chain(&test.outputs).flatten().any(Tensor::is_empty) {
+        return Some("tensors without elements");
+    }
+    let wrong = WRONG_REFERENCES.iter().find(|(name, _)| test.name.starts_with(name)).map(|(_, reason)| *reason);
+    wrong.or_else(|| values(model).find_map(foreign)).or_else(|| graph(&model.graph))
 }
 
-fn value(info: &ValueInfo) -> Option<&'static str> {
-    type_name(&info.type_name)
+/// The types of a test that are float32 in firmware and whose numbers may differ for that reason alone.
+pub fn other_storage(test: &Test) -> Option<&'static str> {
+    values(test.model.as_ref().ok()?).find_map(|name| match name {
+        "double" => Some("float64 storage"),
+        "bfloat16" => Some("bfloat16 storage"),
+        _ => None,
+    })
 }
 
-/// What is wrong with a type in ONNX's notation.
-fn type_name(name: &str) -> Option<&'static str> {
-    let element = name.strip_prefix("tensor(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(name);
-    match element {
+/// The types of the model's inputs and outputs, in ONNX's notation; of tensors, the elements'.
+fn values(model: &Model) -> impl Iterator<Item = &str> {
+    let infos = model.graph.inputs.iter().chain(&model.graph.outputs);
+    let names = infos.map(|info| info.type_name.as_str());
+    names.map(|name| name.strip_prefix("tensor(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(name))
+}
+
+/// What no firmware has.
+fn foreign(type_name: &str) -> Option<&'static str> {
+    match type_name {
         "sequence" => Some("sequences"),
         "map" => Some("maps"),
         "optional" => Some("optionals"),
         "sparse_tensor" => Some("sparse tensors at run time"),
         "string" => Some("strings"),
-        "double" => Some("float64 storage"),
-        "bfloat16" => Some("bfloat16 storage"),
         "complex64" | "complex128" => Some("complex numbers"),
-        _ if element.starts_with("float8") => Some("float8 storage"),
+        _ if type_name.starts_with("float8") => Some("float8 storage"),
         _ => None,
     }
 }
@@ -81,8 +106,6 @@ fn node(node: &Node) -> Option<&'static str> {
     // Numbers of `TensorProto.DataType`.
     let to = match (op, node.attributes.get("to")) {
         ("Cast", Some(Attribute::Int(8))) => Some("strings"),
-        ("Cast", Some(Attribute::Int(11))) => Some("float64 storage"),
-        ("Cast", Some(Attribute::Int(16))) => Some("bfloat16 storage"),
         ("Cast", Some(Attribute::Int(17..=20))) => Some("float8 storage"),
         _ => None,
     };
