@@ -8,6 +8,7 @@ use crate::compiled::Compiled;
 use crate::error::Error;
 use crate::error::Errors;
 use crate::options::{Input, Number, Optimize, Options, Precision};
+use crate::quantize::LayerPrecision;
 
 /// Compiles a model from a build script; the options are those of the macro, by the same names.
 ///
@@ -46,6 +47,12 @@ impl Config {
     /// The arithmetic.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.options.precision = precision;
+        self
+    }
+
+    /// The arithmetic of the layers of a name, which is a node's in the file; `*` stands for any characters.
+    pub fn layer(mut self, name: impl Into<String>, precision: LayerPrecision) -> Self {
+        self.options.layers.insert(name.into(), precision);
         self
     }
 

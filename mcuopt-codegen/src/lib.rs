@@ -41,6 +41,7 @@ pub use compiled::Compiled;
 pub use config::Config;
 pub use error::{Error, Errors};
 pub use options::{Input, Number, Optimize, Options, Precision};
+pub use quantize::LayerPrecision;
 
 use std::fs;
 use std::path::PathBuf;
@@ -49,6 +50,7 @@ use calibrate::{Method, Ranges, Samples};
 use emit::Whole;
 use graph::Graph;
 use ops::Op;
+use quantize::Precisions;
 
 /// Compiles a model: every step from the file to the plan, in order.
 pub fn compile(options: &Options) -> Result<Compiled, Errors> {
@@ -67,24 +69,32 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
 
     let import::Imported { mut graph, mut notes } = import::import(&model, &options.bind)?;
     let precision = choose_precision(&options, &graph, &mut notes)?;
-    if precision == Arithmetic::Float32 {
-        quantize::forget(&mut graph);
+    let is_float = matches!(precision, Arithmetic::Float32 | Arithmetic::Weights8);
+    if is_float {
+        quantize::forget(&mut graph, precision == Arithmetic::Weights8);
     }
     let mut simplified = simplify::simplify(&mut graph)?;
-    if precision != Arithmetic::Float32 {
+    if !is_float {
         simplified.extend(simplify::prepare_int8(&mut graph)?);
     }
     narrow::narrow(&mut graph)?;
     match precision {
         Arithmetic::Float32 => {}
-        Arithmetic::AsAuthored => {
-            quantize::tables(&mut graph, false)?;
-            quantize::assign(&mut graph, None)?;
+        Arithmetic::Weights8 => {
+            let precisions = Precisions::resolve(LayerPrecision::Int8, &options.layers, &graph)?;
+            quantize::weights8(&mut graph, |name| precisions.of(name) == LayerPrecision::Float32);
         }
-        Arithmetic::Int8 => {
-            quantize::tables(&mut graph, true)?;
+        Arithmetic::AsAuthored => {
+            let precisions = Precisions::default();
+            quantize::tables(&mut graph, false, &precisions)?;
+            quantize::assign(&mut graph, None, &precisions)?;
+        }
+        Arithmetic::Calibrated(default) => {
+            let precisions = Precisions::resolve(default, &options.layers, &graph)?;
+            quantize::tables(&mut graph, true, &precisions)?;
             let ranges = ranges(&options, &graph, &bytes)?;
-            quantize::assign(&mut graph, Some(&ranges))?;
+            quantize::pack_weights(&mut graph, &precisions);
+            quantize::assign(&mut graph, Some(&ranges), &precisions)?;
             quantize::correct_bias(&mut graph, &ranges)?;
         }
     }
@@ -130,21 +140,22 @@ fn step_by_step(model: &onnx::Model, options: &Options, graph: &mut Graph<Op>) -
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arithmetic {
     Float32,
+    Weights8,
     AsAuthored,
-    Int8,
+    /// With ranges from samples; what layers compute in that no option names.
+    Calibrated(LayerPrecision),
 }
 
 fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String>) -> Result<Arithmetic, Error> {
     let authored = graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear(_)));
     let calibration = options.calibration_path();
-    match (options.precision, authored, &calibration) {
-        (Precision::Float32, ..) => Ok(Arithmetic::Float32),
-        (Precision::Int16x8, ..) => {
-            let error = Error::unsupported("16-bit activations").instead("\"int8\" or \"float32\"");
-            Err(error.part("option `precision`"))
-        }
-        (Precision::Auto, true, _) | (Precision::Int8, true, None) => Ok(Arithmetic::AsAuthored),
-        (Precision::Auto | Precision::Int8, _, Some(_)) => Ok(Arithmetic::Int8),
+    let arithmetic = match (options.precision, authored, &calibration) {
+        (Precision::Float32, ..) => Arithmetic::Float32,
+        (Precision::Weights8, ..) => Arithmetic::Weights8,
+        (Precision::Auto, true, _) | (Precision::Int8, true, None) => Arithmetic::AsAuthored,
+        (Precision::Auto | Precision::Int8, _, Some(_)) => Arithmetic::Calibrated(LayerPrecision::Int8),
+        (Precision::Int16x8, _, Some(_)) => Arithmetic::Calibrated(LayerPrecision::Int16x8),
+        (Precision::Int4, _, Some(_)) => Arithmetic::Calibrated(LayerPrecision::Int8x4),
         (Precision::Auto, false, None) => {
             let expected = options.model.with_extension("calib.npz");
             notes.push(format!(
@@ -153,13 +164,31 @@ fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String
                 options.model.display(),
                 expected.display()
             ));
-            Ok(Arithmetic::Float32)
+            Arithmetic::Float32
         }
-        (Precision::Int8, false, None) => Err(Error::options(format!(
-            "int8 needs typical inputs to find the range of each tensor: put some into {}, or name a file with \
-             `calibration`",
-            options.model.with_extension("calib.npz").display()
-        ))),
+        (Precision::Int8 | Precision::Int16x8 | Precision::Int4, _, None) => {
+            return Err(Error::options(format!(
+                "integers need typical inputs to find the range of each tensor: put some into {}, name a file with \
+                 `calibration`, or take precision = \"weights8\", which shrinks the weights and computes in float32",
+                options.model.with_extension("calib.npz").display()
+            )));
+        }
+    };
+    let fits = match arithmetic {
+        Arithmetic::Calibrated(_) => true,
+        Arithmetic::Weights8 => options.layers.values().all(|layer| *layer == LayerPrecision::Float32),
+        Arithmetic::Float32 | Arithmetic::AsAuthored => options.layers.is_empty(),
+    };
+    match fits {
+        true => Ok(arithmetic),
+        false => {
+            let what = match arithmetic {
+                Arithmetic::Weights8 => "with \"weights8\", a layer can be \"float32\" at most",
+                Arithmetic::AsAuthored => "the file's author chose the arithmetic of each layer; it goes with calibration data",
+                _ => "it goes with integers, hence with calibration data",
+            };
+            Err(Error::options(what).part("option `layers`"))
+        }
     }
 }
 

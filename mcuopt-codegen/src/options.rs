@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::calibrate::Method;
 use crate::error::Error;
+use crate::quantize::LayerPrecision;
 
 /// A number as the user wrote it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +50,10 @@ pub enum Precision {
     Int8,
     /// int8 weights, int16 activations.
     Int16x8,
+    /// int4 weights, int8 activations; the first and the last layer with weights in int8.
+    Int4,
+    /// int8 weights, float32 activations and arithmetic; needs no calibration data.
+    Weights8,
     /// float32 throughout.
     Float32,
 }
@@ -90,6 +95,9 @@ pub struct Options {
     pub ranges: Method,
     /// The arithmetic.
     pub precision: Precision,
+    /// The arithmetic of single layers: by a node's name in the file, in which `*` stands for any characters. A name without
+    /// `*` goes before one with it, among these the longer one; all of them go before `precision`.
+    pub layers: BTreeMap<String, LayerPrecision>,
     /// Speed or flash.
     pub optimize: Optimize,
     /// Where the input lies.
@@ -122,12 +130,16 @@ pub enum Setting {
     Flag(bool),
     /// A table of numbers or lists of numbers.
     Table(Bindings),
+    /// A table of words.
+    Words(BTreeMap<String, String>),
 }
 
 /// The keys that [`Options::set`] knows.
 pub const KEYS: &[&str] = &[
     "calibration",
     "precision",
+    "ranges",
+    "layers",
     "optimize",
     "input",
     "max_ram",
@@ -164,9 +176,22 @@ impl Options {
                 "auto" => self.precision = Precision::Auto,
                 "int8" => self.precision = Precision::Int8,
                 "int16x8" => self.precision = Precision::Int16x8,
+                "int4" => self.precision = Precision::Int4,
+                "weights8" => self.precision = Precision::Weights8,
                 "float32" => self.precision = Precision::Float32,
-                _ => return wrong("\"auto\", \"int8\" or \"float32\""),
+                _ => return wrong("\"auto\", \"int8\", \"int16x8\", \"int4\", \"weights8\" or \"float32\""),
             },
+            ("layers", Setting::Table(none)) if none.is_empty() => {}
+            ("layers", Setting::Words(words)) => {
+                for (name, word) in words {
+                    let Some(precision) = LayerPrecision::of(&word) else {
+                        let known: Vec<String> =
+                            LayerPrecision::ALL.iter().map(|known| format!("\"{}\"", known.name())).collect();
+                        return wrong(&format!("{} for a layer, not \"{word}\"", known.join(", ")));
+                    };
+                    self.layers.insert(name, precision);
+                }
+            }
             ("optimize", Setting::Text(name)) => match name.as_str() {
                 "speed" => self.optimize = Optimize::Speed,
                 "size" => self.optimize = Optimize::Size,
@@ -181,6 +206,9 @@ impl Options {
             ("calibration" | "config", _) => return wrong("a path in quotes"),
             ("name", _) => return wrong("a name in quotes"),
             ("precision" | "ranges" | "optimize" | "input", _) => return wrong("a word in quotes"),
+            ("layers", _) => {
+                return wrong("a table of words in quotes, such as { \"encoder/*\" = \"int16x8\", head = \"float32\" }");
+            }
             ("bind", _) => {
                 return wrong("a table of numbers and lists of numbers, such as { shape = [1, 16], batch = 1 }");
             }
@@ -212,6 +240,16 @@ impl Options {
                     usize::from_str_radix(&digits.as_str().replace('_', ""), digits.radix()).ok().map(Setting::Number)
                 }
                 DeValue::Boolean(flag) => Some(Setting::Flag(*flag)),
+                DeValue::Table(table) if table.values().any(|value| matches!(value.get_ref(), DeValue::String(_))) => {
+                    let entry = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+                        let name: &std::borrow::Cow<'_, str> = name.get_ref();
+                        match value.get_ref() {
+                            DeValue::String(word) => Some((name.to_string(), word.to_string())),
+                            _ => None,
+                        }
+                    };
+                    table.iter().map(entry).collect::<Option<_>>().map(Setting::Words)
+                }
                 DeValue::Table(table) => {
                     let entry = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
                         let name: &std::borrow::Cow<'_, str> = name.get_ref();
@@ -222,7 +260,7 @@ impl Options {
                 _ => None,
             };
             let wrong = || {
-                Error::options("it takes a string, a number that is not negative, true, false, or a table of numbers")
+                Error::options("it takes a string, a number that is not negative, true, false, or a table of numbers or of strings")
             };
             let setting = setting.ok_or_else(|| wrong().part(format!("option `{key}`")).in_file(&shown))?;
             from_file.set(key, setting).map_err(|error| error.in_file(&shown))?;
@@ -243,6 +281,9 @@ impl Options {
         choose(&mut self.calibration, file.calibration.map(|path| folder.join(path)));
         choose(&mut self.ranges, file.ranges);
         choose(&mut self.precision, file.precision);
+        for (name, precision) in file.layers {
+            self.layers.entry(name).or_insert(precision);
+        }
         choose(&mut self.optimize, file.optimize);
         choose(&mut self.input, file.input);
         for (name, numbers) in file.bind {

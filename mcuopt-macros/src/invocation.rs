@@ -1,5 +1,7 @@
 //! The macro's grammar.
 
+use std::collections::BTreeMap;
+
 use mcuopt_codegen::options::{Bindings, Number, Setting};
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
@@ -61,7 +63,7 @@ fn setting(input: ParseStream<'_>) -> syn::Result<(Setting, Span)> {
     }
     if input.peek(syn::token::Brace) {
         let span = input.span();
-        return Ok((Setting::Table(table(input)?), span));
+        return Ok((table(input)?, span));
     }
     let first: LitInt =
         input.parse().map_err(|error| syn::Error::new(error.span(), "expected a string or a number"))?;
@@ -76,17 +78,34 @@ fn setting(input: ParseStream<'_>) -> syn::Result<(Setting, Span)> {
     Ok((Setting::Number(product), first.span()))
 }
 
-/// `{ name = number, "other/name" = [number, number] }`.
-fn table(input: ParseStream<'_>) -> syn::Result<Bindings> {
+/// `{ name = number, "other/name" = [number, number] }`, or `{ name = "word" }`.
+fn table(input: ParseStream<'_>) -> syn::Result<Setting> {
     let content;
     braced!(content in input);
-    let mut bindings = Bindings::new();
+    let (mut bindings, mut words) = (Bindings::new(), BTreeMap::new());
     while !content.is_empty() {
         let (name, span) = match content.peek(LitStr) {
             true => content.parse::<LitStr>().map(|name| (name.value(), name.span()))?,
             false => content.parse::<Ident>().map(|name| (name.to_string(), name.span()))?,
         };
         content.parse::<Token![=]>()?;
+        let twice = || syn::Error::new(span, format!("`{name}` is given twice"));
+        if content.peek(LitStr) {
+            let word: LitStr = content.parse()?;
+            if !bindings.is_empty() {
+                return Err(syn::Error::new(word.span(), "expected a number, like the others"));
+            }
+            if words.insert(name.clone(), word.value()).is_some() {
+                return Err(twice());
+            }
+            if !content.is_empty() {
+                content.parse::<Token![,]>()?;
+            }
+            continue;
+        }
+        if !words.is_empty() {
+            return Err(content.error("expected a string, like the others"));
+        }
         let numbers = match content.peek(syn::token::Bracket) {
             true => {
                 let list;
@@ -96,13 +115,13 @@ fn table(input: ParseStream<'_>) -> syn::Result<Bindings> {
             false => vec![number(&content)?],
         };
         if bindings.insert(name.clone(), numbers).is_some() {
-            return Err(syn::Error::new(span, format!("`{name}` is given twice")));
+            return Err(twice());
         }
         if !content.is_empty() {
             content.parse::<Token![,]>()?;
         }
     }
-    Ok(bindings)
+    Ok(if words.is_empty() { Setting::Table(bindings) } else { Setting::Words(words) })
 }
 
 fn number(input: ParseStream<'_>) -> syn::Result<Number> {

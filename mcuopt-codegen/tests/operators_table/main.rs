@@ -162,7 +162,7 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
         graph = import::import(&quantized(model.clone()), &Default::default())?.graph;
     }
     if form == Form::Float32 {
-        quantize::forget(&mut graph);
+        quantize::forget(&mut graph, false);
     }
     simplify::simplify(&mut graph)?;
     if form != Form::Float32 {
@@ -170,7 +170,7 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
     }
     match form {
         Form::Float32 => {}
-        Form::Qdq => quantize::assign(&mut graph, None)?,
+        Form::Qdq => quantize::assign(&mut graph, None, &quantize::Precisions::default())?,
         Form::Int8 => {
             let shape = graph.value(graph.inputs[0]).ty.shape.clone();
             let count = shape.iter().product::<usize>();
@@ -182,7 +182,7 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
             };
             let samples = Samples::from_tensors(vec![(0..16).filter_map(sample).collect()]);
             let ranges = calibrate(&graph, &samples)?;
-            quantize::assign(&mut graph, Some(&ranges))?;
+            quantize::assign(&mut graph, Some(&ranges), &quantize::Precisions::default())?;
         }
     }
     let lowered: Graph<Layer> = quantize::lower(&graph)?;

@@ -1,0 +1,159 @@
+//! The precision of each layer: integers of which width its activations and weights are, or float32.
+
+use std::collections::BTreeMap;
+
+use crate::emit::snake_case;
+use crate::error::Error;
+use crate::graph::{Graph, Width};
+use crate::ops::Op;
+
+/// In what a layer computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LayerPrecision {
+    /// int8 activations and weights.
+    #[default]
+    Int8,
+    /// int16 activations, int8 weights.
+    Int16x8,
+    /// int8 activations, int4 weights.
+    Int8x4,
+    /// int16 activations, int4 weights.
+    Int16x4,
+    /// float32.
+    Float32,
+}
+
+impl LayerPrecision {
+    /// All of them.
+    pub const ALL: [LayerPrecision; 5] = [
+        LayerPrecision::Int8,
+        LayerPrecision::Int16x8,
+        LayerPrecision::Int8x4,
+        LayerPrecision::Int16x4,
+        LayerPrecision::Float32,
+    ];
+
+    /// Its name in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            LayerPrecision::Int8 => "int8",
+            LayerPrecision::Int16x8 => "int16x8",
+            LayerPrecision::Int8x4 => "int4",
+            LayerPrecision::Int16x4 => "int16x4",
+            LayerPrecision::Float32 => "float32",
+        }
+    }
+
+    /// The precision of a name.
+    pub fn of(name: &str) -> Option<LayerPrecision> {
+        Self::ALL.into_iter().find(|precision| precision.name() == name)
+    }
+
+    /// The width of activations; `None` for float32.
+    pub fn activations(self) -> Option<Width> {
+        match self {
+            LayerPrecision::Int8 | LayerPrecision::Int8x4 => Some(Width::Int8),
+            LayerPrecision::Int16x8 | LayerPrecision::Int16x4 => Some(Width::Int16),
+            LayerPrecision::Float32 => None,
+        }
+    }
+
+    /// Whether weights are int4.
+    pub fn has_int4_weights(self) -> bool {
+        matches!(self, LayerPrecision::Int8x4 | LayerPrecision::Int16x4)
+    }
+}
+
+/// The precision of every layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Precisions {
+    /// Of layers that `layers` does not name.
+    pub default: LayerPrecision,
+    /// By the node's name. What is made of one node of the file has its name, and hence its precision.
+    pub layers: BTreeMap<String, LayerPrecision>,
+}
+
+impl Precisions {
+    /// One precision for all layers.
+    pub fn all(default: LayerPrecision) -> Self {
+        Self { default, layers: BTreeMap::new() }
+    }
+
+    /// The precision of a node.
+    pub fn of(&self, node: &str) -> LayerPrecision {
+        self.layers.get(node).copied().unwrap_or(self.default)
+    }
+
+    /// Finds the layers that the user's names mean: a node's name as in the file or in snake_case; `*` stands for any
+    /// characters.
+    ///
+    /// A name without `*` goes before one with it, among these the longer one. With int4 for the whole network the first
+    /// and the last layer with weights stay int8 unless they are named: they are small, and lose most.
+    ///
+    /// # Errors
+    /// If no layer has such a name.
+    pub fn resolve(
+        default: LayerPrecision,
+        named: &BTreeMap<String, LayerPrecision>,
+        graph: &Graph<Op>,
+    ) -> Result<Self, Error> {
+        let mut layers = BTreeMap::new();
+        for (pattern, _) in named {
+            if !graph.nodes.iter().any(|node| matches(pattern, &node.name)) {
+                return Err(unknown(pattern, graph));
+            }
+        }
+        let weighted: Vec<&str> =
+            graph.nodes.iter().filter(|node| node.op.packs_weights()).map(|node| node.name.as_str()).collect();
+        if default.has_int4_weights() {
+            let whole = if default == LayerPrecision::Int8x4 { LayerPrecision::Int8 } else { LayerPrecision::Int16x8 };
+            layers.extend(weighted.first().iter().chain(&weighted.last()).map(|name| (name.to_string(), whole)));
+        }
+        for node in &graph.nodes {
+            let matching = named.iter().filter(|(pattern, _)| matches(pattern, &node.name));
+            let best = matching.max_by_key(|(pattern, _)| (!pattern.contains('*'), pattern.len()));
+            layers.extend(best.map(|(_, precision)| (node.name.clone(), *precision)));
+        }
+        Ok(Self { default, layers })
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    matches_whole(pattern, name) || matches_whole(pattern, &snake_case(name))
+}
+
+/// Whether `pattern`, in which `*` stands for any characters, is all of `name`.
+fn matches_whole(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(name) = name.strip_prefix(head) else { return false };
+    let mut ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+    ends.any(|at| matches_whole(rest, &name[at..]))
+}
+
+fn unknown(pattern: &str, graph: &Graph<Op>) -> Error {
+    let mut names: Vec<&str> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
+    names.sort_by_cached_key(|name| (distance(pattern, name), name.to_string()));
+    names.dedup();
+    let near: Vec<String> = names.iter().take(3).map(|name| format!("`{name}`")).collect();
+    Error::options(format!(
+        "there is no layer `{pattern}`, but {}; what is fused into another layer goes by that one's name",
+        near.join(", ")
+    ))
+    .part("option `layers`")
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
