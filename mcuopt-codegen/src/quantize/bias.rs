@@ -33,9 +33,13 @@ fn corrected_bias(graph: &Graph<Op>, node: &Node<Op>, ranges: &Ranges) -> Option
         _ => return None,
     };
     let &[x, weights, bias] = &node.inputs[..] else { return None };
+    graph.value(node.outputs[0]).quantization.as_ref()?;
     let x_quantization = graph.value(x).quantization.as_ref()?;
     let (x_scale, _) = x_quantization.single()?;
-    let means: Vec<f32> = ranges.get(&x)?.channels.iter().map(|channel| channel.mean).collect();
+    // A step between widths has seen what is before it.
+    let step = graph.nodes.iter().find(|node| matches!(node.op, Op::FakeQuantize(_)) && node.outputs.contains(&x));
+    let seen = ranges.get(&x).or_else(|| ranges.get(&step?.inputs[0]))?;
+    let means: Vec<f32> = seen.channels.iter().map(|channel| channel.mean).collect();
     let floats = |id: ValueId| graph.constant(id).and_then(Tensor::f32s);
     let (values, bias) = (floats(weights)?, floats(bias)?);
     let weights = graph.value(weights);
