@@ -213,7 +213,7 @@ pub(crate) enum Int16x4 {}
 pub(crate) enum Int16x8Wide {}
 
 macro_rules! slices {
-    ($($name:ident $x:ident $sum:ident;)*) => {$(
+    ($($name:ident $x:ident $sum:ident $dot4:path;)*) => {$(
         impl Arithmetic for $name {
             type X = $x;
             type Bias = i32;
@@ -233,12 +233,21 @@ macro_rules! slices {
 
             #[inline(always)]
             fn dot<const N: usize>(sums: [$sum; N], x: &[$x], weights: [&[i8]; N]) -> [$sum; N] {
-                dot_rows::<Self, N>(sums, x, weights, |sums, x, weights| dot4::<Self, _>(sums, x, weights))
+                dot_rows::<Self, N>(sums, x, weights, $dot4)
             }
         }
     )*};
 }
-slices! { Int16x8 i16 i32; Int16x8Wide i16 i64; }
+slices! { Int16x8 i16 i32 dot4_s16; Int16x8Wide i16 i64 dot4::<Int16x8Wide, i8>; }
+
+#[inline(always)]
+fn dot4_s16(sums: [i32; 4], x: &[i16], weights: [&[i8]; 4]) -> [i32; 4] {
+    #[cfg(mcuopt_dsp)]
+    if x.len() >= 16 {
+        return rows::dot4_s16(sums, x, weights);
+    }
+    dot4::<Int16x8, _>(sums, x, weights)
+}
 
 macro_rules! nibbles {
     ($($name:ident $x:ident;)*) => {$(

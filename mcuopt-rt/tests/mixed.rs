@@ -112,6 +112,11 @@ fn check_int16(random: &mut Random, p: &Conv2d, four_bits: bool, large: bool) {
             let mut y = vec![0; expected.len()];
             chosen.run(&constants, &x, &mut y, &mut []);
             assert_eq!(y, expected, "{} of {p:?}", chosen.name());
+            if chosen.name().starts_with("depthwise") && ConvS16::works_in_place(p) {
+                let mut xy = x.clone();
+                chosen.run_in_place(&constants, &mut xy, &mut vec![0; chosen.choice().scratch_bytes / 4]);
+                assert_eq!(xy[..y.len()], expected, "in place: {p:?}");
+            }
             if large {
                 assert!(chosen.name().ends_with("_wide"));
             }

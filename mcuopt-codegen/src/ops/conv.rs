@@ -380,6 +380,11 @@ impl Routine for ConvS16 {
         self.linear.run_s16(|linear, prefer, arch| self.chosen(linear, prefer, arch), i16s(x[0]), i16s_mut(y));
     }
 
+    fn overlap(&self, _: usize) -> Overlap {
+        let in_place = self.depthwise && rt::ConvS16::works_in_place(&self.geometry);
+        if in_place { Overlap::Same } else { Overlap::Never }
+    }
+
     fn macs(&self) -> u64 {
         macs(&self.geometry)
     }

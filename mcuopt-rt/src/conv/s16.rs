@@ -1,9 +1,9 @@
 //! Convolutions and dense layers on int16 activations.
 
 use super::conv2d;
-use crate::arch::Arch;
+use crate::arch::{Arch, memory};
 use crate::dense::{Dense, dense};
-use crate::depthwise::depthwise;
+use crate::depthwise::{depthwise, depthwise_in_place, in_place, span};
 use crate::fixed::RequantizeS16;
 use crate::geometry::Conv2d;
 use crate::linear::{Choice, LinearS16, Order, Prefer, nibble_bytes, plain};
@@ -115,10 +115,22 @@ impl ConvS16 {
             name: self.name(),
             remark: self.remark(),
             weight_bytes: self.weight_bytes(),
-            scratch_bytes: 0,
+            scratch_bytes: 4 * self.scratch_words(),
             distance: 0,
             order: Order::Pixels,
         }
+    }
+
+    /// Whether [`run_in_place`](Self::run_in_place) can compute a depthwise convolution.
+    pub const fn works_in_place(p: &Conv2d) -> bool {
+        in_place(p)
+    }
+
+    /// The input rows that a window spans, for work in place.
+    const fn scratch_words(&self) -> usize {
+        let p = &self.geometry;
+        let is_possible = matches!(self.kind, Kind::Depthwise) && in_place(p);
+        if is_possible { (span(p) * p.input[1] * p.input[2]).div_ceil(2) } else { 0 }
     }
 
     /// Taps of a filter, and how many filters lie one behind the other.
@@ -173,6 +185,35 @@ impl ConvS16 {
         match self.prefer {
             Prefer::Fastest | Prefer::Speed => self.inlined(constants, x, y),
             Prefer::Size => self.shared(constants, x, y),
+        }
+    }
+
+    /// [`run`](Self::run) in place, for a depthwise convolution of which [`works_in_place`](Self::works_in_place) says that
+    /// it can be done: `xy` is the input, and its beginning the output. One copy for all layers.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run), if it cannot be done in place, or if `scratch` has fewer bytes than
+    /// [`choice`](Self::choice) says.
+    #[inline(never)]
+    pub fn run_in_place(&self, constants: &[u32], xy: &mut [i16], scratch: &mut [u32]) {
+        let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
+        assert!(self.kind == Kind::Depthwise && in_place(p), "this layer cannot work in place");
+        let (weights, bias, multipliers) = plain(constants, self.weight_len(), p.output[2]);
+        let rows = memory::i16s_mut(scratch);
+        match (self.wide, self.four_bits) {
+            (true, _) => {
+                let finish = |o: usize, sum: i64| q.apply_wide(sum, multipliers[o]);
+                depthwise_in_place::<Int16x8Wide>(p, pad, weights, bias, xy, rows, finish);
+            }
+            (false, false) => {
+                let finish = |o: usize, sum: i32| q.apply(sum, multipliers[o]);
+                depthwise_in_place::<Int16x8>(p, pad, weights, bias, xy, rows, finish);
+            }
+            (false, true) => {
+                let finish = |o: usize, sum: i32| q.apply(sum, multipliers[o]);
+                let weights = Nibbles::new(weights, self.rows().0);
+                depthwise_in_place::<Int16x4>(p, pad, weights, bias, xy, rows, finish);
+            }
         }
     }
 
