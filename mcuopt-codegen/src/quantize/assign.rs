@@ -47,6 +47,10 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
                     };
                     graph.value_mut(output).quantization = quantization;
                 }
+                Scales::PowerOfTwo(largest) => {
+                    let known = ranges.and_then(|ranges| ranges.get(&output));
+                    graph.value_mut(output).quantization = known.map(|known| power_of_two(known.range, largest));
+                }
                 Scales::Calibrated | Scales::Joined | Scales::Fixed(..) | Scales::Float => {
                     from_range(graph, output, ranges)?;
                 }
@@ -123,6 +127,16 @@ fn join(graph: &mut Graph<Op>, authored: &[bool]) {
             }
         }
     }
+}
+
+/// The finest power of two from 2⁻¹² on, at most `largest`, with which int8 reaches over a range; zero point 0.
+fn power_of_two(range: Range, largest: f32) -> Quantization {
+    let needed = range.max.abs().max(range.min.abs()) / 127.0;
+    let mut scale = 1.0 / 4096.0;
+    while scale < needed && scale < largest {
+        scale *= 2.0;
+    }
+    Quantization::per_tensor(scale, 0)
 }
 
 /// The int8 quantization of a range, widened to hold 0 exactly.
