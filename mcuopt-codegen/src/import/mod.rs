@@ -264,6 +264,8 @@ impl<'m> Importer<'m> {
             && node.outputs.iter().chain(&node.inputs).any(|name| self.four_bits.contains(name.as_str()));
         let outputs = import(&node, &mut builder)?;
         builder.check_attributes()?;
+        let notes = builder.notes;
+        self.notes.extend(notes);
         Ok(outputs.into_iter().map(Meaning::Value).collect())
     }
 
