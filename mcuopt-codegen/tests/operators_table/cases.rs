@@ -192,6 +192,7 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => integers.x(),
         "BitwiseNot" => integers,
         "BitShift" => matrix.of(DType::U32).x().string("direction", "LEFT"),
+        "Pow" => matrix.constant(number(3.0)),
         "Mod" => matrix.x().int("fmod", 1),
         // Quantized operands.
         "MatMulInteger" => matrix.of(DType::I8).bytes(&[6, 4]),
