@@ -1,5 +1,8 @@
 //! What differs between number formats where kernels are otherwise the same.
 
+#[cfg(mcuopt_dsp)]
+use crate::arch::dsp;
+#[cfg(not(mcuopt_dsp))]
 use crate::arch::scalar;
 
 /// An element of activations and weights, and the accumulator that sums their products.
@@ -27,7 +30,13 @@ impl Value for i8 {
     #[inline(always)]
     fn dot4(sums: [i32; 4], x: &[i8], weights: [&[i8]; 4]) -> [i32; 4] {
         // A call takes as long as some elements.
-        if x.len() < 16 { dot4(sums, x, weights) } else { scalar::dot4(sums, x, weights) }
+        if x.len() < 16 {
+            return dot4(sums, x, weights);
+        }
+        #[cfg(mcuopt_dsp)]
+        return dsp::dot::dot4(sums, x, weights);
+        #[cfg(not(mcuopt_dsp))]
+        scalar::dot4(sums, x, weights)
     }
 }
 
