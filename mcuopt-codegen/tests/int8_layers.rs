@@ -383,7 +383,7 @@ fn check(seed: u64) -> Result<usize> {
     simplify(&mut graph)?;
     round_weights(&mut graph);
     let plain = graph.clone();
-    if seed % 3 > 0 {
+    if !seed.is_multiple_of(3) {
         prepare_int8(&mut graph)?;
     }
     narrow(&mut graph)?;

@@ -9,6 +9,7 @@
 
 mod activation;
 mod affine;
+mod broadcast;
 mod dense;
 mod duplicate;
 mod matmul;
@@ -46,6 +47,7 @@ const RULES: &[Rule] = &[
     Rule { name: "cancel Reshape", apply: reshape::cancel },
     Rule { name: "leave off what nobody reads of a recurrent layer", apply: recurrent::narrow },
     Rule { name: "sink Reshape", apply: sink_reshape::apply },
+    Rule { name: "let elementwise operators repeat their operands", apply: broadcast::apply },
     Rule { name: "remove duplicates", apply: duplicate::apply },
     Rule { name: "fold Transpose into Dense", apply: dense::fold_transpose },
     Rule { name: "recognise a normalisation", apply: normalize::recognise },
