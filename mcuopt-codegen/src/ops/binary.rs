@@ -14,6 +14,7 @@ use super::unary::{Function, Unary, by_name};
 use super::{
     Io, Kernel, Lowered, Operator, Overlap, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear,
 };
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::{Call, Constant, struct_literals};
 use crate::error::Error;
@@ -378,6 +379,25 @@ impl Operator for Binary {
 
     fn pointwise(&self) -> bool {
         true
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        let &[Known { bounds: a, .. }, Known { bounds: b, .. }] = operands else { return None };
+        // A quotient is no larger than the dividend, a remainder smaller than the divisor; each may have either sign.
+        let magnitude = |bounds: Bounds| {
+            let largest = bounds.min.checked_abs()?.max(bounds.max.checked_abs()?);
+            Some(Bounds { min: -largest, max: largest })
+        };
+        match self.kind {
+            Kind::Add => Some(a.corners(b, |a, b| a + b)),
+            Kind::Sub => Some(a.corners(b, |a, b| a - b)),
+            Kind::Mul => Some(a.corners(b, |a, b| a * b)),
+            Kind::Max => Some(a.corners(b, i128::max)),
+            Kind::Min => Some(a.corners(b, i128::min)),
+            Kind::Div => magnitude(a),
+            Kind::Mod | Kind::Fmod => magnitude(b),
+            _ => None,
+        }
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

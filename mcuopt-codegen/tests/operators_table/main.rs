@@ -167,14 +167,22 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
     simplify::simplify(&mut graph)?;
     match form {
         Form::Float32 => {}
-        Form::Qdq => quantize::assign(&mut graph, None)?,
+        Form::Qdq => {
+            quantize::tables(&mut graph, false)?;
+            quantize::assign(&mut graph, None)?;
+        }
         Form::Int8 => {
             let shape = graph.value(graph.inputs[0]).ty.shape.clone();
             let count = shape.iter().product::<usize>();
             // Both signs, but for operators that are not defined for all numbers.
-            let first = if matches!(op, "Log" | "Div" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh") { 1.2 } else { -2.3 };
+            let (first, step) = match op {
+                "Log" | "Div" | "Mod" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh" => (1.2, 0.2),
+                "Acos" | "Asin" | "Atanh" => (-0.9, 0.08),
+                _ => (-2.3, 0.2),
+            };
+            quantize::tables(&mut graph, true)?;
             let sample = |seed: usize| {
-                let numbers = (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * 0.2 + first);
+                let numbers = (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * step + first);
                 Tensor::new(&shape, numbers.collect::<Vec<f32>>())
             };
             let samples = Samples::from_tensors(vec![(0..16).filter_map(sample).collect()]);
