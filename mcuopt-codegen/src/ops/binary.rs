@@ -382,22 +382,18 @@ impl Operator for Binary {
     }
 
     fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
-        let &[Known { bounds: a, .. }, Known { bounds: b, .. }] = operands else { return None };
-        // A quotient is no larger than the dividend, a remainder smaller than the divisor; each may have either sign.
-        let magnitude = |bounds: Bounds| {
-            let largest = bounds.min.checked_abs()?.max(bounds.max.checked_abs()?);
-            Some(Bounds { min: -largest, max: largest })
-        };
-        match self.kind {
-            Kind::Add => Some(a.corners(b, |a, b| a + b)),
-            Kind::Sub => Some(a.corners(b, |a, b| a - b)),
-            Kind::Mul => Some(a.corners(b, |a, b| a * b)),
-            Kind::Max => Some(a.corners(b, i128::max)),
-            Kind::Min => Some(a.corners(b, i128::min)),
-            Kind::Div => magnitude(a),
-            Kind::Mod | Kind::Fmod => magnitude(b),
-            _ => None,
-        }
+        let [a, b] = operands else { return None };
+        let (a, b) = (a.bounds, b.bounds);
+        Some(match self.kind {
+            Kind::Add => a.corners(b, |a, b| a + b),
+            Kind::Sub => a.corners(b, |a, b| a - b),
+            Kind::Mul => a.corners(b, |a, b| a * b),
+            Kind::Max => a.corners(b, i128::max),
+            Kind::Min => a.corners(b, i128::min),
+            Kind::Div if b.min > 0 => a.corners(b, |a, b| a / b),
+            Kind::Mod if b.min > 0 => Bounds { min: 0, max: b.max - 1 },
+            _ => return None,
+        })
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

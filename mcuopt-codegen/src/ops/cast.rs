@@ -56,12 +56,13 @@ impl Operator for Cast {
         true
     }
 
+    /// Floats have no bounds, and integers that the new type does not hold wrap around.
     fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
         operands.first().filter(|x| x.ty.dtype != DType::F32).map(|x| x.bounds)
     }
 
     fn narrowed(&self) -> Option<Op> {
-        (self.to == DType::I64).then(|| Cast { to: DType::I32 }.into())
+        (self.to == DType::I64).then(|| Self { to: DType::I32 }.into())
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

@@ -76,7 +76,11 @@ fn of_layer(graph: &Graph<Layer>, node: &Node<Layer>, ranges: &[Vec<Range>]) -> 
             extremes(graph, node, ranges, &[[false, false], [false, true], [true, false], [true, true]])
         }
         Kernel::BinaryLoop(layer) if !matches!(layer.kind, Kind::Max | Kind::Min) => None,
-        Kernel::BinaryLoop(_)
+        // Without negative weights it rises with each input.
+        Kernel::ResizeS8(layer) if layer.weights.iter().any(|&weight| weight < 0) => None,
+        Kernel::ResizeNearest(_)
+        | Kernel::ResizeS8(_)
+        | Kernel::BinaryLoop(_)
         | Kernel::MaxPool(_)
         | Kernel::AveragePoolS8(_)
         | Kernel::ReduceMeanS8(_)
