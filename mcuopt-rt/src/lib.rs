@@ -19,6 +19,8 @@
 //! * Integer results are defined by [`fixed`] alone. Float sums are taken in plain order without fused
 //!   multiply-add, so every target computes the same bits.
 //!
+//! The feature `libm` adds sines, powers and their kind, from the crate of that name, for models that contain them.
+//!
 //! Generated code names only the module `v0`, whose content is kept compatible; a compiler that needs another
 //! contract gets another module.
 

@@ -104,6 +104,8 @@ pub enum Scales {
     Authored(f32, i32),
     /// Known from the operator's definition.
     Fixed(f32, i32),
+    /// A power of two, at most this one, that suits the range observed in calibration; zero point 0.
+    PowerOfTwo(f32),
     /// There is no int8 form: the operator runs in float32.
     Float,
 }
