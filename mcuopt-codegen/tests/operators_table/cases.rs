@@ -162,7 +162,7 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "BitShift" => matrix.of(DType::U32).x().string("direction", "LEFT"),
         "Mod" => matrix.x().int("fmod", 1),
         "Constant" => matrix.attribute("value", Attribute::Tensor(number(1.0))),
-        _ => return None,
+        _ => return crate::domains::case(op),
     })
 }
 

@@ -4,6 +4,7 @@
 //! `UPDATE_TABLES=1 cargo test -p mcuopt-codegen --test operators_table` writes it.
 
 mod cases;
+mod domains;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -158,7 +159,7 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
     let mut graph = import::import(model, &Default::default())?.graph;
     let is_float = |id| graph.value(id).ty.dtype == DType::F32;
     let is_pair = matches!(op, "QuantizeLinear" | "DequantizeLinear");
-    if form == Form::Qdq && is_float(graph.outputs[0]) && !is_pair {
+    if form == Form::Qdq && graph.inputs.iter().chain(&graph.outputs[..1]).all(|id| is_float(*id)) && !is_pair {
         graph = import::import(&quantized(model.clone()), &Default::default())?.graph;
     }
     if form == Form::Float32 {
@@ -215,7 +216,10 @@ fn row(op: &str) -> Result<String, String> {
             }
         };
         if case.dtype != DType::F32 {
-            return Ok(format!("{float} | the same | the same"));
+            // What reads quantized operands says itself in which scales.
+            let integers = kernels(op, &model, Form::Qdq).map_err(|errors| format!("{op} in int8: {errors}"))?;
+            let integers = if integers == float { "the same" } else { &integers };
+            return Ok(format!("{float} | {integers} | {}", if integers == "the same" { integers } else { "as int8" }));
         }
         let int8 = kernels(op, &model, Form::Int8).map_err(|errors| format!("{op} in int8: {errors}"))?;
         let qdq = kernels(op, &model, Form::Qdq).map_err(|errors| format!("{op} as QDQ: {errors}"))?;
