@@ -4,6 +4,7 @@
 //! `UPDATE_TABLES=1 cargo test -p mcuopt-codegen --test operators_table` writes it.
 
 mod cases;
+mod learned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
