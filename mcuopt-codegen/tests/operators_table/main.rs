@@ -153,7 +153,8 @@ fn reduced() -> onnx::Node {
 fn quantized(mut model: onnx::Model, outputs: &[String]) -> onnx::Model {
     let graph = &mut model.graph;
     let mut weights = graph.initializers.iter().filter(|(_, w)| w.dtype() == DType::F32 && w.shape().len() > 1);
-    let inputs: Vec<String> = ["x".to_string()].into_iter().chain(weights.next().map(|(name, _)| name.clone())).collect();
+    let inputs: Vec<String> =
+        ["x".to_string()].into_iter().chain(weights.next().map(|(name, _)| name.clone())).collect();
     graph.initializers.insert("qdq.scale".into(), Tensor::scalar(0.05));
     graph.initializers.insert("qdq.zero".into(), Tensor::zeros(DType::I8, &[]));
     let pair = |from: &str, to: &str| {
