@@ -597,3 +597,29 @@ fn an_axis_is_known_by_its_name_in_the_file() -> Result {
     std::fs::remove_dir_all(folder)?;
     Ok(())
 }
+
+#[test]
+fn operators_that_work_frame_by_frame_get_no_history() -> Result {
+    // Time in the middle: a normalisation, a dense layer, a gate and a softmax for each frame.
+    let mut network = Growing::new(21, true, &[1, 16, 6]);
+    let (gain, offset) = (network.constant(&[6], 1.0), network.constant(&[6], 0.3));
+    network.add("LayerNormalization", &[&gain, &offset], &[], vec![1, 16, 6]);
+    let weights = network.constant(&[6, 4], 0.7);
+    network.add("MatMul", &[&weights], &[], vec![1, 16, 4]);
+    let slopes = network.constant(&[4], 0.5);
+    network.add("PRelu", &[&slopes], &[], vec![1, 16, 4]);
+    let before = network.last.clone();
+    network.add("Sigmoid", &[], &[], vec![1, 16, 4]);
+    network.add("Mul", &[&before], &[], vec![1, 16, 4]);
+    network.add("Softmax", &[], &[("axis", int(-1))], vec![1, 16, 4]);
+    network.add("ReduceMax", &[], &[("axes", ints(&[2])), ("keepdims", int(0))], vec![1, 16]);
+    let model = network.model();
+    for int8 in [false, true] {
+        let mut random = Random(31);
+        let pair = Pair::new(&model, int8, 1, Some(2), &mut random)?;
+        let histories = pair.steps.nodes.iter().filter(|node| node.op.kernel.initial().is_some()).count();
+        ensure!(histories == 0, "{histories} histories in {}", pair.steps);
+        check(&pair, 1, false, &mut random)?;
+    }
+    Ok(())
+}

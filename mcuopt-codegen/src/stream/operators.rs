@@ -13,10 +13,15 @@ impl Rewriting<'_> {
     pub(super) fn operator(&mut self, node: &Node<Op>, operands: &[Form]) -> Result<Outcome, Error> {
         match (&node.op, operands) {
             (
-                Op::Unary(_) | Op::FakeQuantize(_) | Op::QuantizeLinear(_) | Op::DequantizeLinear(_) | Op::Cast(_),
+                Op::Unary(_)
+                | Op::Table(_)
+                | Op::FakeQuantize(_)
+                | Op::QuantizeLinear(_)
+                | Op::DequantizeLinear(_)
+                | Op::Cast(_),
                 [Form::Last(x), rest @ ..],
             ) if are_same(rest) => self.keep(node, node.op.clone(), operands, *x),
-            (Op::Binary(_), _) => self.elementwise(node, operands),
+            (Op::Binary(_) | Op::Where(_) | Op::PRelu(_), _) => self.elementwise(node, operands),
             (Op::Concat(concat), [first, rest @ ..]) => match first {
                 Form::Last(x) if x.axis != concat.axis && rest.iter().all(|form| fits(form, x)) => {
                     let exact = exact(operands);
@@ -28,11 +33,20 @@ impl Rewriting<'_> {
                 let axis = transpose.perm.iter().position(|&from| from == x.axis).unwrap_or(x.axis);
                 self.keep(node, node.op.clone(), operands, Frames { axis, ..*x })
             }
-            (Op::Softmax(softmax), [Form::Last(x)]) if softmax.axis != x.axis => {
+            (Op::Softmax(_) | Op::Hardmax(_) | Op::ArgExtreme(_) | Op::Reduce(_) | Op::InverseDeviation(_), [Form::Last(x)])
+                if !works_along(&node.op, x.axis) =>
+            {
                 self.keep(node, node.op.clone(), operands, *x)
             }
-            (Op::Reduce(reduce), [Form::Last(x)]) if !reduce.axes.contains(&x.axis) => {
-                self.keep(node, node.op.clone(), operands, *x)
+            (Op::Normalize(normalize), [Form::Last(x), rest @ ..]) if are_same(rest) => {
+                // Blocks of their own are the first axes.
+                let through: usize = self.source.value(node.inputs[0]).ty.shape[..=x.axis].iter().product();
+                let mut op = normalize.clone();
+                if x.whole == 1 || through > op.geometry.outer {
+                    return Ok(Outcome::Whole);
+                }
+                op.geometry.outer = op.geometry.outer / x.whole * x.count;
+                self.keep(node, op.into(), operands, *x)
             }
             (Op::Pad(pad), [Form::Last(x)]) if pad.pads[x.axis] == [0; 2] => {
                 self.keep(node, node.op.clone(), operands, *x)
@@ -265,6 +279,18 @@ pub(super) fn fill_of(kind: &Kind) -> Option<f32> {
 fn id_of(form: &Form) -> ValueId {
     match form {
         Form::Same(id) | Form::Last(Frames { id, .. }) => *id,
+    }
+}
+
+/// Whether an operator with axes of its own looks from one position to another along an axis.
+fn works_along(op: &Op, axis: usize) -> bool {
+    match op {
+        Op::Softmax(op) => op.axis == axis,
+        Op::Hardmax(op) => op.axis == axis,
+        Op::ArgExtreme(op) => op.axis == axis,
+        Op::Reduce(op) => op.axes.contains(&axis),
+        Op::InverseDeviation(op) => op.axis <= axis,
+        _ => true,
     }
 }
 
