@@ -165,3 +165,27 @@ fn an_embedding_in_int8() -> Result {
     }
     Ok(())
 }
+
+/// What an elementwise operator repeats itself is neither copied at run time nor written out in flash.
+#[test]
+fn elementwise_operators_repeat_their_operands() -> Result {
+    let sketch = Sketch::new(13)
+        .input("x", &[4, 8])
+        .input("row", &[1, 8])
+        .constant("shape", Tensor::from_i64s(&[4, 8]))
+        .floats("column", &[4, 1], vec![1.0, 2.0, 3.0, 4.0])
+        .node("Expand", &["row", "shape"], &["rows"], &[])
+        .node("Expand", &["column", "shape"], &["columns"], &[])
+        .node("Mul", &["rows", "x"], &["product"], &[])
+        .node("Add", &["product", "columns"], &["y"], &[])
+        .output("y");
+    let compiled = compile("broadcast", &sketch.0.encode(), Precision::Float32)?;
+    let kernels: Vec<&str> = compiled.lowered.nodes.iter().map(|node| node.op.operator).collect();
+    ensure!(kernels == ["Mul", "Add"], "{kernels:?}");
+    let operand = compiled.lowered.nodes[1].inputs.iter().find_map(|id| compiled.lowered.constant(*id));
+    ensure!(operand.is_some_and(|constant| constant.len() == 4), "{operand:?}");
+    let found = compiled.run(&[numbered(&[4, 8]), numbered(&[1, 8])])?;
+    let expected: Vec<f32> = (0..32).map(|at| (at * (at % 8) + at / 8 + 1) as f32).collect();
+    ensure!(found[0].f32s() == Some(&expected), "{:?}", found[0].f32s());
+    Ok(())
+}

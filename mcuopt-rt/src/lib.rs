@@ -19,6 +19,8 @@
 //! * Integer results are defined by [`fixed`] alone. Float sums are taken in plain order without fused
 //!   multiply-add, so every target computes the same bits.
 //!
+//! The feature `libm` adds sines, powers and their kind, from the crate of that name, for models that contain them.
+//!
 //! Generated code names only the module `v0`, whose content is kept compatible; a compiler that needs another
 //! contract gets another module.
 
@@ -35,6 +37,7 @@ pub mod depthwise;
 pub mod detection;
 pub mod determinant;
 pub mod elementwise;
+pub mod features;
 pub mod extremes;
 pub mod fixed;
 pub mod function;
@@ -69,6 +72,7 @@ pub mod slide;
 pub mod softmax;
 pub mod ternary;
 pub mod transpose;
+pub mod trees;
 pub mod trilu;
 pub mod unary;
 pub mod unpool;
@@ -93,6 +97,7 @@ pub mod v0 {
     pub use crate::detection::*;
     pub use crate::determinant::*;
     pub use crate::elementwise::*;
+    pub use crate::features::*;
     pub use crate::extremes::*;
     pub use crate::fixed::*;
     pub use crate::function::*;
@@ -125,6 +130,7 @@ pub mod v0 {
     pub use crate::softmax::*;
     pub use crate::ternary::*;
     pub use crate::transpose::*;
+    pub use crate::trees::*;
     pub use crate::trilu::*;
     pub use crate::unary::*;
     pub use crate::unpool::*;

@@ -439,6 +439,9 @@ ops! {
                      "BitShift", "BatchNormalization"]
                ops [Binary] kernels [BinaryF32, BinaryLoop, AddS8, MulS8];
     blocks:    onnx ["DepthToSpace", "SpaceToDepth"] ops [] kernels [];
+    classifier: onnx ["ai.onnx.ml:LinearClassifier", "ai.onnx.ml:LinearRegressor", "ai.onnx.ml:SVMClassifier",
+                     "ai.onnx.ml:SVMRegressor", "ai.onnx.ml:ZipMap"]
+               ops [] kernels [];
     cast:      onnx ["Cast", "CastLike"] ops [Cast] kernels [CastLoop];
     concat:    onnx ["Concat"] ops [Concat] kernels [ConcatBlocks];
     constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "EyeLike", "Range", "NonZero", "Unique"]
@@ -451,6 +454,11 @@ ops! {
     determinant: onnx ["Det"] ops [Det] kernels [Determinants];
     einsum:    onnx ["Einsum"] ops [] kernels [];
     expand:    onnx ["Expand", "Tile"] ops [Expand] kernels [];
+    features:  onnx ["ai.onnx.ml:Scaler", "ai.onnx.ml:Normalizer", "ai.onnx.ml:Binarizer", "ai.onnx.ml:Imputer",
+                     "ai.onnx.ml:ArrayFeatureExtractor", "ai.onnx.ml:FeatureVectorizer", "ai.onnx.ml:LabelEncoder",
+                     "ai.onnx.ml:OneHotEncoder"]
+               ops [Normalizer, Binarizer, Imputer, LabelEncoder, OneHotEncoder]
+               kernels [NormalizeRows, BinarizeF32, Impute, LookUp, EncodeRows];
     extremes:  onnx ["ArgMax", "ArgMin", "TopK", "Hardmax"] ops [ArgExtreme, TopK, Hardmax]
                kernels [ArgMax, ArgMin, TopKPositions, HardmaxF32, HardmaxS8];
     fused:     onnx ["com.microsoft:FusedConv", "com.microsoft:FusedGemm", "com.microsoft:FusedMatMul",
@@ -508,6 +516,9 @@ ops! {
     slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
+    trees:     onnx ["ai.onnx.ml:TreeEnsemble", "ai.onnx.ml:TreeEnsembleClassifier",
+                     "ai.onnx.ml:TreeEnsembleRegressor"]
+               ops [Trees] kernels [TreesF32, TreesS8];
     table:     onnx [] ops [Table] kernels [];
     ternary:   onnx ["Where"] ops [Where] kernels [WhereLoop];
     trilu:     onnx ["Trilu"] ops [Trilu] kernels [Triangle];

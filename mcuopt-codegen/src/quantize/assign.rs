@@ -106,12 +106,24 @@ fn join(graph: &mut Graph<Op>, authored: &[bool]) {
         }
         let target = graph.value(node.outputs[0]).quantization.clone();
         for input in node.inputs.clone() {
-            let free = consumers[input.index()].len() == 1 && !graph.is_output(input) && !authored[input.index()];
-            let calibrated = producers[input.index()].is_some_and(|producer| {
-                matches!(graph.nodes[producer].op.scales(), Scales::Calibrated | Scales::Joined)
-            });
-            if free && calibrated && graph.value(input).quantization.is_some() && target.is_some() {
-                graph.value_mut(input).quantization = target.clone();
+            // Layers that only move elements have one scale before and behind.
+            let mut changed = Vec::new();
+            let mut at = input;
+            let joined = loop {
+                let free = consumers[at.index()].len() == 1 && !graph.is_output(at) && !authored[at.index()];
+                let Some(producer) = producers[at.index()].filter(|_| free && graph.value(at).quantization.is_some())
+                else {
+                    break false;
+                };
+                changed.push(at);
+                match graph.nodes[producer].op.scales() {
+                    Scales::Calibrated | Scales::Joined => break true,
+                    Scales::SameAsInput => at = graph.nodes[producer].inputs[0],
+                    _ => break false,
+                }
+            };
+            for id in changed.into_iter().filter(|_| joined && target.is_some()) {
+                graph.value_mut(id).quantization = target.clone();
             }
         }
     }

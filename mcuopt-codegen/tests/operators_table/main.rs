@@ -165,6 +165,9 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
         quantize::forget(&mut graph);
     }
     simplify::simplify(&mut graph)?;
+    if form != Form::Float32 {
+        simplify::prepare_int8(&mut graph)?;
+    }
     match form {
         Form::Float32 => {}
         Form::Qdq => quantize::assign(&mut graph, None)?,
