@@ -56,6 +56,9 @@ impl Cell {
 /// The operands that are weights, bias and peepholes; x is the first operand, the initial state comes last.
 const BUILT_IN: &[usize] = &[1, 2, 3, 4];
 
+/// The operands from here on are the state to start from.
+pub const STARTS_AT: usize = 5;
+
 /// The largest scale that hidden states have in int8: that of all between −1 and 1.
 const HIDDEN_SCALE: f32 = 1.0 / 128.0;
 
