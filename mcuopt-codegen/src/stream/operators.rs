@@ -223,10 +223,10 @@ impl Rewriting<'_> {
 
     /// A recurrent layer keeps its state, if all frames since a reset reach it.
     fn recurrent(&mut self, node: &Node<Op>, op: &Recurrent, operands: &[Form], x: &Frames) -> Result<Outcome, Error> {
-        let forward = x.axis == 0 && !op.reverse && op.state_rows == 0;
+        let forward = x.axis == 0 && !op.reverse && op.directions == 1 && op.state_rows == 0;
         let free =
             if self.keeps_state { self.starts_from_inputs(node) } else { x.exact && node.inputs.len() <= STARTS_AT };
-        if !forward || !free {
+        if !forward || !free || (op.sequence && op.last) {
             return Ok(Outcome::Whole);
         }
         let inputs: Vec<ValueId> = operands.iter().take(STARTS_AT).map(id_of).collect();

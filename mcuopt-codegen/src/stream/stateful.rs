@@ -44,7 +44,7 @@ impl Rewriting<'_> {
     fn go_on(&mut self, node: &Node<Op>) -> Result<bool, Error> {
         let made = match &node.op {
             Op::Recurrent(op) => {
-                if op.reverse {
+                if op.reverse || op.directions > 1 {
                     return Err(Error::unsupported("a backward layer that goes on from call to call")
                         .instead("a forward layer, or a network without `stateful`"));
                 }
