@@ -189,3 +189,22 @@ fn elementwise_operators_repeat_their_operands() -> Result {
     ensure!(found[0].f32s() == Some(&expected), "{:?}", found[0].f32s());
     Ok(())
 }
+
+/// TensorScatter is newer than the node tests: two steps into caches of four.
+#[test]
+fn steps_are_written_into_caches() -> Result {
+    for (mode, starts, expected) in
+        [("linear", [2, 0], [0, 1, 10, 11, 12, 13, 6, 7]), ("circular", [2, 3], [0, 1, 10, 11, 13, 5, 6, 12])]
+    {
+        let mode = [("mode", Attribute::String(mode.into())), ("axis", Attribute::Int(1))];
+        let mut sketch = Sketch::new(24).input("x", &[2, 4]).input("updates", &[2, 2]);
+        sketch.graph().inputs.push(ValueInfo::tensor("starts", DType::I64, &[2]));
+        let sketch = sketch.node("TensorScatter", &["x", "updates", "starts"], &["y"], &mode).output("y");
+        let compiled = compile("cache", &sketch.0.encode(), Precision::Float32)?;
+        let updates = Tensor::new(&[2, 2], vec![10.0_f32, 11.0, 12.0, 13.0]).ok_or("a shape")?;
+        let found = compiled.run(&[numbered(&[2, 4]), updates, Tensor::from_i64s(&starts)])?;
+        let expected: Vec<f32> = expected.iter().map(|&value| value as f32).collect();
+        ensure!(found[0].f32s() == Some(&expected), "{mode:?}: {:?}", found[0].f32s());
+    }
+    Ok(())
+}

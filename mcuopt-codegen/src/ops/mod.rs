@@ -509,8 +509,9 @@ ops! {
                ops [GridSample, DeformConv, RoiAlign, MaxRoiPool]
                kernels [GridSampleF32, DeformConvF32, MaskedDeformConvF32, RoiAlignF32, MaxRoiPoolF32];
     scan:      onnx ["CumSum"] ops [CumSum] kernels [RunningSums];
-    scatter:   onnx ["Scatter", "ScatterElements", "ScatterND"] ops [ScatterElements, ScatterND]
-               kernels [ScatterAlong, ScatterPoints];
+    scatter:   onnx ["Scatter", "ScatterElements", "ScatterND", "TensorScatter"]
+               ops [ScatterElements, ScatterND, TensorScatter]
+               kernels [ScatterAlong, ScatterPoints, ScatterSteps];
     signal:    onnx ["BlackmanWindow", "HannWindow", "HammingWindow", "MelWeightMatrix", "DFT", "STFT"]
                ops [] kernels [];
     slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
