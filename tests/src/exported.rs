@@ -1,6 +1,7 @@
 //! Networks as PyTorch, Keras and scikit-learn export them, trained by `tests/exporters/generate`, and how the compiled
 //! ones compare with ONNX Runtime.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,20 @@ impl Comparison {
     }
 }
 
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ONNX Runtime {:.1}", self.expected)?;
+        if let Ok(figures) = &self.float {
+            write!(f, ", float32 off by {:.1e}", figures.deviation)?;
+        }
+        if let Ok(figures) = &self.int8 {
+            let (float, all) = figures.float_layers;
+            write!(f, ", int8 {:.1} with {float} of {all} layers in float", figures.score)?;
+        }
+        Ok(())
+    }
+}
+
 impl Exported {
     /// All of them, sorted; none, with a note, where they have not been made.
     pub fn all() -> Vec<Self> {
@@ -120,10 +135,8 @@ impl Exported {
             if lengths { metric::deviation(&found, &expected.rows) } else { f32::INFINITY }
         });
         let deviation = deviations.fold(0.0, f32::max);
-        let first = Rows {
-            rows: answers.iter().map(|answer| answer[0].clone()).collect(),
-            is_float: test.outputs[0].is_float,
-        };
+        let first =
+            Rows { rows: answers.iter().map(|answer| answer[0].clone()).collect(), is_float: test.outputs[0].is_float };
         let layers = &compiled.lowered.nodes;
         let is_float = |id| compiled.lowered.value(id).ty.dtype == DType::F32;
         let floats = layers.iter().filter(|layer| is_float(layer.outputs[0])).count();
@@ -144,7 +157,8 @@ fn run(compiled: &Compiled, test: &Test, item: usize) -> Result<Vec<Vec<f32>>, S
         match compiled.input_quantization(index) {
             None => Tensor::new(&ty.shape, reals)?.cast(ty.dtype),
             Some((scale, zero_point)) => {
-                let quantize = |real: f32| ((real / scale).round_ties_even() as i32 + zero_point).clamp(-128, 127) as i8;
+                let quantize =
+                    |real: f32| ((real / scale).round_ties_even() as i32 + zero_point).clamp(-128, 127) as i8;
                 Tensor::new(&ty.shape, reals.into_iter().map(quantize).collect())
             }
         }
@@ -197,15 +211,22 @@ impl Test {
         }
         let mut right = 0;
         for (answer, classes) in output.rows.iter().zip(&self.answers.rows) {
-            right += classes.iter().enumerate().filter(|&(pixel, &class)| {
-                let stride = classes.len();
-                let found = match output.is_float {
-                    // Scores of the classes, along the axis behind the batch.
-                    true => metric::largest(&answer.iter().skip(pixel).step_by(stride).copied().collect::<Vec<_>>()) as f32,
-                    false => answer[pixel],
-                };
-                found == class
-            }).count();
+            right += classes
+                .iter()
+                .enumerate()
+                .filter(|&(pixel, &class)| {
+                    let stride = classes.len();
+                    let found = match output.is_float {
+                        // Scores of the classes, along the axis behind the batch.
+                        true => {
+                            metric::largest(&answer.iter().skip(pixel).step_by(stride).copied().collect::<Vec<_>>())
+                                as f32
+                        }
+                        false => answer[pixel],
+                    };
+                    found == class
+                })
+                .count();
         }
         100.0 * right as f64 / (self.items() * self.answers.rows[0].len()) as f64
     }
@@ -218,7 +239,8 @@ impl Test {
             let targets = self.answers.rows.iter().map(|row| f64::from(row[column]));
             let mean = targets.clone().sum::<f64>() / count;
             variance += targets.clone().map(|target| (target - mean).powi(2)).sum::<f64>();
-            error += targets.zip(&output.rows).map(|(target, row)| (target - f64::from(row[column])).powi(2)).sum::<f64>();
+            error +=
+                targets.zip(&output.rows).map(|(target, row)| (target - f64::from(row[column])).powi(2)).sum::<f64>();
         }
         1.0 - error / variance
     }
