@@ -134,7 +134,8 @@ impl Exported {
             let lengths = found.iter().map(Vec::len).eq(expected.rows.iter().map(Vec::len));
             if lengths { metric::deviation(&found, &expected.rows) } else { f32::INFINITY }
         });
-        let deviation = deviations.fold(0.0, f32::max);
+        // A NaN must not get lost.
+        let deviation = deviations.fold(0.0, |worst: f32, one| if one <= worst { worst } else { one });
         let first =
             Rows { rows: answers.iter().map(|answer| answer[0].clone()).collect(), is_float: test.outputs[0].is_float };
         let layers = &compiled.lowered.nodes;
