@@ -25,6 +25,8 @@ pub struct Builder<'a> {
     pub name: String,
     /// Whether the file gives the result, or the operand that says its type, 4 bits; they are held in 8.
     pub four_bits: bool,
+    /// What the user should know, a sentence each.
+    pub notes: Vec<String>,
     node: &'a onnx::Node,
     values: &'a BTreeMap<String, ValueId>,
     seen: RefCell<BTreeSet<String>>,
@@ -38,7 +40,16 @@ impl<'a> Builder<'a> {
         node: &'a onnx::Node,
         values: &'a BTreeMap<String, ValueId>,
     ) -> Self {
-        Self { graph, opset, name: node_name(node), four_bits: false, node, values, seen: RefCell::default() }
+        Self {
+            graph,
+            opset,
+            name: node_name(node),
+            four_bits: false,
+            notes: Vec::new(),
+            node,
+            values,
+            seen: RefCell::default(),
+        }
     }
 
     /// Operand `index`, which the operator requires.
@@ -149,6 +160,11 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Tells the user something.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// Adds a constant.
     pub fn constant(&mut self, tensor: Tensor) -> ValueId {
         let name = format!("{}.constant", self.name);
@@ -187,6 +203,8 @@ impl<'a> Builder<'a> {
         let mut inner = Builder::new(self.graph, STANDARD, &node, &values);
         let outputs = import(&node, &mut inner)?;
         inner.check_attributes()?;
+        let notes = inner.notes;
+        self.notes.extend(notes);
         outputs.first().copied().ok_or_else(|| Error::bug(format!("{op_type} without an output")))
     }
 

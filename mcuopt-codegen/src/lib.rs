@@ -90,6 +90,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     }
     let whole = step_by_step(&model, &options, &mut graph)?;
     let mut lowered = quantize::lower(&graph)?;
+    quantize::compose(&mut lowered)?;
     let specialised = specialise::specialise(&mut lowered)?;
     prefer::prefer(&mut lowered, options.optimize);
     plan::schedule(&mut lowered, options.input == Input::Borrowed)?;

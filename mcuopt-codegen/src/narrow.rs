@@ -53,8 +53,9 @@ fn candidates(graph: &Graph<Op>) -> BTreeSet<ValueId> {
         let [output] = node.outputs[..] else { continue };
         let dtype = graph.value(output).ty.dtype;
         let own = Bounds::of_type(dtype);
-        // What leaves the type wraps around, and then is any number of it.
-        let result = node.op.bounds(&operands).filter(|result| result.within(own)).unwrap_or(own);
+        // Bounds do not hold what uint64 does. What leaves the type wraps around, and then is any number of it.
+        let signed = operands.iter().all(|operand| operand.ty.dtype != DType::U64);
+        let result = node.op.bounds(&operands).filter(|result| result.within(own) && signed).unwrap_or(own);
         bounds[output.index()] = result;
         if dtype == DType::I64 && fits(result) && !graph.is_output(output) {
             found.insert(output);

@@ -99,13 +99,57 @@ impl Growing {
         self.add("Resize", &["", "", &name], &[("mode", Attribute::String(mode.into()))], shape);
     }
 
+    /// What attention consists of, and reductions.
+    fn normalisation_or_product(&mut self) {
+        let (shape, before) = (self.shape.clone(), self.last.clone());
+        let (height, width) = (shape[2], shape[3]);
+        match self.random.below(6) {
+            0 => {
+                let (gain, offset) = (self.constant(&[width], 1.5), self.constant(&[width], 0.5));
+                self.add("LayerNormalization", &[&gain, &offset], &[], shape);
+            }
+            1 => {
+                let (gain, offset) = (self.constant(&[shape[1]], 1.5), self.constant(&[shape[1]], 0.5));
+                self.add("InstanceNormalization", &[&gain, &offset], &[], shape);
+            }
+            // A root mean square, written out.
+            2 => {
+                self.count += 1;
+                let epsilon = format!("constant{}", self.count);
+                let sketch = std::mem::replace(&mut self.sketch, Sketch::new(17));
+                self.sketch = sketch.floats(&epsilon, &[], vec![1e-3]);
+                self.add("Mul", &[&before], &[], shape.clone());
+                let rows = vec![1, shape[1], height, 1];
+                self.add("ReduceMean", &[], &[("axes", ints(&[-1]))], rows.clone());
+                self.add("Add", &[&epsilon], &[], rows.clone());
+                self.add("Sqrt", &[], &[], rows);
+                let root = std::mem::replace(&mut self.last, before);
+                self.add("Div", &[&root], &[], shape);
+            }
+            // Its own transpose, times a number.
+            3 => {
+                let factor = self.constant(&[], 1.0);
+                self.add("Transpose", &[], &[("perm", ints(&[0, 1, 3, 2]))], vec![1, shape[1], width, height]);
+                let turned = std::mem::replace(&mut self.last, before);
+                self.add("MatMul", &[&turned], &[], vec![1, shape[1], height, height]);
+                self.add("Mul", &[&factor], &[], vec![1, shape[1], height, height]);
+            }
+            4 => {
+                let op = ["ReduceMax", "ReduceMin", "ReduceMean"][self.count % 3];
+                self.add(op, &[], &[("axes", ints(&[2]))], vec![1, shape[1], 1, width]);
+                self.add("Mul", &[&before], &[], shape);
+            }
+            _ => self.add("Hardmax", &[], &[("axis", int(2))], shape),
+        }
+    }
+
     fn layer(&mut self) {
         let shape = self.shape.clone();
         let before = self.last.clone();
         let (height, width) = (shape[2], shape[3]);
         let pooled = vec![1, shape[1], height.saturating_sub(1), width.saturating_sub(1)];
         let room = height > 1 && width > 1;
-        match self.random.below(24) {
+        match self.random.below(30) {
             0..=3 => self.convolution(),
             4 if room => self.add("AveragePool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
             5 if room => self.add("MaxPool", &[], &[("kernel_shape", ints(&[2, 2]))], pooled),
@@ -144,6 +188,7 @@ impl Growing {
             13..=19 => self.movement(),
             20 | 21 => self.transposed_convolution(),
             22 => self.resize(),
+            23..=28 => self.normalisation_or_product(),
             _ => self.add("Transpose", &[], &[("perm", ints(&[0, 1, 3, 2]))], vec![1, shape[1], width, height]),
         }
     }
@@ -338,7 +383,7 @@ fn check(seed: u64) -> Result<usize> {
     simplify(&mut graph)?;
     round_weights(&mut graph);
     let plain = graph.clone();
-    if seed % 3 > 0 {
+    if !seed.is_multiple_of(3) {
         prepare_int8(&mut graph)?;
     }
     narrow(&mut graph)?;

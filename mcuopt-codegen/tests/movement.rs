@@ -165,3 +165,46 @@ fn an_embedding_in_int8() -> Result {
     }
     Ok(())
 }
+
+/// What an elementwise operator repeats itself is neither copied at run time nor written out in flash.
+#[test]
+fn elementwise_operators_repeat_their_operands() -> Result {
+    let sketch = Sketch::new(13)
+        .input("x", &[4, 8])
+        .input("row", &[1, 8])
+        .constant("shape", Tensor::from_i64s(&[4, 8]))
+        .floats("column", &[4, 1], vec![1.0, 2.0, 3.0, 4.0])
+        .node("Expand", &["row", "shape"], &["rows"], &[])
+        .node("Expand", &["column", "shape"], &["columns"], &[])
+        .node("Mul", &["rows", "x"], &["product"], &[])
+        .node("Add", &["product", "columns"], &["y"], &[])
+        .output("y");
+    let compiled = compile("broadcast", &sketch.0.encode(), Precision::Float32)?;
+    let kernels: Vec<&str> = compiled.lowered.nodes.iter().map(|node| node.op.operator).collect();
+    ensure!(kernels == ["Mul", "Add"], "{kernels:?}");
+    let operand = compiled.lowered.nodes[1].inputs.iter().find_map(|id| compiled.lowered.constant(*id));
+    ensure!(operand.is_some_and(|constant| constant.len() == 4), "{operand:?}");
+    let found = compiled.run(&[numbered(&[4, 8]), numbered(&[1, 8])])?;
+    let expected: Vec<f32> = (0..32).map(|at| (at * (at % 8) + at / 8 + 1) as f32).collect();
+    ensure!(found[0].f32s() == Some(&expected), "{:?}", found[0].f32s());
+    Ok(())
+}
+
+/// TensorScatter is newer than the node tests: two steps into caches of four.
+#[test]
+fn steps_are_written_into_caches() -> Result {
+    for (mode, starts, expected) in
+        [("linear", [2, 0], [0, 1, 10, 11, 12, 13, 6, 7]), ("circular", [2, 3], [0, 1, 10, 11, 13, 5, 6, 12])]
+    {
+        let mode = [("mode", Attribute::String(mode.into())), ("axis", Attribute::Int(1))];
+        let mut sketch = Sketch::new(24).input("x", &[2, 4]).input("updates", &[2, 2]);
+        sketch.graph().inputs.push(ValueInfo::tensor("starts", DType::I64, &[2]));
+        let sketch = sketch.node("TensorScatter", &["x", "updates", "starts"], &["y"], &mode).output("y");
+        let compiled = compile("cache", &sketch.0.encode(), Precision::Float32)?;
+        let updates = Tensor::new(&[2, 2], vec![10.0_f32, 11.0, 12.0, 13.0]).ok_or("a shape")?;
+        let found = compiled.run(&[numbered(&[2, 4]), updates, Tensor::from_i64s(&starts)])?;
+        let expected: Vec<f32> = expected.iter().map(|&value| value as f32).collect();
+        ensure!(found[0].f32s() == Some(&expected), "{mode:?}: {:?}", found[0].f32s());
+    }
+    Ok(())
+}

@@ -210,11 +210,13 @@ fn int8_layers_stay_near_float_ones() -> Result {
                 .map(|&x| ((x / scale).round() as i32 + zero_point).clamp(-128, 127) as i8);
             let quantized = Tensor::new(&[30, 1, 12], quantized.collect()).ok_or("x")?;
             let expected = run_float(&graph, &[x], |_, _| {})?;
+            let (unit, _) =
+                emit::quantization(&lowered, lowered.outputs[0]).ok_or("an output without a quantization")?;
             let Tensor::I8(found) = &run_lowered(&lowered, &[quantized], |_, _| {})?[0] else {
                 return Err("int8".into());
             };
             let errors: Vec<f32> = (expected[0].f32s().unwrap_or_default().iter().zip(found))
-                .map(|(expected, &found)| (expected - f32::from(found) / 128.0).abs())
+                .map(|(expected, &found)| (expected - f32::from(found) * unit).abs())
                 .collect();
             let mean = errors.iter().sum::<f32>() / errors.len() as f32;
             let worst = errors.iter().copied().fold(0.0, f32::max);
@@ -278,6 +280,37 @@ fn further_functions_are_onnxs() -> Result {
         let y = compiled.run(&[Tensor::new(&[1, 1, 1], vec![x]).ok_or("x")?])?;
         let y = y[0].f32s().unwrap_or_default()[0];
         ensure!((y - expected).abs() < 1e-6, "{name}: {y}, not {expected}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_layer_that_an_author_left_in_float_stays_there() -> Result {
+    let mut random = Random(11);
+    let layer = Layer1 { op: "GRU", steps: 4, batch: 1, inputs: 3, hidden: 2, directions: 1 };
+    let zero = Tensor::new(&[], vec![3i8]).ok_or("a zero point")?;
+    let sketch = layer
+        .sketch(&mut random, 0)
+        .floats("scale", &[], vec![0.01])
+        .constant("zero", zero)
+        .node("QuantizeLinear", &["x", "scale", "zero"], &["xq"], &[])
+        .node("DequantizeLinear", &["xq", "scale", "zero"], &["xd"], &[])
+        .node("GRU", &["xd", "w", "r", "b"], &["y"], &[("hidden_size", int(2))])
+        .node("QuantizeLinear", &["y", "scale", "zero"], &["yq"], &[])
+        .node("DequantizeLinear", &["yq", "scale", "zero"], &["out"], &[])
+        .output("out");
+    let compiled = compile("authored", &sketch.0.encode(), Precision::Auto)?;
+    let found = kernels(&compiled.lowered);
+    ensure!(found.iter().any(|kernel| matches!(kernel, Kernel::RecurrentF32(_))), "{:?}", compiled.lowered.to_string());
+    let (scale, zero_point) = compiled.input_quantization(0).ok_or("an int8 input")?;
+    let x: Vec<i8> = (0..12).map(|i| (i * 37 % 256 - 128) as i8).collect();
+    let reals = x.iter().map(|&x| scale * (i32::from(x) - zero_point) as f32).collect();
+    let y = compiled.run(&[Tensor::new(&[4, 1, 3], x).ok_or("x")?])?;
+    let expected = compiled.run_float(&[Tensor::new(&[4, 1, 3], reals).ok_or("x")?])?;
+    let Tensor::I8(y) = &y[0] else { return Err("an int8 output".into()) };
+    for (y, expected) in y.iter().zip(expected[0].f32s().unwrap_or_default()) {
+        let expected = (expected / 0.01).round() + 3.0;
+        ensure!((f32::from(*y) - expected.clamp(-128.0, 127.0)).abs() <= 1.0, "{y}, not {expected}");
     }
     Ok(())
 }

@@ -276,6 +276,27 @@ fn is_last(part: &Tensor, whole: &Tensor) -> bool {
     (0..outer).all(|o| (0..short).all(|i| same(o * short + i, o * long + long - short + i)))
 }
 
+/// The same network with time as the last axis.
+fn time_last(model: &mut Model) {
+    let input = &mut model.graph.inputs[0];
+    let Some(shape) = &mut input.shape else { return };
+    let rank = shape.len();
+    shape.swap(2, rank - 1);
+    let mut perm: Vec<i64> = (0..rank as i64).collect();
+    perm.swap(2, rank - 1);
+    let node = mcuopt_codegen::onnx::Node {
+        op_type: "Transpose".into(),
+        inputs: vec!["x".into()],
+        outputs: vec!["time first".into()],
+        attributes: [("perm".to_string(), ints(&perm))].into(),
+        ..Default::default()
+    };
+    for reader in &mut model.graph.nodes {
+        reader.inputs.iter_mut().filter(|name| *name == "x").for_each(|name| *name = "time first".into());
+    }
+    model.graph.nodes.insert(0, node);
+}
+
 /// Runs both over a signal; compares at each call that ends a full window, or only where the window is the whole signal
 /// so far.
 fn check(pair: &Pair, axis: usize, only_first: bool, random: &mut Random) -> Result<usize> {
@@ -326,15 +347,20 @@ fn networks_without_padding_see_the_whole_window_in_each_call() -> Result {
     for seed in 1..seeds(120) {
         let int8 = seed % 2 == 0;
         let mut random = Random(seed * 77 + 1);
-        let model = random_stack(seed, false, seed % 3 == 0).model();
+        let mut model = random_stack(seed, false, seed % 3 == 0).model();
+        let mut axis = 2;
+        if seed % 5 < 2 {
+            time_last(&mut model);
+            axis = model.graph.inputs[0].shape.as_ref().map_or(0, Vec::len) - 1;
+        }
         let frames = [None, None, Some(4), Some(8)][random.below(4)];
-        match Pair::new(&model, int8, 2, frames, &mut random) {
+        match Pair::new(&model, int8, axis, frames, &mut random) {
             Ok(pair) => {
                 // A recurrent layer that all frames reach goes on for ever, not from the start of the window.
                 let goes_on = pair.steps.nodes.iter().any(|node| {
                     ["RNN", "GRU", "LSTM"].contains(&node.op.operator) && node.op.kernel.initial().is_some()
                 });
-                compared += check(&pair, 2, goes_on, &mut random).map_err(|e| format!("seed {seed}: {e}"))?;
+                compared += check(&pair, axis, goes_on, &mut random).map_err(|e| format!("seed {seed}: {e}"))?;
             }
             Err(error) if error.to_string().contains("stream_frames") => refused += 1,
             Err(error) => return Err(format!("seed {seed}: {error}").into()),
@@ -514,4 +540,60 @@ fn network_without_state() -> Model {
     let mut network = Growing::new(8, true, &[1, 2, 6]);
     network.add("Relu", &[], &[], vec![1, 2, 6]);
     network.model()
+}
+
+#[test]
+fn cells_that_the_network_gives_go_on_as_well() -> Result {
+    let mut network = Growing::new(12, true, &[4, 1, 3]);
+    let (w, r) = (network.constant(&[1, 20, 3], 0.5), network.constant(&[1, 20, 5], 0.5));
+    let sketch = |steps: usize, network: &mut Growing| {
+        let sketch = std::mem::replace(&mut network.sketch, Sketch::new(17));
+        let mut sketch = sketch.node("LSTM", &["x", &w, &r], &["y", "h", "c"], &[("hidden_size", int(5))]);
+        for output in ["y", "h", "c"] {
+            sketch = sketch.output(output);
+        }
+        sketch.0.graph.inputs[0] = mcuopt_codegen::onnx::ValueInfo::tensor("x", DType::F32, &[steps, 1, 3]);
+        sketch.0
+    };
+    let model = sketch(4, &mut network);
+    let mut long = model.clone();
+    long.graph.inputs[0] = mcuopt_codegen::onnx::ValueInfo::tensor("x", DType::F32, &[12, 1, 3]);
+    let (parts, whole) = (compiled(&model, |c| c.stateful(true))?, compiled(&long, |c| c)?);
+    let x = Random(3).floats(36);
+    let expected = whole.run(&[Tensor::new(&[12, 1, 3], x.clone()).ok_or("x")?])?;
+    let mut steps = parts.steps();
+    let mut found = Vec::new();
+    for x in x.chunks_exact(12) {
+        found = steps.run(&[Tensor::new(&[4, 1, 3], x.to_vec()).ok_or("x")?], |_, _| {})?;
+    }
+    for (found, expected) in found.iter().zip(&expected) {
+        let (found, expected) = (found.f32s().unwrap_or_default(), expected.f32s().unwrap_or_default());
+        ensure!(expected.ends_with(found), "{found:?} is not the end of {expected:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_axis_is_known_by_its_name_in_the_file() -> Result {
+    use mcuopt_codegen::onnx::Dim;
+    let mut model = tcn(true);
+    model.graph.inputs[0].shape = Some(vec![Dim::Known(1), Dim::Known(8), Dim::Symbolic("time".into())]);
+    let bind = |frames: i64| [("time".to_string(), vec![mcuopt_codegen::Number::Int(frames)])].into();
+    let path = common::scratch("named");
+    let folder = path.parent().unwrap_or(&path).to_path_buf();
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(&path, model.encode())?;
+    let options = |axis: &str| mcuopt_codegen::Options {
+        model: path.clone(),
+        name: Some("Model".into()),
+        bind: bind(20),
+        stream: Some(axis.into()),
+        ..Default::default()
+    };
+    let steps = mcuopt_codegen::compile(&options("time"))?;
+    ensure!(steps.whole.is_some_and(|whole| (whole.window, whole.frames) == (20, 1)), "{:?}", steps.whole);
+    let error = mcuopt_codegen::compile(&options("frames")).err().ok_or("no error")?.to_string();
+    ensure!(error.contains("there are: time"), "{error}");
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
 }

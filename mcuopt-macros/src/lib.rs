@@ -30,11 +30,28 @@ use proc_macro::TokenStream;
 /// | `precision` | `"auto"` (default), `"int8"`, `"float32"` |
 /// | `optimize` | `"speed"`, `"size"` or `"balanced"` (default) |
 /// | `input` | `"arena"` (default): in the model's memory, which later layers reuse; `"borrowed"`: where the caller has it |
+/// | `stateful` | `true`: recurrent layers and causal convolutions go on from where the last call ended; `reset()` forgets |
+/// | `stream` | an axis of the first input, by name or position: a call takes new frames of a sliding window alone |
+/// | `stream_frames` | new frames of a call; as few as the strides along the axis allow where it is not given |
 /// | `max_ram`, `max_flash` | bytes of RAM, bytes of weights above which the build fails |
 /// | `config` | `"x.toml"`: a file with these keys; found by itself as `<model>.mcuopt.toml` |
 ///
 /// `auto` takes a quantized (QDQ) model as its author quantized it, a float model with calibration data as int8, and
 /// a float model without as float32, with a warning that says how to quantize it.
+///
+/// # Sequences
+///
+/// Quantization and outputs of a network that takes new frames are those of the same network over the whole window:
+/// calibration data has whole windows in any case.
+///
+/// - Layers without padding along the axis, and layers that need all frames (a mean over time, a dense layer behind a
+///   Flatten), see the last window in each call. Outputs are right as soon as so many frames have come.
+/// - Causal layers (padding before the first frame alone) and forward recurrent layers go on from the first frame after
+///   `reset()`: after any number of calls, their outputs are those over all frames so far. A recurrent layer behind a layer
+///   without padding runs over the window again in each call, unless `stateful = true` lets it go on.
+/// - Padding behind the last frame needs the future and is refused.
+///
+/// `stateful = true` without `stream` leaves the input as long as it is in the file: a call takes the next so many frames.
 ///
 /// # Errors
 ///

@@ -123,26 +123,21 @@ of_two! { u8:
 
 of_two! { f32:
     Fmod |a, b| a % b;
-    Mod |a, b| {
-        let rest = a % b;
-        if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
-    };
+    Mod |a, b| with_sign_of(b, a % b);
 }
 
-macro_rules! floor_mod {
-    ($type:ident, $a:ident, $b:ident) => {{
-        let rest = $a.wrapping_rem($b);
-        // The signs differ only if one of the top bits is set, which means a sign for signed types alone.
-        let differ = $type::MIN != 0 && (rest ^ $b) & $type::MIN != 0;
-        if rest != 0 && differ { rest.wrapping_add($b) } else { rest }
-    }};
+/// The remainder with the sign of the divisor, given the one with the sign of the dividend.
+#[inline(always)]
+fn with_sign_of<T: Number>(divisor: T, rest: T) -> T {
+    let zero = T::default();
+    if rest != zero && (rest < zero) != (divisor < zero) { rest.add(divisor) } else { rest }
 }
 
 macro_rules! integers {
     ($($type:ident)*) => {$(
         of_two! { $type:
             Fmod |a, b| if b == 0 { 0 } else { a.wrapping_rem(b) };
-            Mod |a, b| if b == 0 { 0 } else { floor_mod!($type, a, b) };
+            Mod |a, b| if b == 0 { 0 } else { with_sign_of(b, a.wrapping_rem(b)) };
             BitwiseAnd |a, b| a & b;
             BitwiseOr |a, b| a | b;
             BitwiseXor |a, b| a ^ b;

@@ -19,6 +19,8 @@
 //! * Integer results are defined by [`fixed`] alone. Float sums are taken in plain order without fused
 //!   multiply-add, so every target computes the same bits.
 //!
+//! The feature `libm` adds sines, powers and their kind, from the crate of that name, for models that contain them.
+//!
 //! Generated code names only the module `v0`, whose content is kept compatible; a compiler that needs another
 //! contract gets another module.
 
@@ -36,6 +38,7 @@ pub mod detection;
 pub mod determinant;
 pub mod elementwise;
 pub mod extremes;
+pub mod features;
 pub mod fixed;
 pub mod function;
 pub mod gather;
@@ -69,6 +72,7 @@ pub mod slide;
 pub mod softmax;
 pub mod ternary;
 pub mod transpose;
+pub mod trees;
 pub mod trilu;
 pub mod unary;
 pub mod unpool;
@@ -94,6 +98,7 @@ pub mod v0 {
     pub use crate::determinant::*;
     pub use crate::elementwise::*;
     pub use crate::extremes::*;
+    pub use crate::features::*;
     pub use crate::fixed::*;
     pub use crate::function::*;
     pub use crate::gather::*;
@@ -125,6 +130,7 @@ pub mod v0 {
     pub use crate::softmax::*;
     pub use crate::ternary::*;
     pub use crate::transpose::*;
+    pub use crate::trees::*;
     pub use crate::trilu::*;
     pub use crate::unary::*;
     pub use crate::unpool::*;

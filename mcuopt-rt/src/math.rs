@@ -132,9 +132,8 @@ pub fn erfc(x: f32) -> f32 {
 #[inline(always)]
 fn erf_near_0(x: f32) -> f32 {
     let z = x * x;
-    let series = 0.112_835_974_635
-        + z * (-0.026_854_328_796 + z * (0.005_189_311_943 + z * (-0.000_801_885_499 + z * 7.882_497e-5)));
-    x + x * (0.128_379_165_882 + z * (-0.376_126_269_036 + z * series))
+    let series = 0.112_835_97 + z * (-0.026_854_329 + z * (0.005_189_312 + z * (-0.000_801_885_5 + z * 7.882_497e-5)));
+    x + x * (0.128_379_17 + z * (-0.376_126_26 + z * series))
 }
 
 /// For `x` from 1 on; `e^(x²) erfc(x) (1 + 2x)` is a smooth function of `u = (x − 2) / (x + 2)` (M. M. Shepherd and
@@ -144,10 +143,10 @@ fn erfc_behind_1(x: f32) -> f32 {
     // 0 is nearest from 10.06 on. NaN passes.
     let x = if x > 10.2 { 10.2 } else { x };
     let u = (x - 2.0) / (x + 2.0);
-    let series = -0.054_224_231_874
-        + u * (-0.008_015_890_767 + u * (0.008_759_501_855 + u * (0.001_123_758_4 + u * -0.001_525_076_7)));
-    let series = -0.092_763_811_192 + u * (-0.166_030_255_409 + u * (0.164_050_336_730 + u * series));
-    let scaled = 1.0 + (0.276_978_380_882 + u * series);
+    let series =
+        -0.054_224_23 + u * (-0.008_015_891 + u * (0.008_759_501 + u * (0.001_123_758_4 + u * -0.001_525_076_7)));
+    let series = -0.092_763_81 + u * (-0.166_030_26 + u * (0.164_050_34 + u * series));
+    let scaled = 1.0 + (0.276_978_37 + u * series);
     // A square of 12 bits is exact; what is left of x² is a small factor.
     let high = f32::from_bits(x.to_bits() & !0xfff);
     exp(-high * high) * (exp((high - x) * (high + x)) * (scaled / (1.0 + 2.0 * x)))

@@ -139,9 +139,10 @@ impl GridSample {
         };
         let at = if self.interpolation == Interpolation::Nearest { round_ties_even_f32(at) } else { at };
         let at = match self.outside {
-            Outside::Border => at.clamp(0.0, size - 1.0),
+            // The border's pixels continue beyond it, which the cubic through them knows.
+            Outside::Border if self.interpolation != Interpolation::Cubic => at.clamp(0.0, size - 1.0),
             Outside::Reflection => self.reflected(at, extent),
-            Outside::Zeros => at,
+            Outside::Border | Outside::Zeros => at,
         };
         let low = floor(at);
         let ratio = at - low as f32;
@@ -384,7 +385,14 @@ impl Bins {
         if !(-1.0..=size).contains(&at) {
             return None;
         }
-        Some(Taps::linear(at.clamp(0.0, size - 1.0), self.extent))
+        let at = at.clamp(0.0, size - 1.0);
+        let low = at as usize;
+        let ratio = at - low as f32;
+        // Both, even where the second weighs nothing: in ONNX it counts for a maximum.
+        let mut taps = Taps::default();
+        taps.push(low, 1.0 - ratio);
+        taps.push((low + 1).min(self.extent - 1), ratio);
+        Some(taps)
     }
 }
 

@@ -108,3 +108,57 @@ pub fn scatter_nd_in_place<T: Number, I: Index>(
         }
     }
 }
+
+/// A cache of sequences, and how many steps of each are written at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cache {
+    /// Number of sequences.
+    pub batch: usize,
+    /// Elements between batch and time.
+    pub outer: usize,
+    /// Steps of the cache.
+    pub extent: usize,
+    /// Steps written, at most `extent`.
+    pub steps: usize,
+    /// Elements after the time.
+    pub inner: usize,
+    /// Whether what would be written behind the end goes to the beginning.
+    pub circular: bool,
+}
+
+/// ONNX TensorScatter: `y = x`, then `updates[b, o, t]` goes to `y[b, o, starts[b] + t]`; `x, y: [batch, outer, extent,
+/// inner]`, `updates: [batch, outer, steps, inner]`, `starts: [batch]`.
+///
+/// A start from which the steps do not fit is moved, so that they do; in a circular cache it may be any number.
+///
+/// # Panics
+/// If a slice's length is not that of its shape, or `steps` is more than `extent`.
+pub fn tensor_scatter<T: Copy, I: Index + Number>(p: &Cache, x: &[T], updates: &[T], starts: &[I], y: &mut [T]) {
+    y.copy_from_slice(x);
+    tensor_scatter_in_place(p, y, updates, starts);
+}
+
+/// [`tensor_scatter`] over its operand.
+///
+/// # Panics
+/// As there.
+pub fn tensor_scatter_in_place<T: Copy, I: Index + Number>(p: &Cache, xy: &mut [T], updates: &[T], starts: &[I]) {
+    let [cache, written] = [p.extent * p.inner, p.steps * p.inner];
+    assert_eq!(xy.len(), p.batch * p.outer * cache, "xy");
+    assert_eq!(updates.len(), p.batch * p.outer * written, "updates");
+    assert_eq!(starts.len(), p.batch, "starts");
+
+    let sequences = xy.chunks_exact_mut(cache.max(1)).zip(updates.chunks_exact(written.max(1)));
+    for (index, (cache, updates)) in sequences.enumerate() {
+        let start = starts[index / p.outer];
+        let start = if p.circular {
+            let extent = I::from_i64(p.extent as i64);
+            start.sub(start.div(extent).mul(extent)).position(p.extent)
+        } else {
+            start.position(p.extent - p.steps + 1)
+        };
+        for (step, update) in updates.chunks_exact(p.inner).enumerate() {
+            cache[(start + step) % p.extent * p.inner..][..p.inner].copy_from_slice(update);
+        }
+    }
+}

@@ -207,7 +207,7 @@ of_f32! {
     Mish: |_, x| mish(x);
     Gelu: |_, x| gated(x, 0.5 * erfc(-x * FRAC_1_SQRT_2));
     // 1 + tanh(u) is 2 · sigmoid(2u), which does not cancel.
-    GeluTanh: |_, x| gated(x, sigmoid(x * (1.595_769_1 + 0.071_354_82 * (x * x))));
+    GeluTanh: |_, x| gated(x, sigmoid(x * (1.595_769_2 + 0.071_354_82 * (x * x))));
     Erf: |_, x| erf(x);
     Exp: |_, x| exp(x);
     Log: |_, x| ln(x);

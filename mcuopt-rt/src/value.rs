@@ -1,6 +1,9 @@
 //! What differs between number formats where kernels are otherwise the same.
 
-use crate::arch::scalar;
+#[cfg(mcuopt_dsp)]
+use crate::arch::dsp::rows;
+#[cfg(not(mcuopt_dsp))]
+use crate::arch::scalar as rows;
 
 /// An element of activations and weights, and the accumulator that sums their products.
 pub(crate) trait Value: Copy + Default + PartialEq {
@@ -27,7 +30,7 @@ impl Value for i8 {
     #[inline(always)]
     fn dot4(sums: [i32; 4], x: &[i8], weights: [&[i8]; 4]) -> [i32; 4] {
         // A call takes as long as some elements.
-        if x.len() < 16 { dot4(sums, x, weights) } else { scalar::dot4(sums, x, weights) }
+        if x.len() < 16 { dot4(sums, x, weights) } else { rows::dot4(sums, x, weights) }
     }
 }
 

@@ -338,3 +338,25 @@ fn reverses_sequences() {
         }
     }
 }
+
+#[test]
+fn writes_into_caches() {
+    let mut random = Random::new(61);
+    for _ in 0..200 {
+        let [batch, outer, extent, inner] = random.sizes(1, 4);
+        let p = Cache { batch, outer, extent, steps: random.size(1, extent), inner, circular: random.range(0, 1) == 0 };
+        let room = if p.circular { 20 } else { (extent - p.steps) as i64 };
+        let starts: Vec<i32> =
+            (0..batch).map(|_| random.range(if p.circular { -20 } else { 0 }, room) as i32).collect();
+        let x = numbered(batch * outer * extent * inner);
+        let updates = random.i32s(batch * outer * p.steps * inner, 9);
+        let mut expected = x.clone();
+        for (i, at_u) in indices(&[batch, outer, p.steps, inner]).iter().enumerate() {
+            let step = (i64::from(starts[at_u[0]]) + at_u[2] as i64).rem_euclid(extent as i64) as usize;
+            expected[at(&[batch, outer, extent, inner], &[at_u[0], at_u[1], step, at_u[3]])] = updates[i];
+        }
+        let mut y = vec![0; x.len()];
+        tensor_scatter(&p, &x, &updates, &starts, &mut y);
+        assert_eq!(y, expected, "{p:?} {starts:?}");
+    }
+}

@@ -292,7 +292,7 @@ impl Integers {
         let r_bias = |row: usize| (layer.bias[1][row] * 128.0 / r_scales[row]).round() as i32;
         let clip = if layer.clip.is_finite() { (layer.clip * one).round() as i32 } else { i32::MAX };
         Integers {
-            q: GatesS8 { input_shift, hidden_shift, clip },
+            q: GatesS8 { input_shift, hidden_shift, hidden_bits: 7, clip },
             bias: (0..rows).map(bias).collect(),
             w_multipliers: multipliers(&w_factors, input_shift),
             r_bias: if split { (0..rows).map(r_bias).collect() } else { Vec::new() },
@@ -388,7 +388,7 @@ fn int8_layers_survive_extremes() {
         let mut ends = |len: usize| (0..len).map(|_| [i8::MIN, i8::MAX][random.size(0, 1)]).collect::<Vec<_>>();
         let (w, r, x) = (ends(rows * p.inputs), ends(rows * p.hidden), ends(p.steps * p.batch * p.inputs));
         let integers = Integers {
-            q: GatesS8 { input_shift: 9, hidden_shift: 9, clip: i32::MAX },
+            q: GatesS8 { input_shift: 9, hidden_shift: 9, hidden_bits: 7 + random.size(0, 5) as u32, clip: i32::MAX },
             bias: vec![1 << 24; rows],
             w_multipliers: vec![i32::MAX; rows],
             r_bias: if cell.gates() == 3 { vec![1 << 24; rows] } else { Vec::new() },

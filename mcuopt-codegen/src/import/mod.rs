@@ -115,10 +115,10 @@ impl Place<'_> {
     }
 
     /// Fails if the standard operators have a version that is not known; a file without them need not name one.
+    /// Nodes of versions before the known ones are looked at one by one.
     fn check_opset(&self) -> Result<(), Error> {
-        let Some(version) = self.version("").filter(|version| !OPSETS.contains(version)) else { return Ok(()) };
-        let (first, last) = (OPSETS.start(), OPSETS.end());
-        Err(Error::unsupported(format!("opset {version}")).instead(format!("an export with opset {first} to {last}")))
+        let known = |version: &i64| (1..=*OPSETS.end()).contains(version);
+        self.version("").filter(|version| !known(version)).map_or(Ok(()), |version| Err(not_known(version)))
     }
 
     /// The name by which messages and layers call a node.
@@ -149,6 +149,12 @@ fn four_bits(graph: &onnx::Graph) -> BTreeSet<&str> {
     let infos = graph.inputs.iter().chain(&graph.outputs).chain(&graph.value_infos);
     let narrow = infos.filter(|info| matches!(info.type_name.as_str(), "tensor(int4)" | "tensor(uint4)"));
     narrow.map(|info| info.name.as_str()).collect()
+}
+
+/// Says that the importers do not know a version.
+fn not_known(version: i64) -> Error {
+    let (first, last) = (OPSETS.start(), OPSETS.end());
+    Error::unsupported(format!("opset {version}")).instead(format!("an export with opset {first} to {last}"))
 }
 
 /// The operator as messages name it.
@@ -258,6 +264,8 @@ impl<'m> Importer<'m> {
             && node.outputs.iter().chain(&node.inputs).any(|name| self.four_bits.contains(name.as_str()));
         let outputs = import(&node, &mut builder)?;
         builder.check_attributes()?;
+        let notes = builder.notes;
+        self.notes.extend(notes);
         Ok(outputs.into_iter().map(Meaning::Value).collect())
     }
 

@@ -1,8 +1,10 @@
-//! Opset 6, the last in which operands did not broadcast by themselves: its nodes in the terms of opset 7.
+//! Opset 6, the last in which operands did not broadcast by themselves: its nodes in the terms of opset 7. Of older
+//! opsets, only operators that are the same today.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__Add.html#add-6> and its siblings: with `broadcast = 1`, the second operand
 //! lies along the axes of the first from `axis` on, or along the last ones.
 
+use super::{OPSETS, not_known};
 use crate::builder::Builder;
 use crate::error::Error;
 use crate::graph::ValueId;
@@ -11,10 +13,16 @@ use crate::onnx::{Attribute, Node};
 /// Operators with the attributes `axis` and `broadcast`.
 const BROADCASTING: [&str; 11] = ["Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "Pow", "Sub", "Xor"];
 
+/// Operators that have been the same since opset 1.
+const UNCHANGED: [&str; 3] = ["Identity", "Not", "Transpose"];
+
 /// Gives the node the attributes that it would have in opset 7; returns what stands for its second operand, where
 /// that has another shape.
 pub(super) fn modernise(node: &mut Node, b: &mut Builder<'_>) -> Result<Option<ValueId>, Error> {
     let op = node.op_type.as_str();
+    if b.opset < *OPSETS.start() && !UNCHANGED.contains(&op) {
+        return Err(not_known(b.opset));
+    }
     if BROADCASTING.contains(&op) {
         node.attributes.remove("broadcast");
         return match node.attributes.remove("axis") {

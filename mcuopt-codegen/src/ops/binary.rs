@@ -14,6 +14,7 @@ use super::unary::{Function, Unary, by_name};
 use super::{
     Io, Kernel, Lowered, Operator, Overlap, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear,
 };
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::{Call, Constant, struct_literals};
 use crate::error::Error;
@@ -268,33 +269,56 @@ fn batch_normalization(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
     if b.int("training_mode", 0)? != 0 {
         return Err(Error::unsupported("training mode").instead("the model exported for inference"));
     }
-    let mut parameters = Vec::new();
+    let Some(&channels) = b.shape(x).get(1) else {
+        return Err(Error::invalid(format!("x has the shape {:?}, without channels", b.shape(x))).part("input 0"));
+    };
+    let mut shape = vec![1; b.shape(x).len() - 1];
+    shape[0] = channels;
+    let mut operands = Vec::new();
     for (index, name) in ["scale", "bias", "mean", "variance"].into_iter().enumerate() {
         let id = b.input(index + 1)?;
-        let part = format!("input {} ({name})", index + 1);
-        let Some(values) = b.graph.constant(id).and_then(Tensor::f32s) else {
-            let error = Error::unsupported("it is computed at run time").instead("a constant");
-            return Err(error.part(part));
-        };
-        if b.shape(x).len() < 2 || values.len() != b.shape(x)[1] {
-            let message = format!("it has {} values, x the shape {:?}", values.len(), b.shape(x));
-            return Err(Error::invalid(message).part(part));
+        let ty = &b.graph.value(id).ty;
+        if ty.len() != channels || ty.dtype != DType::F32 {
+            let message = format!("it is {} of shape {:?}, x has the shape {:?}", ty.dtype, ty.shape, b.shape(x));
+            return Err(Error::invalid(message).part(format!("input {} ({name})", index + 1)));
         }
-        parameters.push(values.to_vec());
+        operands.push(id);
     }
-    let channels = parameters[0].len();
+    let constant = |id: &ValueId| b.graph.constant(*id).and_then(Tensor::f32s).map(<[f32]>::to_vec);
+    let Some(parameters) = operands.iter().map(constant).collect::<Option<Vec<_>>>() else {
+        return normalized(b, x, &operands, &shape, epsilon as f32);
+    };
     let gain = |c: usize| f64::from(parameters[0][c]) / (f64::from(parameters[3][c]) + epsilon).sqrt();
     let gains = (0..channels).map(|c| gain(c) as f32).collect();
     let offset = |c: usize| f64::from(parameters[1][c]) - f64::from(parameters[2][c]) * gain(c);
     let offsets = (0..channels).map(|c| offset(c) as f32).collect();
-    let mut shape = vec![1; b.shape(x).len() - 1];
-    shape[0] = channels;
     let [gains, offsets] = [gains, offsets].map(|values| {
         let tensor = ArrayD::from_shape_vec(IxDyn(&shape), values).unwrap_or_default();
         b.constant(Tensor::F32(tensor))
     });
     let scaled = b.push(Binary::new(Kind::Mul), &[x, gains])?;
     Ok(vec![b.push(Binary::new(Kind::Add), &[scaled, offsets])?])
+}
+
+/// The same with parameters that come at run time.
+fn normalized(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    operands: &[ValueId],
+    shape: &[usize],
+    epsilon: f32,
+) -> Result<Vec<ValueId>, Error> {
+    let mut spread = Vec::new();
+    for &operand in operands {
+        spread.push(b.reshape(operand, shape)?);
+    }
+    let epsilon = b.constant(Tensor::scalar(epsilon));
+    let variance = b.push(Binary::new(Kind::Add), &[spread[3], epsilon])?;
+    let deviation = b.push(Unary { function: Function::Sqrt(rt::Sqrt) }, &[variance])?;
+    let gain = b.push(Binary::new(Kind::Div), &[spread[0], deviation])?;
+    let centred = b.push(Binary::new(Kind::Sub), &[x, spread[2]])?;
+    let scaled = b.push(Binary::new(Kind::Mul), &[centred, gain])?;
+    Ok(vec![b.push(Binary::new(Kind::Add), &[scaled, spread[1]])?])
 }
 
 /// Applies `f` to broadcast floats: the loop of a calibration.
@@ -355,6 +379,21 @@ impl Operator for Binary {
 
     fn pointwise(&self) -> bool {
         true
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        let [a, b] = operands else { return None };
+        let (a, b) = (a.bounds, b.bounds);
+        Some(match self.kind {
+            Kind::Add => a.corners(b, |a, b| a + b),
+            Kind::Sub => a.corners(b, |a, b| a - b),
+            Kind::Mul => a.corners(b, |a, b| a * b),
+            Kind::Max => a.corners(b, i128::max),
+            Kind::Min => a.corners(b, i128::min),
+            Kind::Div if b.min > 0 => a.corners(b, |a, b| a / b),
+            Kind::Mod if b.min > 0 => Bounds { min: 0, max: b.max - 1 },
+            _ => return None,
+        })
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
@@ -580,7 +619,7 @@ impl Routine for BinaryLoop {
 
     fn swapped(&self) -> Option<Kernel> {
         let [a, b] = self.types;
-        let reversed = self.reversed != !self.kind.commutes();
+        let reversed = self.reversed == self.kind.commutes();
         Some(Kernel::BinaryLoop(Self { reversed, geometry: swapped(&self.geometry), types: [b, a], ..self.clone() }))
     }
 }

@@ -7,7 +7,8 @@ use mcuopt_rt::v0 as rt;
 
 use super::constant::dtype;
 use super::unary::by_name;
-use super::{Io, Lowered, Operator, Overlap, Routine, Scales};
+use super::{Io, Lowered, Op, Operator, Overlap, Routine, Scales};
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::{Call, Constant};
 use crate::error::Error;
@@ -53,6 +54,15 @@ impl Operator for Cast {
 
     fn pointwise(&self) -> bool {
         true
+    }
+
+    /// Floats have no bounds, and integers that the new type does not hold wrap around.
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        operands.first().filter(|x| x.ty.dtype != DType::F32).map(|x| x.bounds)
+    }
+
+    fn narrowed(&self) -> Option<Op> {
+        (self.to == DType::I64).then(|| Self { to: DType::I32 }.into())
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

@@ -162,7 +162,7 @@ impl Conv {
             return Ok(VolumeF32 { transposed, geometry, group, clamp, weights, bias }.into());
         }
         let linear = linear::quantize(x, weights, bias, io.output, &clamp)?;
-        VolumeS8::new(transposed, geometry, group, linear, linear::scale_of(x)?.1)
+        VolumeS8::lowered(transposed, geometry, group, linear, linear::scale_of(x)?.1)
     }
 }
 

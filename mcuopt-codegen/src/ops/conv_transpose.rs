@@ -170,7 +170,7 @@ impl Operator for ConvTranspose {
             return Ok(VolumeF32 { transposed: true, geometry, group, clamp: self.clamp, weights, bias }.into());
         }
         let linear = linear::quantize(x, weights, bias, io.output, &self.clamp)?;
-        VolumeS8::new(true, geometry, group, linear, linear::scale_of(x)?.1)
+        VolumeS8::lowered(true, geometry, group, linear, linear::scale_of(x)?.1)
     }
 }
 
@@ -262,7 +262,7 @@ pub struct VolumeS8 {
 
 impl VolumeS8 {
     /// From a linear layer whose bias has taken up the input's zero point.
-    pub fn new(
+    pub fn lowered(
         transposed: bool,
         geometry: rt::Window3d,
         group: usize,

@@ -6,7 +6,8 @@
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Overlap, Scales, gather, linear, softmax};
+use super::{Io, Lowered, Op, Operator, Overlap, Scales, gather, linear, softmax};
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::struct_literals;
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub struct ArgExtreme {
     pub largest: bool,
     /// The last one among equals, or the first.
     pub last: bool,
+    /// int64, as in the file, or int32.
+    pub dtype: DType,
 }
 
 /// Positions of the `k` largest or smallest elements along an axis, the best ones first.
@@ -34,6 +37,8 @@ pub struct TopK {
     pub k: usize,
     /// The largest, or the smallest.
     pub largest: bool,
+    /// int64, as in the file, or int32.
+    pub dtype: DType,
 }
 
 /// 1 where the largest element along an axis stands, else 0.
@@ -56,7 +61,7 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
             let mut shape = b.shape(x).to_vec();
             let axis = axis(b.int("axis", 0)?, shape.len(), false)?;
             let (keep, last) = (b.int("keepdims", 1)? != 0, b.int("select_last_index", 0)? != 0);
-            let y = b.push(ArgExtreme { axis, largest: name == "ArgMax", last }, &[x])?;
+            let y = b.push(ArgExtreme { axis, largest: name == "ArgMax", last, dtype: DType::I64 }, &[x])?;
             if keep {
                 return Ok(vec![y]);
             }
@@ -82,7 +87,7 @@ fn import_top_k(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
         _ => None,
     };
     let k = valid.ok_or_else(|| Error::invalid(format!("k is {k:?}, and axis {axis} of {shape:?} is taken")))?;
-    let indices = b.push(TopK { axis, k, largest }, &[x])?;
+    let indices = b.push(TopK { axis, k, largest, dtype: DType::I64 }, &[x])?;
     let values = b.push(gather::GatherElements { axis }, &[x, indices])?;
     Ok(vec![values, indices])
 }
@@ -99,7 +104,15 @@ impl Operator for ArgExtreme {
             return Err(Error::invalid(format!("axis {} of {shape:?} has no elements", self.axis)));
         }
         shape[self.axis] = 1;
-        Ok(vec![Type { dtype: DType::I64, shape }])
+        Ok(vec![Type { dtype: self.dtype, shape }])
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        operands.first().map(|x| Bounds::positions(x.ty.shape[self.axis]))
+    }
+
+    fn narrowed(&self) -> Option<Op> {
+        Some(Self { dtype: DType::I32, ..self.clone() }.into())
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
@@ -117,7 +130,15 @@ impl Operator for TopK {
         let [x] = inputs else { return Err(Error::bug("TopK has one operand")) };
         let mut shape = x.shape.clone();
         shape[self.axis] = self.k;
-        Ok(vec![Type { dtype: DType::I64, shape }])
+        Ok(vec![Type { dtype: self.dtype, shape }])
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        operands.first().map(|x| Bounds::positions(x.ty.shape[self.axis]))
+    }
+
+    fn narrowed(&self) -> Option<Op> {
+        Some(Self { dtype: DType::I32, ..self.clone() }.into())
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
@@ -159,22 +180,22 @@ struct_literals! {
 routine! {
     /// `arg_max` with its constants.
     pub struct ArgMax { params "" rows: rt::Rows, value last: bool }
-    with [T: each_element of x[0]]
-    fn arg_max(T) -> i64
+    with [T: each_element of x[0]] [I: each_index of y]
+    fn arg_max(T) -> I
 }
 
 routine! {
     /// `arg_min` with its constants.
     pub struct ArgMin { params "" rows: rt::Rows, value last: bool }
-    with [T: each_element of x[0]]
-    fn arg_min(T) -> i64
+    with [T: each_element of x[0]] [I: each_index of y]
+    fn arg_min(T) -> I
 }
 
 routine! {
     /// `top_k` with its geometry.
     pub struct TopKPositions { params "" geometry: rt::TopK }
-    with [T: each_element of x[0]]
-    fn top_k(T) -> i64
+    with [T: each_element of x[0]] [I: each_index of y]
+    fn top_k(T) -> I
 }
 
 routine! {

@@ -84,6 +84,10 @@ impl Operator for NegativeLogLikelihood {
         Scales::Float
     }
 
+    fn indices(&self) -> &'static [usize] {
+        &[1]
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let rows = rows(&io.inputs[0].ty.shape, 1);
         let geometry = rt::Loss { rows, reduction: self.reduction, ignored: self.ignored };

@@ -107,7 +107,7 @@ impl MatMul {
             return Err(Error::unsupported("a product whose columns lie apart").instead("a Transpose behind it"));
         }
         let mut batch: Vec<Batch> = Vec::new();
-        for axis in 0..rank - 2 {
+        for (axis, &count) in product[..rank - 2].iter().enumerate() {
             // The operands' axes end where the result's do; one of extent 1 is the same for all products.
             let of = |axes: &[(usize, usize)]| {
                 let own = (axis + axes.len()).checked_sub(rank).map_or((1, 0), |axis| axes[axis]);
@@ -115,11 +115,11 @@ impl MatMul {
             };
             let strides = [of(&a), of(&b), of(&y)];
             match batch.last_mut() {
-                _ if product[axis] == 1 => {}
-                Some((extent, last)) if (0..3).all(|i| last[i] == product[axis] * strides[i]) => {
-                    (*extent, *last) = (*extent * product[axis], strides);
+                _ if count == 1 => {}
+                Some((extent, last)) if (0..3).all(|i| last[i] == count * strides[i]) => {
+                    (*extent, *last) = (*extent * count, strides);
                 }
-                _ => batch.push((product[axis], strides)),
+                _ => batch.push((count, strides)),
             }
         }
         // A stride along an extent of 1 says nothing.

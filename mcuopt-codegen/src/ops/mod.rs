@@ -104,6 +104,8 @@ pub enum Scales {
     Authored(f32, i32),
     /// Known from the operator's definition.
     Fixed(f32, i32),
+    /// A power of two, at most this one, that suits the range observed in calibration; zero point 0.
+    PowerOfTwo(f32),
     /// There is no int8 form: the operator runs in float32.
     Float,
 }
@@ -437,6 +439,9 @@ ops! {
                      "BitShift", "BatchNormalization"]
                ops [Binary] kernels [BinaryF32, BinaryLoop, AddS8, MulS8];
     blocks:    onnx ["DepthToSpace", "SpaceToDepth"] ops [] kernels [];
+    classifier: onnx ["ai.onnx.ml:LinearClassifier", "ai.onnx.ml:LinearRegressor", "ai.onnx.ml:SVMClassifier",
+                     "ai.onnx.ml:SVMRegressor", "ai.onnx.ml:ZipMap"]
+               ops [] kernels [];
     cast:      onnx ["Cast", "CastLike"] ops [Cast] kernels [CastLoop];
     concat:    onnx ["Concat"] ops [Concat] kernels [ConcatBlocks];
     constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "EyeLike", "Range", "NonZero", "Unique"]
@@ -449,6 +454,11 @@ ops! {
     determinant: onnx ["Det"] ops [Det] kernels [Determinants];
     einsum:    onnx ["Einsum"] ops [] kernels [];
     expand:    onnx ["Expand", "Tile"] ops [Expand] kernels [];
+    features:  onnx ["ai.onnx.ml:Scaler", "ai.onnx.ml:Normalizer", "ai.onnx.ml:Binarizer", "ai.onnx.ml:Imputer",
+                     "ai.onnx.ml:ArrayFeatureExtractor", "ai.onnx.ml:FeatureVectorizer", "ai.onnx.ml:LabelEncoder",
+                     "ai.onnx.ml:OneHotEncoder"]
+               ops [Normalizer, Binarizer, Imputer, LabelEncoder, OneHotEncoder]
+               kernels [NormalizeRows, BinarizeF32, Impute, LookUp, EncodeRows];
     extremes:  onnx ["ArgMax", "ArgMin", "TopK", "Hardmax"] ops [ArgExtreme, TopK, Hardmax]
                kernels [ArgMax, ArgMin, TopKPositions, HardmaxF32, HardmaxS8];
     fused:     onnx ["com.microsoft:FusedConv", "com.microsoft:FusedGemm", "com.microsoft:FusedMatMul",
@@ -499,13 +509,17 @@ ops! {
                ops [GridSample, DeformConv, RoiAlign, MaxRoiPool]
                kernels [GridSampleF32, DeformConvF32, MaskedDeformConvF32, RoiAlignF32, MaxRoiPoolF32];
     scan:      onnx ["CumSum"] ops [CumSum] kernels [RunningSums];
-    scatter:   onnx ["Scatter", "ScatterElements", "ScatterND"] ops [ScatterElements, ScatterND]
-               kernels [ScatterAlong, ScatterPoints];
+    scatter:   onnx ["Scatter", "ScatterElements", "ScatterND", "TensorScatter"]
+               ops [ScatterElements, ScatterND, TensorScatter]
+               kernels [ScatterAlong, ScatterPoints, ScatterSteps];
     signal:    onnx ["BlackmanWindow", "HannWindow", "HammingWindow", "MelWeightMatrix", "DFT", "STFT"]
                ops [] kernels [];
     slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
     softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
+    trees:     onnx ["ai.onnx.ml:TreeEnsemble", "ai.onnx.ml:TreeEnsembleClassifier",
+                     "ai.onnx.ml:TreeEnsembleRegressor"]
+               ops [Trees] kernels [TreesF32, TreesS8];
     table:     onnx [] ops [Table] kernels [];
     ternary:   onnx ["Where"] ops [Where] kernels [WhereLoop];
     trilu:     onnx ["Trilu"] ops [Trilu] kernels [Triangle];

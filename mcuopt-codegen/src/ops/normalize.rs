@@ -27,6 +27,13 @@ pub struct Normalize {
     pub epsilon: f32,
 }
 
+impl Normalize {
+    /// How many gains and offsets there are.
+    pub fn channels(&self) -> usize {
+        self.geometry.groups * self.geometry.width
+    }
+}
+
 /// `1 / √(variance + epsilon)` over the axes from `axis` on, which become 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InverseDeviation {
@@ -87,6 +94,17 @@ fn channels(b: &mut Builder<'_>, instance: bool) -> Result<Vec<ValueId>, Error> 
     let (rank, count) = (b.shape(x).len() - 2, b.shape(x).iter().product::<usize>());
     let positions = count / (batch * channels).max(1);
     let geometry = rt::Normalize { outer: batch, positions, groups, width: channels / groups, subtract_mean: true };
+    let uniform = |id: ValueId| {
+        let values = b.graph.constant(id).and_then(Tensor::f32s)?;
+        values.iter().all(|value| *value == values[0]).then(|| Tensor::scalar(values[0]))
+    };
+    if let (true, Some(gain), Some(offset)) = (instance, uniform(gain), uniform(offset)) {
+        // All channels alike: they are rows as they lie, as in the GroupNormalization of PyTorch's exporters.
+        let geometry = rt::Normalize { outer: batch * channels, groups: 1, width: 1, ..geometry };
+        let [gain, offset] = [gain, offset].map(|value| b.constant(value));
+        let op = Normalize { geometry, epsilon };
+        return Ok(vec![with_channels(b, op, x, &[1], Some(gain), Some(offset))?]);
+    }
     let x = b.transpose(x, &Direction::ToLast.perm(rank))?;
     // Up to opset 20, GroupNormalization has one gain and offset for each group.
     let per_group = !instance && b.opset < 21;

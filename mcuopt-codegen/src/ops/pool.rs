@@ -7,7 +7,8 @@
 use mcuopt_rt::v0 as rt;
 
 use super::window::{self, Direction, Plane};
-use super::{Io, Lowered, Operator, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear, result};
+use super::{Io, Lowered, Op, Operator, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear, result};
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;
@@ -46,6 +47,8 @@ pub struct MaxPoolIndices {
     pub round_up: bool,
     /// Whether the first spatial axis is the innermost one in the places.
     pub column_major: bool,
+    /// int64, as in the file, or int32.
+    pub dtype: DType,
 }
 
 /// A pool → Transpose, Pool for each two spatial axes, Transpose; indices likewise, of all axes at once.
@@ -73,7 +76,7 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
     let y = pool_axes(b, kind, &window, round_up, last)?;
     let mut outputs = vec![b.transpose(y, &Direction::ToFirst.perm(rank))?];
     if b.output_count() > 1 {
-        let indices = b.push(MaxPoolIndices { window, round_up, column_major }, &[last])?;
+        let indices = b.push(MaxPoolIndices { window, round_up, column_major, dtype: DType::I64 }, &[last])?;
         outputs.push(b.transpose(indices, &Direction::ToFirst.perm(rank))?);
     }
     Ok(outputs)
@@ -276,7 +279,15 @@ impl Operator for MaxPoolIndices {
         let rank = window::spatial_rank(&x.shape, "input 0")?;
         let spatial = window::output(&self.window, &x.shape[1..=rank], self.round_up)?;
         let shape = [&[x.shape[0]], spatial.as_slice(), &[x.shape[rank + 1]]].concat();
-        Ok(vec![Type { dtype: DType::I64, shape }])
+        Ok(vec![Type { dtype: self.dtype, shape }])
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        operands.first().map(|x| Bounds::positions(x.ty.len()))
+    }
+
+    fn narrowed(&self) -> Option<Op> {
+        Some(Self { dtype: DType::I32, ..self.clone() }.into())
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

@@ -101,9 +101,19 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
         None => (0..shape.len()).collect(),
         Some(axes) => axes.iter().map(|&axis| reshape::axis(axis, shape.len(), false)).collect::<Result<Vec<_>, _>>()?,
     };
+    if (1..axes.len()).any(|index| axes[..index].contains(&axes[index])) {
+        return Err(Error::invalid(format!("an axis stands twice in {axes:?}")).part("attribute `axes`"));
+    }
+    if shape.contains(&0) {
+        return Err(Error::invalid(format!("its shape {shape:?} is empty")).part("input 0"));
+    }
     let extents = extents(b, &shape, &axes, old)?;
     let mut tables = Vec::new();
     for (&axis, extent) in axes.iter().zip(&extents) {
+        let kept = extent.scale == 1.0 && extent.output == extent.input;
+        if kept && method.coordinates != Coordinates::TfCropAndResize {
+            continue;
+        }
         let table = Axis::new(axis, extent, &method)?;
         if !table.is_identity(extent.input) {
             tables.push(table);

@@ -7,6 +7,7 @@ use mcuopt_rt::v0 as rt;
 use super::binary::broadcast;
 use super::unary::by_name;
 use super::{Io, Kernel, Lowered, Operator, Overlap, Routine, Scales};
+use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
 use crate::call::{Call, Constant, struct_literals};
 use crate::error::Error;
@@ -49,6 +50,11 @@ impl Operator for Where {
 
     fn pointwise(&self) -> bool {
         true
+    }
+
+    fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
+        let [x, y, _] = operands else { return None };
+        Some(x.bounds.join(y.bounds))
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

@@ -105,7 +105,7 @@ impl Operator for MaxUnpool {
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
         let [x, indices] = inputs else { return Err(Error::bug("MaxUnpool has two operands")) };
-        if indices.dtype != DType::I64 || indices.shape != x.shape || x.dtype == DType::Bool {
+        if !matches!(indices.dtype, DType::I32 | DType::I64) || indices.shape != x.shape || x.dtype == DType::Bool {
             return Err(Error::invalid(format!("indices {indices:?} for {x:?}")).part("input 1"));
         }
         Ok(vec![Type { dtype: x.dtype, shape: self.shape.clone() }])
@@ -113,6 +113,10 @@ impl Operator for MaxUnpool {
 
     fn scales(&self) -> Scales {
         Scales::SameAsInput
+    }
+
+    fn indices(&self) -> &'static [usize] {
+        &[1]
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {

@@ -10,6 +10,7 @@ use crate::ops::binary::AddS8;
 use crate::ops::concat::ConcatBlocks;
 use crate::ops::conv::{ConvS8, DepthwiseS8};
 use crate::ops::dense::DenseS8;
+use crate::ops::history::Slide;
 use crate::ops::linear::Linear;
 use crate::ops::unary::LutS8;
 use crate::tensor::DType;
@@ -99,6 +100,13 @@ impl Network {
 
     fn lut(&mut self, x: ValueId) -> ValueId {
         self.push(Kernel::LutS8(LutS8 { table: vec![0; 256] }), &[x], self.shape(x))
+    }
+
+    /// The last `frames` rows, of which those of `x` are new.
+    fn history(&mut self, x: ValueId, frames: usize) -> ValueId {
+        let [_, new, width, channels] = self.shape(x);
+        let geometry = rt::Slide { outer: 1, frames, new, inner: width * channels };
+        self.push(Kernel::Slide(Slide { geometry, fill: 0.0 }), &[x], [1, frames, width, channels])
     }
 
     fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
@@ -343,5 +351,73 @@ fn a_layers_bytes_count_shared_ones_once() -> Result {
     let scratch = |index: usize| plan.scratch[&index].len();
     assert_eq!(plan.layer_bytes(&graph, 1), 6 * 6 * 8 + scratch(1));
     assert_eq!(plan.layer_bytes(&graph, 2), 2 * 3 * 3 * 8);
+    Ok(())
+}
+
+#[test]
+fn what_layers_keep_has_a_place_of_its_own() -> Result {
+    let mut random = Random(0x5eed);
+    for _ in 0..60 {
+        let mut network = Network::default();
+        let mut x = network.input([1, 2, 4, 4]);
+        for _ in 0..1 + random.below(4) {
+            let before = x;
+            x = match random.below(3) {
+                0 => network.lut(x),
+                1 => network.history(x, 2 + random.below(5)),
+                _ => network.conv(x, 1 + random.below(8), 1, 1, 1),
+            };
+            if random.below(3) == 0 && network.shape(x) == network.shape(before) {
+                x = network.add(x, before);
+            }
+        }
+        let mut graph = network.output(&[x]);
+        schedule(&mut graph, false)?;
+        let plan = plan(&graph, false)?;
+        let range = |id: ValueId| plan.offsets[&id]..plan.offsets[&id] + graph.value(id).ty.bytes();
+        let kept: Vec<ValueId> =
+            graph.nodes.iter().filter(|node| node.op.kernel.initial().is_some()).map(|node| node.outputs[0]).collect();
+        for (&other, _) in &plan.offsets {
+            for &id in kept.iter().filter(|id| **id != other) {
+                let (a, b) = (range(id), range(other));
+                assert!(a.end <= b.start || b.end <= a.start, "{plan:?}");
+            }
+        }
+        assert!(bound(&graph, false) <= plan.arena_bytes);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_verifier_finds_what_overwrites_a_state() -> Result {
+    let mut network = Network::default();
+    let x = network.input([1, 1, 4, 4]);
+    let first = network.lut(x);
+    let kept = network.history(first, 3);
+    let wide = network.conv(kept, 8, 1, 1, 1);
+    let short = network.conv(wide, 2, 1, 1, 1);
+    let graph = network.output(&[short]);
+    let mut plan = plan(&graph, false)?;
+    plan.arena_bytes = 1 << 14;
+    plan.overlaps.fill(None);
+    let ids = [x, first, kept, wide, short];
+    plan.offsets = ids.iter().enumerate().map(|(index, id)| (*id, 1000 * index)).collect();
+    for (index, scratch) in &mut plan.scratch {
+        let start = 8000 + 1000 * index;
+        *scratch = start..start + scratch.len();
+    }
+    verify::verify(&graph, &plan, false)?;
+    // Even where nothing reads the state any more in this run, or has not read it yet: the next run does.
+    for (other, what) in [(x, "the input"), (first, "an earlier layer"), (short, "a later layer")] {
+        let mut bad = plan.clone();
+        bad.offsets.insert(other, plan.offsets[&kept] + 4);
+        assert!(verify::verify(&graph, &bad, false).is_err(), "{what} lies over the state: {bad:?}");
+    }
+    let mut bad = plan.clone();
+    let at = plan.offsets[&kept];
+    if let Some(scratch) = bad.scratch.values_mut().next_back() {
+        *scratch = at..at + scratch.len();
+        assert!(verify::verify(&graph, &bad, false).is_err(), "work memory lies over the state");
+    }
     Ok(())
 }

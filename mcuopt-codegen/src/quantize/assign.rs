@@ -47,6 +47,10 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
                     };
                     graph.value_mut(output).quantization = quantization;
                 }
+                Scales::PowerOfTwo(largest) => {
+                    let known = ranges.and_then(|ranges| ranges.get(&output));
+                    graph.value_mut(output).quantization = known.map(|known| power_of_two(known.range, largest));
+                }
                 Scales::Calibrated | Scales::Joined | Scales::Fixed(..) | Scales::Float => {
                     from_range(graph, output, ranges)?;
                 }
@@ -102,15 +106,37 @@ fn join(graph: &mut Graph<Op>, authored: &[bool]) {
         }
         let target = graph.value(node.outputs[0]).quantization.clone();
         for input in node.inputs.clone() {
-            let free = consumers[input.index()].len() == 1 && !graph.is_output(input) && !authored[input.index()];
-            let calibrated = producers[input.index()].is_some_and(|producer| {
-                matches!(graph.nodes[producer].op.scales(), Scales::Calibrated | Scales::Joined)
-            });
-            if free && calibrated && graph.value(input).quantization.is_some() && target.is_some() {
-                graph.value_mut(input).quantization = target.clone();
+            // Layers that only move elements have one scale before and behind.
+            let mut changed = Vec::new();
+            let mut at = input;
+            let joined = loop {
+                let free = consumers[at.index()].len() == 1 && !graph.is_output(at) && !authored[at.index()];
+                let Some(producer) = producers[at.index()].filter(|_| free && graph.value(at).quantization.is_some())
+                else {
+                    break false;
+                };
+                changed.push(at);
+                match graph.nodes[producer].op.scales() {
+                    Scales::Calibrated | Scales::Joined => break true,
+                    Scales::SameAsInput => at = graph.nodes[producer].inputs[0],
+                    _ => break false,
+                }
+            };
+            for id in changed.into_iter().filter(|_| joined && target.is_some()) {
+                graph.value_mut(id).quantization = target.clone();
             }
         }
     }
+}
+
+/// The finest power of two from 2⁻¹² on, at most `largest`, with which int8 reaches over a range; zero point 0.
+fn power_of_two(range: Range, largest: f32) -> Quantization {
+    let needed = range.max.abs().max(range.min.abs()) / 127.0;
+    let mut scale = 1.0 / 4096.0;
+    while scale < needed && scale < largest {
+        scale *= 2.0;
+    }
+    Quantization::per_tensor(scale, 0)
 }
 
 /// The int8 quantization of a range, widened to hold 0 exactly.

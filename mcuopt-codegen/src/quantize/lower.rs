@@ -11,6 +11,7 @@ use crate::calibrate::Range;
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId};
 use crate::ops::quantize::{Dequantize, Quantize, Requantize};
+use crate::ops::recurrent::hidden_bits;
 use crate::ops::{Io, Kernel, Layer, Lowered, Op, Scales, transpose::TransposeCopy};
 use crate::tensor::{DType, Tensor};
 
@@ -163,10 +164,9 @@ impl Lowering<'_> {
             Scales::Float => false,
             // They make floats of the file's integers, or are themselves the step from one to the other.
             Scales::Authored(..) => true,
-            // Their hidden states have one scale, whatever an author gave the result.
-            Scales::Fixed(scale, zero_point) if matches!(node.op, Op::Recurrent(_)) => {
-                let own = self.source.value(output).quantization.as_ref().and_then(Quantization::single);
-                own == Some((scale, zero_point)) && quantized(&node.inputs[0])
+            // Their kernels know no other scales, whatever an author gave the result.
+            Scales::PowerOfTwo(_) => {
+                hidden_bits(self.source.value(output).quantization.as_ref()).is_some() && quantized(&node.inputs[0])
             }
             _ => node.inputs.iter().any(|id| is_float(&id)) && node.inputs.iter().filter(is_float).all(quantized),
         };

@@ -12,7 +12,7 @@ mod tables;
 pub use assign::assign;
 pub use bias::correct_bias;
 pub use lower::lower;
-pub use tables::tables;
+pub use tables::{compose, tables};
 
 use std::collections::BTreeMap;
 

@@ -53,11 +53,13 @@ pub(super) fn fold(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     let node = graph.nodes[index].clone();
     let Some((x, function, clamp)) = affine(graph, &node) else { return Ok(false) };
     let Some(layer) = uses.producer(graph, x).cloned() else { return Ok(false) };
-    let mut op = layer.op.clone();
+    let (mut op, mut unlimited) = (layer.op.clone(), Clamp::NONE);
     let limits = match &mut op {
         Op::Conv(conv) => &mut conv.clamp,
         Op::ConvTranspose(conv) => &mut conv.clamp,
         Op::Dense(dense) => &mut dense.clamp,
+        // It takes no limits; its gain and offset are as the weights and the bias of a layer.
+        Op::Normalize(layer) if layer.channels() == function.gain.len() && clamp == Clamp::NONE => &mut unlimited,
         _ => return Ok(false),
     };
     let constant = |id: ValueId| graph.constant(id).and_then(Tensor::f32s);

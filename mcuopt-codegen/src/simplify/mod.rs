@@ -9,8 +9,11 @@
 
 mod activation;
 mod affine;
+mod broadcast;
 mod dense;
 mod duplicate;
+mod matmul;
+mod normalize;
 mod pad;
 mod phases;
 mod quantization;
@@ -44,9 +47,16 @@ const RULES: &[Rule] = &[
     Rule { name: "cancel Reshape", apply: reshape::cancel },
     Rule { name: "leave off what nobody reads of a recurrent layer", apply: recurrent::narrow },
     Rule { name: "sink Reshape", apply: sink_reshape::apply },
+    Rule { name: "let elementwise operators repeat their operands", apply: broadcast::apply },
     Rule { name: "remove duplicates", apply: duplicate::apply },
     Rule { name: "fold Transpose into Dense", apply: dense::fold_transpose },
+    Rule { name: "recognise a normalisation", apply: normalize::recognise },
+    Rule { name: "normalise channels where they lie", apply: normalize::by_channels },
     Rule { name: "fold Mul and Add into the layer before", apply: affine::fold },
+    Rule { name: "fold a factor into MatMul", apply: matmul::fold_factor },
+    Rule { name: "fold Transpose into the MatMul behind", apply: matmul::fold_transpose_before },
+    Rule { name: "fold Transpose into the MatMul before", apply: matmul::fold_transpose_behind },
+    Rule { name: "lift a Reshape of batch axes over MatMul", apply: matmul::lift_reshape },
     Rule { name: "fold Pad into the window behind", apply: pad::fold },
     Rule { name: "fold an activation into the layer before", apply: activation::fold },
     Rule { name: "turn Mul and Add into a depthwise convolution", apply: affine::to_depthwise },

@@ -131,6 +131,8 @@ fn shrink_tied(kernel: &mut Kernel, x: &[&Kept], y: &Kept) -> Result<(), Error> 
         Kernel::MaxPool(layer) => pool::shrink(&mut layer.geometry, y),
         Kernel::AveragePoolS8(layer) => pool::shrink(&mut layer.geometry, y),
         Kernel::ReduceMeanS8(layer) => pool::shrink_reduce(&mut layer.geometry, y),
+        Kernel::ResizeNearest(layer) => pool::shrink_resize(&mut layer.geometry, y),
+        Kernel::ResizeS8(layer) => pool::shrink_resize(&mut layer.geometry, y),
         Kernel::ConcatBlocks(layer) => movement::shrink_concat(layer, x, y),
         Kernel::SliceCopy(layer) => movement::shrink_slice(&mut layer.geometry, x[0], y),
         Kernel::PadConstant(layer) => movement::shrink_pad(&mut layer.geometry, x[0], y),

@@ -1,6 +1,6 @@
-//! Pools and means over neighbouring rows: each channel by itself.
+//! Pools, means over neighbouring rows, and images resized: each channel by itself.
 
-use mcuopt_rt::v0::{Pool2d, Reduce};
+use mcuopt_rt::v0::{Pool2d, Reduce, Resize};
 
 use super::kept::Kept;
 use super::ties::Tie;
@@ -19,5 +19,14 @@ pub(super) fn ties_reduce(p: &Reduce, inputs: usize, outputs: usize) -> Option<T
 }
 
 pub(super) fn shrink_reduce(p: &mut Reduce, y: &Kept) {
+    p.inner = y.scale(p.inner);
+}
+
+/// `None` where the channels are resized.
+pub(super) fn ties_resize(p: &Resize, inputs: usize, outputs: usize) -> Option<Tie> {
+    (inputs == outputs && p.inner.is_multiple_of(outputs)).then(|| Tie::same(outputs))
+}
+
+pub(super) fn shrink_resize(p: &mut Resize, y: &Kept) {
     p.inner = y.scale(p.inner);
 }

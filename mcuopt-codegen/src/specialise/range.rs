@@ -75,7 +75,11 @@ fn of_layer(graph: &Graph<Layer>, node: &Node<Layer>, ranges: &[Vec<Range>]) -> 
         Kernel::AddS8(_) | Kernel::MulS8(_) => {
             extremes(graph, node, ranges, &[[false, false], [false, true], [true, false], [true, true]])
         }
-        Kernel::MaxPool(_)
+        // Without negative weights it rises with each input.
+        Kernel::ResizeS8(layer) if layer.weights.iter().any(|&weight| weight < 0) => None,
+        Kernel::ResizeNearest(_)
+        | Kernel::ResizeS8(_)
+        | Kernel::MaxPool(_)
         | Kernel::AveragePoolS8(_)
         | Kernel::ReduceMeanS8(_)
         | Kernel::Requantize(_)

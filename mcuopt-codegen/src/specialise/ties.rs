@@ -34,6 +34,8 @@ pub(super) fn of(kernel: &Kernel, inputs: &[usize], outputs: usize) -> Option<Ve
         Kernel::MaxPool(layer) => pool::ties(&layer.geometry, first, outputs),
         Kernel::AveragePoolS8(layer) => pool::ties(&layer.geometry, first, outputs),
         Kernel::ReduceMeanS8(layer) => pool::ties_reduce(&layer.geometry, first, outputs),
+        Kernel::ResizeNearest(layer) => pool::ties_resize(&layer.geometry, first, outputs),
+        Kernel::ResizeS8(layer) => pool::ties_resize(&layer.geometry, first, outputs),
         Kernel::SliceCopy(layer) => movement::ties_slice(&layer.geometry, first, outputs),
         Kernel::PadConstant(layer) => movement::ties_pad(&layer.geometry, first, outputs),
         Kernel::LutS8(_) | Kernel::Requantize(_) if first == outputs => Some(Tie::same(outputs)),

@@ -4,7 +4,7 @@ use super::forms::{Form, Frames, Outcome, Rewriting};
 use crate::error::Error;
 use crate::graph::{Node, ValueId};
 use crate::ops::pool::Kind;
-use crate::ops::recurrent::{HIDDEN_SCALE, Recurrent};
+use crate::ops::recurrent::{Recurrent, hidden_bits};
 use crate::ops::{Op, Operator as _, Scales, pool::Pool, reshape::Reshape, slice::Slice};
 use crate::reference::Window;
 
@@ -231,13 +231,14 @@ impl Rewriting<'_> {
 
     /// A recurrent layer that goes on from where its last call ended; the result without what it keeps behind it.
     pub(super) fn keep_state(&mut self, node: &Node<Op>, op: &Recurrent, inputs: &[ValueId]) -> Result<ValueId, Error> {
-        let single = |id: ValueId, graph: &crate::graph::Graph<Op>| {
-            graph.value(id).quantization.as_ref().and_then(|quantization| quantization.single())
-        };
         // As lowering decides.
         let integers = op.scales() != Scales::Float
-            && single(node.outputs[0], self.source) == Some((HIDDEN_SCALE, 0))
-            && single(inputs[0], &self.graph).is_some();
+            && hidden_bits(self.source.value(node.outputs[0]).quantization.as_ref()).is_some()
+            && self.graph.value(inputs[0]).quantization.is_some();
+        if op.state_rows > 0 {
+            // Its cells stand where the kernel keeps them, and those who read them find them there.
+            return self.add_for(node, Recurrent { stateful: true, ..op.clone() }.into(), inputs);
+        }
         let rows = op.rows_kept(integers);
         let stateful = Recurrent { stateful: true, state_rows: rows, ..op.clone() };
         let id = self.add_for(node, stateful.into(), inputs)?;

@@ -47,9 +47,9 @@ impl Rewriting<'_> {
                     return Err(Error::unsupported("a backward layer that goes on from call to call")
                         .instead("a forward layer, or a network without `stateful`"));
                 }
-                if node.inputs.len() > 5 || op.state_rows > 0 {
-                    return Err(Error::unsupported("a state that the network's inputs or outputs pass on, too")
-                        .instead("a layer that starts from zeros and gives its hidden states alone"));
+                if node.inputs.len() > 5 {
+                    return Err(Error::unsupported("a state to start from beside the one that is kept")
+                        .instead("a layer that starts from zeros: `bind` the inputs with the state to them"));
                 }
                 let inputs = self.inputs(node);
                 Some(self.keep_state(node, op, &inputs)?)

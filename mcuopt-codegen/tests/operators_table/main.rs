@@ -39,6 +39,8 @@ enum Form {
     Float32,
     Int8,
     Qdq,
+    /// With the file's own quantization, if it has one.
+    Authored,
 }
 
 /// A node of one output.
@@ -91,6 +93,15 @@ fn model(op: &str, case: &Case) -> onnx::Model {
             }
             graph.nodes.extend([node(op, &["from", "to", "step"], "c"), add("c")]);
         }
+        "MelWeightMatrix" => {
+            for (name, value) in [("bins", 3), ("length", 10), ("rate", 8000)] {
+                graph.initializers.insert(name.into(), Tensor::I64(ndarray::ArrayD::from_elem(vec![], value)));
+            }
+            for (name, value) in [("from", 0.0), ("to", 4000.0)] {
+                graph.initializers.insert(name.into(), Tensor::scalar(value));
+            }
+            graph.nodes.extend([node(op, &["bins", "length", "rate", "from", "to"], "f"), reduced(), add("r")]);
+        }
         "HannWindow" | "HammingWindow" | "BlackmanWindow" => {
             graph.initializers.insert("size".into(), Tensor::I64(ndarray::ArrayD::from_elem(vec![], 6)));
             graph.nodes.extend([node(op, &["size"], "c"), add("c")]);
@@ -102,11 +113,13 @@ fn model(op: &str, case: &Case) -> onnx::Model {
             graph.nodes.extend([node(op, &["known"], "c"), cast, reduced(), add("r")]);
         }
         "Shape" | "Size" => graph.nodes.extend([node(op, &["x"], "c"), float_of("c"), reduced(), add("r")]),
-        "QuantizeLinear" | "DequantizeLinear" => {
+        _ if is_pair(op) => {
+            let domain = if op.starts_with("com.microsoft:") { "com.microsoft:" } else { "" };
+            let [quantize, dequantize] = ["QuantizeLinear", "DequantizeLinear"].map(|op| format!("{domain}{op}"));
             graph.initializers.insert("scale".into(), Tensor::scalar(0.05));
             graph.nodes.extend([
-                node("QuantizeLinear", &["x", "scale"], "q"),
-                node("DequantizeLinear", &["q", "scale"], "d"),
+                node(&quantize, &["x", "scale"], "q"),
+                node(&dequantize, &["q", "scale"], "d"),
                 node("Relu", &["d"], "y"),
             ]);
         }
@@ -115,6 +128,11 @@ fn model(op: &str, case: &Case) -> onnx::Model {
     let mut opsets = BTreeMap::from([(String::new(), 18)]);
     opsets.extend(op.split_once(':').map(|(domain, _)| (domain.to_string(), 1)));
     onnx::Model { ir_version: 8, opsets, graph, ..Default::default() }
+}
+
+/// Whether the operator is a half of what quantizes a model.
+fn is_pair(op: &str) -> bool {
+    op.ends_with("QuantizeLinear") && !op.starts_with("Dynamic") || op.ends_with("DequantizeLinear")
 }
 
 /// Integers as floats: `f`.
@@ -157,24 +175,30 @@ fn quantized(mut model: onnx::Model) -> onnx::Model {
 fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> {
     let mut graph = import::import(model, &Default::default())?.graph;
     let is_float = |id| graph.value(id).ty.dtype == DType::F32;
-    let is_pair = matches!(op, "QuantizeLinear" | "DequantizeLinear");
-    if form == Form::Qdq && is_float(graph.outputs[0]) && !is_pair {
+    if form == Form::Qdq && is_float(graph.outputs[0]) && !is_pair(op) {
         graph = import::import(&quantized(model.clone()), &Default::default())?.graph;
     }
     if form == Form::Float32 {
         quantize::forget(&mut graph);
     }
     simplify::simplify(&mut graph)?;
+    if form != Form::Float32 {
+        simplify::prepare_int8(&mut graph)?;
+    }
     match form {
         Form::Float32 => {}
-        Form::Qdq => quantize::assign(&mut graph, None)?,
+        Form::Qdq | Form::Authored => quantize::assign(&mut graph, None)?,
         Form::Int8 => {
             let shape = graph.value(graph.inputs[0]).ty.shape.clone();
             let count = shape.iter().product::<usize>();
             // Both signs, but for operators that are not defined for all numbers.
-            let first = if matches!(op, "Log" | "Div" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh") { 1.2 } else { -2.3 };
+            let (first, step) = match op {
+                "Log" | "Div" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh" | "ReduceLogSum" => (1.2, 0.2),
+                "Asin" | "Acos" | "Atanh" => (-0.9, 0.08),
+                _ => (-2.3, 0.2),
+            };
             let sample = |seed: usize| {
-                let numbers = (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * 0.2 + first);
+                let numbers = (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * step + first);
                 Tensor::new(&shape, numbers.collect::<Vec<f32>>())
             };
             let samples = Samples::from_tensors(vec![(0..16).filter_map(sample).collect()]);
@@ -212,7 +236,8 @@ fn row(op: &str) -> Result<String, String> {
             }
         };
         if case.dtype != DType::F32 {
-            return Ok(format!("{float} | the same | the same"));
+            let own = kernels(op, &model, Form::Authored).map_err(|errors| format!("{op} as it is: {errors}"))?;
+            return Ok(format!("{float} | {} | as int8", if own == float { "the same" } else { &own }));
         }
         let int8 = kernels(op, &model, Form::Int8).map_err(|errors| format!("{op} in int8: {errors}"))?;
         let qdq = kernels(op, &model, Form::Qdq).map_err(|errors| format!("{op} as QDQ: {errors}"))?;

@@ -5,6 +5,7 @@
 #[cfg(mcuopt_dsp)]
 pub(crate) mod dsp;
 pub(crate) mod memory;
+#[cfg(not(mcuopt_dsp))]
 pub(crate) mod scalar;
 
 /// An instruction set that kernels are written for.

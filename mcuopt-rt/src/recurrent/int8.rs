@@ -68,10 +68,10 @@ fn saturated(x: i32) -> i16 {
     x.clamp(i16::MIN.into(), i16::MAX.into()) as i16
 }
 
-/// From units of 2⁻¹⁵ to int8 in units of 1/128.
+/// `x / 2^shift`, rounded, as int8.
 #[inline(always)]
-fn to_i8(x: i32) -> i8 {
-    rounding_shift_right(x, GATE_BITS - 7).clamp(i8::MIN.into(), i8::MAX.into()) as i8
+fn to_i8(x: i32, shift: u32) -> i8 {
+    rounding_shift_right(x, shift).clamp(i8::MIN.into(), i8::MAX.into()) as i8
 }
 
 /// What turns sums into units of `2^-SUM_BITS`.
@@ -81,6 +81,8 @@ pub struct GatesS8 {
     pub input_shift: u32,
     /// Left shift of the sums over hidden states.
     pub hidden_shift: u32,
+    /// Fraction bits of the hidden states, 7 to 12: they reach to `2^(7 − bits)`.
+    pub hidden_bits: u32,
     /// The sums' limit, in units of `2^-SUM_BITS`; `i32::MAX` for none.
     pub clip: i32,
 }
@@ -183,7 +185,7 @@ fn store(state: &[i16], bytes: &mut [i8]) {
     }
 }
 
-/// RNN in int8 with tanh: `h' = tanh(clip(w · x + r · h + bias))`, hidden states in units of 1/128.
+/// RNN in int8 with tanh: `h' = tanh(clip(w · x + r · h + bias))`, hidden states in units of `2^-hidden_bits`.
 ///
 /// | slice | shape |
 /// |---|---|
@@ -224,14 +226,14 @@ pub fn rnn_s8(
             for_units!(p.hidden, |j, N| {
                 let sums: [i32; N] = gates.sums(j, x, h);
                 for k in 0..N {
-                    y[j + k] = to_i8(tanh(gates.clipped(sums[k]), SUM_BITS));
+                    y[j + k] = to_i8(tanh(gates.clipped(sums[k]), SUM_BITS), GATE_BITS - q.hidden_bits);
                 }
             });
         });
     }
 }
 
-/// GRU in int8 with sigmoid and tanh; gates as in [`gru_f32`](super::gru_f32), hidden states in units of 1/128.
+/// GRU in int8 with sigmoid and tanh; gates as in [`gru_f32`](super::gru_f32), hidden states in units of `2^-hidden_bits`.
 ///
 /// | slice | shape |
 /// |---|---|
@@ -276,7 +278,7 @@ pub fn gru_s8(
         if p.stateful {
             load(exact, &states[p.own_state(sequence)]);
         }
-        h.iter_mut().zip(&*exact).for_each(|(h, &exact)| *h = to_i8(exact.into()));
+        h.iter_mut().zip(&*exact).for_each(|(h, &exact)| *h = to_i8(exact.into(), GATE_BITS - q.hidden_bits));
         p.for_each_step(sequence, x, h, y, |x, h, y| {
             for_units!(hidden, |j, N| {
                 let sums: [i32; N] = gates.sums(j, x, h);
@@ -290,8 +292,7 @@ pub fn gru_s8(
                     let sums: [i32; N] = gates.sums(hidden + j, x, h);
                     for k in 0..N {
                         let r = sigmoid(gates.clipped(sums[k]));
-                        let product = rounding_shift_right(r * i32::from(exact[j + k]), GATE_BITS);
-                        reset[j + k] = to_i8(product);
+                        reset[j + k] = to_i8(r * i32::from(exact[j + k]), 2 * GATE_BITS - q.hidden_bits);
                     }
                 });
             }
@@ -312,7 +313,7 @@ pub fn gru_s8(
                     // A mean of two numbers of at most 2^15, weighed by numbers that add up to 2^15.
                     let after = rounding_shift_right((ONE - z) * n + z * before, GATE_BITS);
                     exact[j + k] = saturated(after);
-                    y[j + k] = to_i8(after);
+                    y[j + k] = to_i8(after, GATE_BITS - q.hidden_bits);
                 }
             });
         });
@@ -333,7 +334,7 @@ pub struct CellsS8 {
     pub input_forget: bool,
 }
 
-/// LSTM in int8 with sigmoid and tanh; gates as in [`lstm_f32`](super::lstm_f32), hidden states in units of 1/128.
+/// LSTM in int8 with sigmoid and tanh; gates as in [`lstm_f32`](super::lstm_f32), hidden states in units of `2^-hidden_bits`.
 ///
 /// | slice | shape |
 /// |---|---|
@@ -406,8 +407,7 @@ pub fn lstm_s8(
                     let after = saturated(kept + added);
                     c[unit] = after;
                     let o = sigmoid(gates.clipped(o.saturating_add(peephole(1, after))));
-                    let product = o * tanh(after.into(), cells.bits);
-                    y[unit] = to_i8(rounding_shift_right(product, GATE_BITS));
+                    y[unit] = to_i8(o * tanh(after.into(), cells.bits), 2 * GATE_BITS - q.hidden_bits);
                 }
             });
         });

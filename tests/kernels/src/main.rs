@@ -15,6 +15,7 @@ mod linear;
 mod memory;
 mod pools;
 mod random;
+mod recurrent;
 mod trial;
 
 use core::panic::PanicInfo;
@@ -36,7 +37,7 @@ struct Suite {
     run: fn(&mut Memory, &mut Random, &mut Trial),
 }
 
-const SUITES: [Suite; 12] = [
+const SUITES: [Suite; 13] = [
     Suite { name: "conv", count: 4000, run: linear::conv },
     Suite { name: "dense", count: 1500, run: linear::dense },
     Suite { name: "depthwise", count: 2500, run: linear::depthwise },
@@ -49,6 +50,7 @@ const SUITES: [Suite; 12] = [
     Suite { name: "average_pool", count: 600, run: pools::average_pool },
     Suite { name: "reduce_mean", count: 500, run: pools::reduce_mean },
     Suite { name: "reduce_extremes", count: 300, run: pools::reduce_extremes },
+    Suite { name: "lstm", count: 500, run: recurrent::lstm },
 ];
 
 /// The suite and the case that run, for whoever panics.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mcuopt_codegen::error::{Error, Kind};
-use mcuopt_codegen::onnx::{Dim, Model};
+use mcuopt_codegen::onnx::{Dim, Model, Node};
 use mcuopt_codegen::options::{Bindings, Number};
 use mcuopt_codegen::tensor::Tensor;
 use mcuopt_codegen::{Compiled, Errors, Options, Precision};
@@ -26,8 +26,7 @@ pub struct Attempt {
     pub outcome: Result<Compiled, String>,
 }
 
-/// Compiles in float32: first as the file is; then with those inputs bound that the compiler wants to know; then with
-/// all inputs bound but the first.
+/// Compiles in float32: first as the file is, then with those inputs bound that the compiler wants to know.
 pub fn compile(test: &Test) -> Attempt {
     let mut bound = BTreeSet::new();
     let mut reason;
@@ -42,12 +41,6 @@ pub fn compile(test: &Test) -> Attempt {
                     break;
                 }
             }
-        }
-    }
-    let others: BTreeSet<String> = test.inputs.iter().skip(1).map(|(name, _)| name.clone()).collect();
-    if !others.is_empty() && others != bound {
-        if let Ok(compiled) = try_with(test, &others) {
-            return Attempt { bound: others, outcome: Ok(compiled) };
         }
     }
     Attempt { bound: BTreeSet::new(), outcome: Err(reason) }
@@ -113,17 +106,17 @@ fn operand<'a>(model: &'a Model, error: &'a Error) -> Option<&'a str> {
     node?.inputs.get(index).map(String::as_str)
 }
 
-/// The graph's inputs that a value is computed from.
+/// The graph's inputs whose elements a value is computed from.
 fn sources(model: &Model, name: &str) -> BTreeSet<String> {
     let graph = &model.graph;
     if graph.inputs.iter().any(|input| input.name == name) {
         return BTreeSet::from([name.to_string()]);
     }
-    // Nodes come after what they read.
-    match graph.nodes.iter().position(|node| node.outputs.iter().any(|output| output == name)) {
-        Some(index) => graph.nodes[index].inputs.iter().flat_map(|input| sources(model, input)).collect(),
-        None => BTreeSet::new(),
-    }
+    // Shapes are known without elements.
+    let makes = |node: &&Node| node.op_type != "Shape" && node.outputs.iter().any(|output| output == name);
+    // Nodes come after what they read, so this ends.
+    let node = graph.nodes.iter().find(makes);
+    node.into_iter().flat_map(|node| &node.inputs).flat_map(|input| sources(model, input)).collect()
 }
 
 /// The test's data for some inputs, and for dimensions that the file gives a name but no size.

@@ -4,7 +4,7 @@ use mcuopt_rt::v0 as rt;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{Cell, HIDDEN_SCALE, Recurrent};
+use super::{Cell, Recurrent, hidden_bits};
 use crate::call::{Call, Data, Literal, struct_literals};
 use crate::error::Error;
 use crate::graph::Value;
@@ -14,7 +14,7 @@ use crate::tensor::{DType, Tensor};
 
 struct_literals! {
     Recurrent { steps, batch, inputs, hidden, reverse, sequence, state, stateful }
-    GatesS8 { input_shift, hidden_shift, clip }
+    GatesS8 { input_shift, hidden_shift, hidden_bits, clip }
     CellsS8 { bits, peephole_bits, input_forget }
 }
 
@@ -48,11 +48,14 @@ pub(super) fn lower(op: &Recurrent, io: &Io<'_>) -> Result<Lowered, Error> {
     }
     let inputs = Side::new(w, &input_bias, linear::scale_of(x)?)?;
     let spread: Vec<f32> = (0..rows).map(|row| if row < apart { 0.0 } else { hidden_bias[row - apart] }).collect();
-    let state = Side::new(r, &spread, (HIDDEN_SCALE, 0))?;
+    let hidden_bits = hidden_bits(io.output.quantization.as_ref());
+    let hidden_bits = hidden_bits.ok_or_else(|| Error::bug("hidden states have another scale"))?;
+    let state = Side::new(r, &spread, (1.0 / (1u32 << hidden_bits) as f32, 0))?;
     let one = f64::from(1u32 << rt::SUM_BITS);
     let gates = rt::GatesS8 {
         input_shift: inputs.shift,
         hidden_shift: state.shift,
+        hidden_bits,
         // Casts saturate, so that ∞ is the largest number.
         clip: (f64::from(op.clip) * one).round() as i32,
     };

@@ -16,7 +16,7 @@ use mcuopt_rt::v0 as rt;
 
 use super::{Io, Lowered, Operator, Scales, f32s, window};
 use crate::error::Error;
-use crate::graph::Type;
+use crate::graph::{Quantization, Type};
 use crate::reference::dot;
 use crate::tensor::Tensor;
 
@@ -56,8 +56,14 @@ impl Cell {
 /// The operands that are weights, bias and peepholes; x is the first operand, the initial state comes last.
 const BUILT_IN: &[usize] = &[1, 2, 3, 4];
 
-/// Hidden states have this scale in int8, as tanh and what is between its values have.
-pub const HIDDEN_SCALE: f32 = 1.0 / 128.0;
+/// The largest scale that hidden states have in int8: that of all between −1 and 1.
+const HIDDEN_SCALE: f32 = 1.0 / 128.0;
+
+/// The fraction bits of hidden states with a quantization, if the integer kernels know it.
+pub fn hidden_bits(quantization: Option<&Quantization>) -> Option<u32> {
+    let (scale, zero_point) = quantization?.single()?;
+    (7..=12).find(|&bits| zero_point == 0 && scale == 1.0 / (1u32 << bits) as f32)
+}
 
 /// One direction of a recurrent layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -194,7 +200,7 @@ impl Operator for Recurrent {
     }
 
     fn scales(&self) -> Scales {
-        if self.has_integers() { Scales::Fixed(HIDDEN_SCALE, 0) } else { Scales::Float }
+        if self.has_integers() { Scales::PowerOfTwo(HIDDEN_SCALE) } else { Scales::Float }
     }
 
     fn built_in(&self) -> &'static [usize] {

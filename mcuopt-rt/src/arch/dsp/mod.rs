@@ -16,4 +16,5 @@ pub(crate) mod convolution;
 pub(crate) mod depthwise;
 pub(crate) mod dot;
 pub(crate) mod pool;
+pub(crate) mod rows;
 pub(crate) mod winograd;

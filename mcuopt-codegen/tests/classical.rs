@@ -1,0 +1,146 @@
+//! Models of scikit-learn and operators of the domain ai.onnx.ml against onnxruntime, in float; and trees in int8 against
+//! themselves.
+//!
+//! The cases are made by `data/operators/ml.py`.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use common::{Random, Result, compile};
+use mcuopt_codegen::Precision;
+use mcuopt_codegen::onnx::{Attribute, Graph, Model, Node, ValueInfo};
+use mcuopt_codegen::tensor::{DType, Tensor};
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    match (tensor.f32s(), tensor.to_i64s()) {
+        (Some(values), _) => values.iter().map(|&value| f64::from(value)).collect(),
+        (None, values) => values.unwrap_or_default().iter().map(|&value| value as f64).collect(),
+    }
+}
+
+fn check(model: &Model, inputs: &[Tensor], outputs: &[Tensor]) -> Result {
+    let compiled = compile(&model.graph.name, &model.encode(), Precision::Float32)?;
+    compiled.source()?;
+    for (how, found) in [("reference", compiled.run_float(inputs)?), ("kernels", compiled.run(inputs)?)] {
+        ensure!(found.len() == outputs.len(), "{} outputs", found.len());
+        for (found, expected) in found.iter().zip(outputs) {
+            let same = found.dtype() == expected.dtype() && found.shape() == expected.shape();
+            ensure!(same, "{how}: {found:?}, not {expected:?}");
+            let (found, expected) = (numbers(found), numbers(expected));
+            let close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-5 + 1e-4 * b.abs();
+            ensure!(found.iter().zip(&expected).all(close), "{how}: {found:?}\nnot {expected:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn models_as_onnxruntime_computes_them() -> Result {
+    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators/ml.bin"))?;
+    let mut rest = bytes.as_slice();
+    let (mut count, mut failed) = (0, Vec::new());
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let (case, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
+        (rest, count) = (behind, count + 1);
+        let mut model = Model::decode(case, Path::new(""))?;
+        let mut take = |kind: &str| {
+            let names = (0..).map(|index| format!("{kind}/{index}"));
+            names.map_while(|name| model.graph.initializers.remove(&name)).collect::<Vec<_>>()
+        };
+        let (inputs, outputs) = (take("input"), take("output"));
+        failed.extend(check(&model, &inputs, &outputs).err().map(|error| format!("{}: {error}", model.graph.name)));
+    }
+    ensure!(failed.is_empty(), "{} of {count} cases fail:\n{}", failed.len(), failed.join("\n"));
+    ensure!(count > 80, "{count} cases");
+    Ok(())
+}
+
+/// A forest of random trees between a DequantizeLinear and a QuantizeLinear: integers in, integers out.
+fn quantized_forest(random: &mut Random, single: bool) -> Model {
+    let (trees, inner, features, targets) = (5, 15, 3, if single { 1 } else { 3 });
+    let count = 2 * inner + 1;
+    let all = 0..trees * count;
+    let is_leaf = |index: &usize| index % count >= inner;
+    let ints = |values: Vec<usize>| Attribute::Ints(values.into_iter().map(|value| value as i64).collect());
+    let leaves: Vec<usize> = all.clone().filter(is_leaf).collect();
+    let votes: Vec<(usize, usize)> =
+        leaves.iter().flat_map(|leaf| (0..targets).map(move |target| (*leaf, target))).collect();
+    let modes = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
+    let mode = |index: usize| if is_leaf(&index) { "LEAF" } else { modes[index % modes.len()] };
+    let child = |step: usize| ints(all.clone().map(|i| if is_leaf(&i) { 0 } else { 2 * (i % count) + step }).collect());
+    // Some thresholds lie outside of what the integers stand for, and some are one of them.
+    let thresholds =
+        all.clone().map(|i| if i % 3 == 0 { (random.below(400) as f32 - 200.0) * 0.02 } else { random.float() * 4.0 });
+    let thresholds = thresholds.collect();
+    let attributes: BTreeMap<String, Attribute> = [
+        ("nodes_treeids", ints(all.clone().map(|i| i / count).collect())),
+        ("nodes_nodeids", ints(all.clone().map(|i| i % count).collect())),
+        ("nodes_featureids", ints(all.clone().map(|_| random.below(features)).collect())),
+        ("nodes_modes", Attribute::Strings(all.clone().map(|i| mode(i).to_string()).collect())),
+        ("nodes_values", Attribute::Floats(thresholds)),
+        ("nodes_truenodeids", child(1)),
+        ("nodes_falsenodeids", child(2)),
+        ("target_treeids", ints(votes.iter().map(|vote| vote.0 / count).collect())),
+        ("target_nodeids", ints(votes.iter().map(|vote| vote.0 % count).collect())),
+        ("target_ids", ints(votes.iter().map(|vote| vote.1).collect())),
+        ("target_weights", Attribute::Floats(random.floats(votes.len()))),
+        ("n_targets", Attribute::Int(targets as i64)),
+        ("base_values", Attribute::Floats(random.floats(targets))),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_string(), value))
+    .collect();
+    let node = |op: &str, domain: &str, inputs: &[&str], output: &str, attributes| Node {
+        op_type: op.into(),
+        domain: domain.into(),
+        inputs: inputs.iter().map(|name| name.to_string()).collect(),
+        outputs: vec![output.into()],
+        attributes,
+        ..Node::default()
+    };
+    let zero_point = Tensor::new(&[], vec![-5i8]).unwrap_or_else(|| Tensor::scalar(0.0));
+    let graph = Graph {
+        name: "forest".into(),
+        inputs: vec![ValueInfo::tensor("q", DType::I8, &[64, features])],
+        outputs: vec![ValueInfo { name: "y".into(), ..ValueInfo::default() }],
+        initializers: BTreeMap::from([
+            ("x_scale".into(), Tensor::scalar(0.02)),
+            ("y_scale".into(), Tensor::scalar(0.03)),
+            ("zero".into(), zero_point),
+        ]),
+        nodes: vec![
+            node("DequantizeLinear", "", &["q", "x_scale", "zero"], "x", BTreeMap::new()),
+            node("TreeEnsembleRegressor", "ai.onnx.ml", &["x"], "r", attributes),
+            node("QuantizeLinear", "", &["r", "y_scale", "zero"], "y", BTreeMap::new()),
+        ],
+        ..Graph::default()
+    };
+    let opsets = BTreeMap::from([(String::new(), 17), ("ai.onnx.ml".into(), 3)]);
+    Model { ir_version: 8, opsets, graph, ..Model::default() }
+}
+
+#[test]
+fn trees_decide_on_integers_as_on_reals() -> Result {
+    let mut random = Random(11);
+    for round in 0..8 {
+        let model = quantized_forest(&mut random, round % 2 == 0);
+        let x: Vec<i8> = (0..64 * 3).map(|_| random.below(256) as u8 as i8).collect();
+        let x = Tensor::new(&[64, 3], x).ok_or("a matrix")?;
+        let integers = compile("forest", &model.encode(), Precision::Auto)?;
+        let kernels: Vec<&str> =
+            integers.lowered.nodes.iter().map(|node| node.op.kernel.call(DType::I8).function).collect();
+        ensure!(kernels == ["trees_s8"], "{kernels:?}");
+        let reals = compile("forest", &model.encode(), Precision::Float32)?;
+        let (found, expected) = (integers.run(std::slice::from_ref(&x))?, reals.run(&[x])?);
+        ensure!(found[0].shape() == expected[0].shape(), "{found:?}");
+        let (found, expected) = (numbers(&found[0]), numbers(&expected[0]));
+        // Half a step is rounded in two ways: up, and to even.
+        ensure!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1.0), "{found:?}\n{expected:?}");
+        let differ = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
+        ensure!(differ * 50 <= found.len(), "{differ} of {} differ", found.len());
+    }
+    Ok(())
+}
