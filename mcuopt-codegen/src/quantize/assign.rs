@@ -92,7 +92,7 @@ fn from_range(graph: &mut Graph<Op>, id: ValueId, ranges: Option<&Ranges>) -> Re
     let Some(ranges) = ranges else { return Ok(()) };
     let known = ranges.get(&id).ok_or_else(|| Error::bug(format!("`{}` has no range", value.name)))?;
     graph.value_mut(id).quantization =
-        Some(asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best }));
+        Some(asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best() }));
     Ok(())
 }
 
@@ -152,7 +152,7 @@ fn power_of_two(range: Range, largest: f32) -> Quantization {
 }
 
 /// The int8 quantization of a range, widened to hold 0 exactly.
-pub(super) fn asymmetric(range: Range) -> Quantization {
+pub(crate) fn asymmetric(range: Range) -> Quantization {
     let (min, max) = (f64::from(range.min.min(0.0)), f64::from(range.max.max(0.0)));
     let scale = ((max - min) / 255.0) as f32;
     // A tensor that was zero in every sample says nothing about its scale; this one represents −1 to 1.
