@@ -211,7 +211,12 @@ fn a_transformer_runs_without_floats() -> Result {
     for sample in &samples {
         let found = run_float(&graph, std::slice::from_ref(sample), |id, tensor| {
             let Some(range) = tensor.f32s().and_then(Range::of) else { return };
-            let entry = ranges.entry(id).or_insert_with(|| Statistics { range, candidates: [range; 4], method: Method::MinMax, channels: Vec::new() });
+            let entry = ranges.entry(id).or_insert_with(|| Statistics {
+                range,
+                candidates: [range; 4],
+                method: Method::MinMax,
+                channels: Vec::new(),
+            });
             let both = Range { min: entry.range.min.min(range.min), max: entry.range.max.max(range.max) };
             (entry.range, entry.candidates) = (both, [both; 4]);
         })?;
