@@ -114,6 +114,8 @@ impl Assigner<'_> {
                 (Scales::Fixed(scale, zero_point), _) if quantized && self.ranges.is_some() => {
                     Some(Quantization::per_tensor(*scale, *zero_point))
                 }
+                // Nothing has to be rounded where all operands have one quantization.
+                (Scales::Joined, _) if shared(graph, &node.inputs).is_some() => shared(graph, &node.inputs),
                 (Scales::PowerOfTwo(largest), Some(Width::Int8)) => {
                     let known = self.ranges.and_then(|ranges| ranges.get(&output));
                     known.map(|known| power_of_two(known.range, *largest))
@@ -207,6 +209,13 @@ impl Assigner<'_> {
         }
         Ok(())
     }
+}
+
+/// The quantization that all operands have.
+fn shared(graph: &Graph<Op>, operands: &[ValueId]) -> Option<Quantization> {
+    let mut quantizations = operands.iter().map(|id| graph.value(*id).quantization.clone());
+    let first = quantizations.next().flatten()?;
+    quantizations.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 /// Whether an operand is, or as a constant can become, int8.

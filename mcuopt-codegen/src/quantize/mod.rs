@@ -8,6 +8,7 @@ mod assign;
 mod bias;
 mod lower;
 mod precision;
+mod report;
 mod tables;
 mod weights;
 
@@ -16,6 +17,7 @@ pub(crate) use assign::asymmetric;
 pub use bias::correct_bias;
 pub use lower::lower;
 pub use precision::{LayerPrecision, Precisions};
+pub use report::{LayerReport, Report, report};
 pub use tables::{compose, tables};
 pub use weights::{pack_weights, weights8};
 
