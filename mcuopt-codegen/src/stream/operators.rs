@@ -16,7 +16,7 @@ impl Rewriting<'_> {
                 Op::Unary(_) | Op::FakeQuantize(_) | Op::QuantizeLinear(_) | Op::DequantizeLinear(_) | Op::Cast(_),
                 [Form::Last(x), rest @ ..],
             ) if are_same(rest) => self.keep(node, node.op.clone(), operands, *x),
-            (Op::Binary(_), _) => self.elementwise(node, operands),
+            (op, _) if op.pointwise() => self.elementwise(node, operands),
             (Op::Concat(concat), [first, rest @ ..]) => match first {
                 Form::Last(x) if x.axis != concat.axis && rest.iter().all(|form| fits(form, x)) => {
                     let exact = exact(operands);
