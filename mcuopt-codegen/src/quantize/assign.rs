@@ -79,9 +79,19 @@ fn from_range(graph: &mut Graph<Op>, id: ValueId, ranges: Option<&Ranges>) -> Re
     }
     let Some(ranges) = ranges else { return Ok(()) };
     let known = ranges.get(&id).ok_or_else(|| Error::bug(format!("`{}` has no range", value.name)))?;
-    graph.value_mut(id).quantization =
-        Some(asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best }));
+    let quantization = asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best });
+    if !is_too_coarse(graph, id, &quantization) {
+        graph.value_mut(id).quantization = Some(quantization);
+    }
     Ok(())
+}
+
+/// Whether trees read a tensor whose columns differ too much for one scale; they and the tensor stay in float.
+fn is_too_coarse(graph: &Graph<Op>, id: ValueId, quantization: &Quantization) -> bool {
+    graph.nodes.iter().any(|node| match &node.op {
+        Op::Trees(trees) => node.inputs.contains(&id) && !trees.is_divided_by(quantization),
+        _ => false,
+    })
 }
 
 /// Whether the largest elements of a tensor matter most: what the user gives and gets, what a softmax weighs, and what
