@@ -189,6 +189,10 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "TensorScatter" => Case::new(&[1, 4, 3]).floats(&[1, 2, 3]).integers(&[1]),
         "OneHot" => Case::new(&[3]).of(DType::I64).integer(4).floats(&[2]),
         "Where" => matrix.x().constant(Tensor::new(&[6], vec![true; 6]).expect("six")).x_to_the_end(),
+        "TfIdfVectorizer" => {
+            let grams = matrix.of(DType::I32).ints("pool_int64s", &[1, 2, 3, 1, 2]).ints("ngram_counts", &[0, 3]);
+            grams.ints("ngram_indexes", &[0, 1, 2, 3]).int("max_gram_length", 2).string("mode", "TF")
+        }
         // Types, logic and bits.
         "Cast" => matrix.int("to", 1),
         "CastLike" => matrix.constant(number(0.0)),
