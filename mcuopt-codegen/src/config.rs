@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::calibrate::Method;
 use crate::compiled::Compiled;
 #[cfg(feature = "source")]
 use crate::error::Error;
@@ -33,6 +34,12 @@ impl Config {
     /// Samples: `.npz` or `.npy`; without it, `<model>.calib.npz` beside the model, if it exists.
     pub fn calibration(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.calibration = Some(path.into());
+        self
+    }
+
+    /// How the range of each tensor is chosen from the samples.
+    pub fn ranges(mut self, method: Method) -> Self {
+        self.options.ranges = method;
         self
     }
 

@@ -45,7 +45,7 @@ pub use options::{Input, Number, Optimize, Options, Precision};
 use std::fs;
 use std::path::PathBuf;
 
-use calibrate::{Ranges, Samples};
+use calibrate::{Method, Ranges, Samples};
 use emit::Whole;
 use graph::Graph;
 use ops::Op;
@@ -167,14 +167,24 @@ fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String
 fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, Error> {
     let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
     let shown = path.display().to_string();
-    let samples = fs::read(options.root.join(&path)).map_err(|error| Error::io(error).in_file(&shown))?;
+    let samples = calibrate::hash_file(&options.root.join(&path)).map_err(|error| Error::io(error).in_file(&shown))?;
     // The simplified graph is part of the key: it names the tensors, and it changes with the compiler.
-    let key = calibrate::content_hash(&[model, &samples, format!("{graph:?}").as_bytes()]);
+    let method = options.ranges;
+    let key = calibrate::content_hash(&[
+        model,
+        samples.as_bytes(),
+        method.name().as_bytes(),
+        format!("{graph:?}").as_bytes(),
+    ]);
     if let Some(ranges) = calibrate::load(&key, graph) {
         return Ok(ranges);
     }
     let samples = Samples::read(&options.root.join(&path), graph).map_err(|error| error.in_file(&shown))?;
-    let ranges = calibrate::calibrate(graph, &samples).map_err(|error| error.in_file(&shown))?;
+    let mut ranges = calibrate::calibrate(graph, &samples).map_err(|error| error.in_file(&shown))?;
+    match method {
+        Method::Auto => calibrate::choose(graph, &samples, &mut ranges).map_err(|error| error.in_file(&shown))?,
+        method => ranges.values_mut().for_each(|statistics| statistics.method = method),
+    }
     calibrate::store(&key, &ranges);
     Ok(ranges)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::calibrate::Method;
 use crate::error::Error;
 
 /// A number as the user wrote it.
@@ -85,6 +86,8 @@ pub struct Options {
     pub name: Option<String>,
     /// `.npz` or `.npy` with samples; `<model>.calib.npz` beside the model where it is not given.
     pub calibration: Option<PathBuf>,
+    /// How the range of each tensor is chosen from the samples.
+    pub ranges: Method,
     /// The arithmetic.
     pub precision: Precision,
     /// Speed or flash.
@@ -153,6 +156,10 @@ impl Options {
             ("stream_frames", Setting::Number(frames)) => self.stream_frames = Some(frames),
             ("max_ram", Setting::Number(limit)) => self.max_ram = Some(limit),
             ("max_flash", Setting::Number(limit)) => self.max_flash = Some(limit),
+            ("ranges", Setting::Text(name)) => match Method::of(&name) {
+                Some(method) => self.ranges = method,
+                None => return wrong("\"auto\", \"min-max\", \"percentile\", \"mse\" or \"entropy\""),
+            },
             ("precision", Setting::Text(name)) => match name.as_str() {
                 "auto" => self.precision = Precision::Auto,
                 "int8" => self.precision = Precision::Int8,
@@ -173,7 +180,7 @@ impl Options {
             },
             ("calibration" | "config", _) => return wrong("a path in quotes"),
             ("name", _) => return wrong("a name in quotes"),
-            ("precision" | "optimize" | "input", _) => return wrong("a word in quotes"),
+            ("precision" | "ranges" | "optimize" | "input", _) => return wrong("a word in quotes"),
             ("bind", _) => {
                 return wrong("a table of numbers and lists of numbers, such as { shape = [1, 16], batch = 1 }");
             }
@@ -234,6 +241,7 @@ impl Options {
         }
         choose(&mut self.name, file.name);
         choose(&mut self.calibration, file.calibration.map(|path| folder.join(path)));
+        choose(&mut self.ranges, file.ranges);
         choose(&mut self.precision, file.precision);
         choose(&mut self.optimize, file.optimize);
         choose(&mut self.input, file.input);

@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Random, Result, Sketch, int, ints};
-use mcuopt_codegen::calibrate::{Range, Ranges, Statistics};
+use mcuopt_codegen::calibrate::{Method, Range, Ranges, Statistics};
 use mcuopt_codegen::graph::{Graph, Quantization, Value};
 use mcuopt_codegen::import::import;
 use mcuopt_codegen::interp::{run_float, run_lowered};
@@ -298,9 +298,14 @@ fn ranges(graph: &Graph<Op>, samples: &[Vec<Tensor>]) -> Result<Ranges> {
     for sample in samples {
         run_float(graph, sample, |id, tensor| {
             let Some(range) = tensor.f32s().and_then(Range::of) else { return };
-            let entry = ranges.entry(id).or_insert_with(|| Statistics { range, best: range, means: Vec::new() });
+            let entry = ranges.entry(id).or_insert_with(|| Statistics {
+                range,
+                candidates: [range; 4],
+                method: Method::MinMax,
+                channels: Vec::new(),
+            });
             let both = Range { min: entry.range.min.min(range.min), max: entry.range.max.max(range.max) };
-            (entry.range, entry.best) = (both, both);
+            (entry.range, entry.candidates) = (both, [both; 4]);
         })?;
     }
     Ok(ranges)

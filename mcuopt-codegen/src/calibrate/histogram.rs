@@ -22,14 +22,15 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts finite elements whose magnitudes are at most `largest`.
+    /// Counts finite elements whose magnitudes are at most `largest`; returns how many are not zero.
     ///
     /// A plain loop, for the reason that the `reference` module gives.
-    pub(super) fn add(&mut self, elements: &[f32], largest: f32) {
+    pub(super) fn add(&mut self, elements: &[f32], largest: f32) -> u64 {
         self.reach(largest);
         if self.width == 0.0 {
-            return;
+            return 0;
         }
+        let mut nonzero = 0;
         let scale = 1.0 / self.width;
         let counts = self.counts.as_mut_slice();
         let mut i = 0;
@@ -37,11 +38,13 @@ impl Histogram {
             let x = elements[i];
             if x != 0.0 {
                 // Truncation after the shift is floor: the sum is positive.
+                nonzero += 1;
                 let bin = (x * scale + HALF as f32) as usize;
                 counts[if bin < 2 * HALF { bin } else { 2 * HALF - 1 }] += 1;
             }
             i += 1;
         }
+        nonzero
     }
 
     /// Adds the counts of another histogram.
@@ -79,5 +82,10 @@ impl Histogram {
     pub(super) fn bins(&self) -> impl Iterator<Item = (f64, u32)> {
         let middle = |bin: usize| (bin as f64 - HALF as f64 + 0.5) * f64::from(self.width);
         self.counts.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(bin, &count)| (middle(bin), count))
+    }
+
+    /// Width of a bin; 0 where nothing but zeros was counted.
+    pub(super) fn width(&self) -> f64 {
+        f64::from(self.width)
     }
 }

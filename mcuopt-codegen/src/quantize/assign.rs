@@ -47,6 +47,11 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
                     };
                     graph.value_mut(output).quantization = quantization;
                 }
+                // Nothing has to be rounded where all operands have one quantization.
+                Scales::Joined if shared(graph, &inputs).is_some() => {
+                    let quantization = shared(graph, &inputs);
+                    graph.value_mut(output).quantization = quantization;
+                }
                 Scales::PowerOfTwo(largest) => {
                     let known = ranges.and_then(|ranges| ranges.get(&output));
                     graph.value_mut(output).quantization = known.map(|known| power_of_two(known.range, largest));
@@ -59,6 +64,13 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
     }
     join(graph, &authored);
     Ok(())
+}
+
+/// The quantization that all operands have.
+fn shared(graph: &Graph<Op>, operands: &[ValueId]) -> Option<Quantization> {
+    let mut quantizations = operands.iter().map(|id| graph.value(*id).quantization.clone());
+    let first = quantizations.next().flatten()?;
+    quantizations.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 /// Whether an operand is, or as a constant can become, int8.
@@ -80,7 +92,7 @@ fn from_range(graph: &mut Graph<Op>, id: ValueId, ranges: Option<&Ranges>) -> Re
     let Some(ranges) = ranges else { return Ok(()) };
     let known = ranges.get(&id).ok_or_else(|| Error::bug(format!("`{}` has no range", value.name)))?;
     graph.value_mut(id).quantization =
-        Some(asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best }));
+        Some(asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best() }));
     Ok(())
 }
 
@@ -140,7 +152,7 @@ fn power_of_two(range: Range, largest: f32) -> Quantization {
 }
 
 /// The int8 quantization of a range, widened to hold 0 exactly.
-pub(super) fn asymmetric(range: Range) -> Quantization {
+pub(crate) fn asymmetric(range: Range) -> Quantization {
     let (min, max) = (f64::from(range.min.min(0.0)), f64::from(range.max.max(0.0)));
     let scale = ((max - min) / 255.0) as f32;
     // A tensor that was zero in every sample says nothing about its scale; this one represents −1 to 1.

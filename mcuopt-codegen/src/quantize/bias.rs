@@ -34,7 +34,7 @@ fn corrected_bias(graph: &Graph<Op>, node: &Node<Op>, ranges: &Ranges) -> Option
     };
     let &[x, weights, bias] = &node.inputs[..] else { return None };
     let (x_scale, _) = graph.value(x).quantization.as_ref()?.single()?;
-    let means = &ranges.get(&x)?.means;
+    let means: Vec<f32> = ranges.get(&x)?.channels.iter().map(|channel| channel.mean).collect();
     let floats = |id: ValueId| graph.constant(id).and_then(Tensor::f32s);
     let (values, bias) = (floats(weights)?, floats(bias)?);
     let weights = graph.value(weights);

@@ -10,6 +10,7 @@ mod lower;
 mod tables;
 
 pub use assign::assign;
+pub(crate) use assign::asymmetric;
 pub use bias::correct_bias;
 pub use lower::lower;
 pub use tables::{compose, tables};

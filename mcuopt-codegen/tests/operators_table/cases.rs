@@ -257,7 +257,7 @@ pub(crate) fn case(op: &str) -> Option<Case> {
             tree(matrix, ["target_treeids", "target_nodeids", "target_ids"], &[0, 0], "target_weights")
         }
         "Constant" => matrix.attribute("value", Attribute::Tensor(number(1.0))),
-        _ => return None,
+        _ => return crate::learned::case(op),
     })
 }
 

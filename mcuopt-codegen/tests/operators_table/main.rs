@@ -4,6 +4,7 @@
 //! `UPDATE_TABLES=1 cargo test -p mcuopt-codegen --test operators_table` writes it.
 
 mod cases;
+mod learned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -193,16 +194,20 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
     }
     match form {
         Form::Float32 => {}
-        Form::Qdq | Form::Authored => quantize::assign(&mut graph, None)?,
+        Form::Qdq | Form::Authored => {
+            quantize::tables(&mut graph, false)?;
+            quantize::assign(&mut graph, None)?;
+        }
         Form::Int8 => {
             let shape = graph.value(graph.inputs[0]).ty.shape.clone();
             let count = shape.iter().product::<usize>();
             // Both signs, but for operators that are not defined for all numbers.
             let (first, step) = match op {
-                "Log" | "Div" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh" | "ReduceLogSum" => (1.2, 0.2),
+                "Log" | "Div" | "Mod" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh" | "ReduceLogSum" => (1.2, 0.2),
                 "Asin" | "Acos" | "Atanh" => (-0.9, 0.08),
                 _ => (-2.3, 0.2),
             };
+            quantize::tables(&mut graph, true)?;
             let sample = |seed: usize| {
                 let numbers = (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * step + first);
                 Tensor::new(&shape, numbers.collect::<Vec<f32>>())

@@ -1,0 +1,250 @@
+//! Typical inputs, from files or from memory.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use ndarray::{ArrayD, Axis};
+use ndarray_npy::{NpzReader, ReadNpyError, ReadNpyExt, ReadNpzError, ReadableElement, ViewElement};
+
+use super::Range;
+use crate::error::Error;
+use crate::graph::{Graph, Type};
+use crate::ops::Op;
+use crate::tensor::Tensor;
+
+/// Samples for each input of a graph: as many for each.
+pub struct Samples {
+    /// For each input, in the graph's order.
+    inputs: Vec<Source>,
+    count: usize,
+}
+
+/// The samples of one input.
+enum Source {
+    /// A tensor for each sample.
+    Memory(Vec<Tensor>),
+    /// Files that are read when their samples are wanted: of a folder that may hold more than memory does.
+    Files(Files),
+}
+
+struct Files {
+    name: String,
+    ty: Type,
+    /// For each sample its file, and its position there.
+    places: Vec<(PathBuf, usize)>,
+    /// The file that was read last: samples are asked for more or less in order.
+    last: Mutex<Option<(PathBuf, Arc<Vec<Tensor>>)>>,
+}
+
+impl Samples {
+    /// Reads `.npz` (arrays named as the inputs; a single array may have any name), `.npy` (one input), or a folder of
+    /// `.npy` files in the order of their names (for several inputs, in folders named as these).
+    ///
+    /// The first axis of an array counts the samples; the rest has the input's shape, or its elements. A file in a folder
+    /// may also hold one sample. Files of a folder are read one at a time, so that together they may be larger than
+    /// memory.
+    pub fn read(path: &Path, graph: &Graph<Op>) -> Result<Self, Error> {
+        if path.is_dir() {
+            let several = graph.inputs.len() > 1;
+            let values = graph.inputs.iter().map(|id| graph.value(*id));
+            let files = values.map(|value| {
+                let folder = if several { path.join(&value.name) } else { path.to_path_buf() };
+                Files::find(&folder, &value.name, &value.ty).map(Source::Files)
+            });
+            return Self::new(files.collect::<Result<_, _>>()?);
+        }
+        let file = File::open(path).map_err(Error::io)?;
+        let arrays = match path.extension().is_some_and(|extension| extension == "npy") {
+            true => vec![(String::new(), read_npy(path)?)],
+            false => read_npz(file)?,
+        };
+        let mut inputs = Vec::new();
+        for id in &graph.inputs {
+            let value = graph.value(*id);
+            let named = arrays.iter().find(|(name, _)| *name == value.name);
+            let only = || arrays.first().filter(|_| arrays.len() == 1 && graph.inputs.len() == 1);
+            let Some((_, array)) = named.or_else(only) else {
+                let names: Vec<_> = arrays.iter().map(|(name, _)| format!("`{name}`")).collect();
+                return Err(Error::calibration(format!(
+                    "no array for the input `{}`, only {}",
+                    value.name,
+                    names.join(", ")
+                )));
+            };
+            inputs.push(Source::Memory(split(array, &value.name, &value.ty)?));
+        }
+        Self::new(inputs)
+    }
+
+    /// Samples that are in memory already: for each input of the graph, in order, a tensor for each sample.
+    pub fn from_tensors(inputs: Vec<Vec<Tensor>>) -> Self {
+        let count = inputs.first().map_or(0, Vec::len);
+        Self { inputs: inputs.into_iter().map(Source::Memory).collect(), count }
+    }
+
+    fn new(inputs: Vec<Source>) -> Result<Self, Error> {
+        let counts: Vec<usize> = inputs.iter().map(Source::len).collect();
+        match counts.first() {
+            Some(0) | None => Err(Error::calibration("there are no samples")),
+            Some(first) if counts.iter().any(|count| count != first) => {
+                Err(Error::calibration(format!("the inputs have {counts:?} samples, not as many each")))
+            }
+            Some(first) => Ok(Self { count: *first, inputs }),
+        }
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Sample `index`: a tensor for each input. A file that was there before may be gone.
+    pub fn sample(&self, index: usize) -> Result<Vec<Tensor>, Error> {
+        self.inputs.iter().map(|source| source.get(index)).collect()
+    }
+}
+
+impl Source {
+    fn len(&self) -> usize {
+        match self {
+            Source::Memory(samples) => samples.len(),
+            Source::Files(files) => files.places.len(),
+        }
+    }
+
+    fn get(&self, index: usize) -> Result<Tensor, Error> {
+        match self {
+            Source::Memory(samples) => Ok(samples[index].clone()),
+            Source::Files(files) => files.get(index),
+        }
+    }
+}
+
+impl Files {
+    /// The `.npy` files of a folder, all of which are looked through once.
+    fn find(folder: &Path, name: &str, ty: &Type) -> Result<Self, Error> {
+        let shown = || folder.display().to_string();
+        let entries = std::fs::read_dir(folder).map_err(|error| Error::io(error).in_file(shown()))?;
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| Error::io(error).in_file(shown()))?.path();
+            if path.extension().is_some_and(|extension| extension == "npy") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let mut places = Vec::new();
+        for path in paths {
+            let count = samples_of(&path, name, ty)?.len();
+            places.extend((0..count).map(|position| (path.clone(), position)));
+        }
+        Ok(Self { name: name.to_string(), ty: ty.clone(), places, last: Mutex::new(None) })
+    }
+
+    fn get(&self, index: usize) -> Result<Tensor, Error> {
+        let (path, position) = &self.places[index];
+        let known = |last: &Option<(PathBuf, Arc<Vec<Tensor>>)>| {
+            last.as_ref().filter(|(file, _)| file == path).map(|(_, samples)| Arc::clone(samples))
+        };
+        let cached = self.last.lock().map_or(None, |last| known(&last));
+        let samples = match cached {
+            Some(samples) => samples,
+            None => {
+                let samples = Arc::new(samples_of(path, &self.name, &self.ty)?);
+                if let Ok(mut last) = self.last.lock() {
+                    *last = Some((path.clone(), Arc::clone(&samples)));
+                }
+                samples
+            }
+        };
+        let changed = || Error::calibration("it changed while it was read").in_file(path.display().to_string());
+        samples.get(*position).cloned().ok_or_else(changed)
+    }
+}
+
+/// The samples of a file in a folder: one, or one for each index along the first axis.
+fn samples_of(path: &Path, name: &str, ty: &Type) -> Result<Vec<Tensor>, Error> {
+    let in_file = |error: Error| error.in_file(path.display().to_string());
+    let array = read_npy(path).map_err(in_file)?;
+    let single = array.shape() == ty.shape && array.shape().first() != Some(&1);
+    let array = if single { array.insert_axis(Axis(0)) } else { array };
+    split(&array, name, ty).map_err(in_file)
+}
+
+/// Tries to read an array as each of the types that numbers are stored in, and makes floats of them.
+macro_rules! as_floats {
+    ($read:ident($($source:expr),*)) => {
+        $read($($source,)* |value: f32| value)
+            .or_else(|_| $read($($source,)* |value: f64| value as f32))
+            .or_else(|_| $read($($source,)* |value: u8| f32::from(value)))
+            .or_else(|_| $read($($source,)* |value: i8| f32::from(value)))
+            .or_else(|_| $read($($source,)* |value: i16| f32::from(value)))
+            .or_else(|_| $read($($source,)* |value: i32| value as f32))
+            .or_else(|_| $read($($source,)* |value: i64| value as f32))
+            .or_else(|_| $read($($source,)* |value: bool| f32::from(u8::from(value))))
+    };
+}
+
+fn read_npy(path: &Path) -> Result<ArrayD<f32>, Error> {
+    fn typed<T: ReadableElement + Copy>(path: &Path, to_f32: impl Fn(T) -> f32) -> Result<ArrayD<f32>, ReadNpyError> {
+        Ok(ArrayD::<T>::read_npy(File::open(path)?)?.mapv(to_f32))
+    }
+    as_floats!(typed(path)).map_err(|error| Error::calibration(format!("not a readable .npy file of numbers: {error}")))
+}
+
+fn read_npz(file: File) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+    let mut npz =
+        NpzReader::new(file).map_err(|error| Error::calibration(format!("not a readable .npz file: {error}")))?;
+    let names = npz.names().map_err(|error| Error::calibration(format!("not a readable .npz file: {error}")))?;
+    let mut arrays = Vec::new();
+    for name in names {
+        let array = read_array(&mut npz, &name)?;
+        arrays.push((name.trim_end_matches(".npy").to_string(), array));
+    }
+    Ok(arrays)
+}
+
+fn read_array<R: Read + Seek>(npz: &mut NpzReader<R>, name: &str) -> Result<ArrayD<f32>, Error> {
+    fn typed<R: Read + Seek, T: ReadableElement + ViewElement + Copy>(
+        npz: &mut NpzReader<R>,
+        name: &str,
+        to_f32: impl Fn(T) -> f32,
+    ) -> Result<ArrayD<f32>, ReadNpzError> {
+        npz.by_name::<ndarray::OwnedRepr<T>, ndarray::IxDyn>(name).map(|array: ArrayD<T>| array.mapv(to_f32))
+    }
+    as_floats!(typed(npz, name))
+        .map_err(|error| Error::calibration(format!("the array `{name}` does not hold numbers: {error}")))
+}
+
+/// An array as samples of the given shape.
+fn split(array: &ArrayD<f32>, name: &str, ty: &Type) -> Result<Vec<Tensor>, Error> {
+    let shape = &ty.shape;
+    let count: usize = shape.iter().product();
+    let rest: usize = array.shape().iter().skip(1).product();
+    if array.ndim() == 0 || rest != count {
+        return Err(Error::calibration(format!(
+            "the samples for `{name}` have the shape {:?}; expected [samples, {}]",
+            array.shape(),
+            shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let samples: Option<Vec<Tensor>> =
+        array.axis_iter(Axis(0)).map(|sample| Tensor::new(shape, sample.iter().copied().collect())).collect();
+    let samples = samples.ok_or_else(|| Error::bug("a sample has another size than its array says"))?;
+    let broken = samples.iter().position(|sample| sample.f32s().is_none_or(|x| Range::of(x).is_none()));
+    match broken {
+        None => samples
+            .iter()
+            .map(|sample| sample.cast(ty.dtype))
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::calibration(format!("the samples for `{name}` are no {}", ty.dtype))),
+        Some(index) => Err(Error::calibration(format!("sample {index} for `{name}` holds NaN or infinity"))),
+    }
+}
