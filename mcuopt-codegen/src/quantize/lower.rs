@@ -11,7 +11,7 @@ use crate::calibrate::Range;
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId};
 use crate::ops::quantize::{Dequantize, Quantize, Requantize};
-use crate::ops::recurrent::hidden_bits;
+use crate::ops::recurrent::{STARTS_AT, hidden_bits};
 use crate::ops::{Io, Kernel, Layer, Lowered, Op, Scales, transpose::TransposeCopy};
 use crate::tensor::{DType, Tensor};
 
@@ -175,7 +175,9 @@ impl Lowering<'_> {
             Scales::Authored(..) => true,
             // Their kernels know no other scales, whatever an author gave the result.
             Scales::PowerOfTwo(_) => {
-                hidden_bits(self.source.value(output).quantization.as_ref()).is_some() && quantized(&node.inputs[0])
+                let known = hidden_bits(self.source.value(output).quantization.as_ref()).is_some();
+                // Nor a state to start from but zeros.
+                known && quantized(&node.inputs[0]) && node.inputs.len() <= STARTS_AT
             }
             _ => node.inputs.iter().any(|id| is_float(&id)) && node.inputs.iter().filter(is_float).all(quantized),
         };

@@ -4,6 +4,7 @@
 //! `UPDATE_TABLES=1 cargo test -p mcuopt-codegen --test operators_table` writes it.
 
 mod cases;
+mod learned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -64,7 +65,10 @@ fn model(op: &str, case: &Case) -> onnx::Model {
         ..Default::default()
     };
     let mut own = node(op, &[], "y");
-    own.outputs.extend((1..case.outputs).map(|index| format!("y{index}")));
+    for index in 1..case.outputs {
+        own.outputs.push(format!("y{index}"));
+        graph.outputs.push(ValueInfo::tensor(&format!("y{index}"), DType::F32, &[]));
+    }
     own.attributes = case.attributes.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     for (index, operand) in case.operands.iter().enumerate() {
         own.inputs.push(match operand {
@@ -145,16 +149,15 @@ fn reduced() -> onnx::Node {
     node("ReduceMean", &["f"], "r")
 }
 
-/// The model with pairs of QuantizeLinear and DequantizeLinear around x, the first weights and y, as quantizers write
-/// them.
-fn quantized(mut model: onnx::Model) -> onnx::Model {
+/// The model with pairs of QuantizeLinear and DequantizeLinear around x, the first weights and the outputs that are
+/// named, as quantizers write them.
+fn quantized(mut model: onnx::Model, outputs: &[String]) -> onnx::Model {
     let graph = &mut model.graph;
-    let weights =
-        graph.initializers.iter().find(|(_, tensor)| tensor.dtype() == DType::F32 && tensor.shape().len() > 1);
-    let weights = weights.map(|(name, _)| name.clone());
-    let around: Vec<String> = ["x".to_string()].into_iter().chain(weights).collect();
+    let mut weights = graph.initializers.iter().filter(|(_, w)| w.dtype() == DType::F32 && w.shape().len() > 1);
+    let inputs: Vec<String> =
+        ["x".to_string()].into_iter().chain(weights.next().map(|(name, _)| name.clone())).collect();
     graph.initializers.insert("qdq.scale".into(), Tensor::scalar(0.05));
-    graph.initializers.insert("qdq.zero".into(), Tensor::I8(ndarray::ArrayD::zeros(vec![])));
+    graph.initializers.insert("qdq.zero".into(), Tensor::zeros(DType::I8, &[]));
     let pair = |from: &str, to: &str| {
         let q = format!("{to}.q");
         [
@@ -162,21 +165,25 @@ fn quantized(mut model: onnx::Model) -> onnx::Model {
             node("DequantizeLinear", &[&q, "qdq.scale", "qdq.zero"], to),
         ]
     };
+    let real = |name: &String| format!("{name}.real");
     for node in &mut graph.nodes {
-        node.inputs.iter_mut().filter(|name| around.contains(name)).for_each(|name| *name = format!("{name}.real"));
-        node.outputs.iter_mut().filter(|name| *name == "y").for_each(|name| *name = "y.real".into());
+        node.inputs.iter_mut().filter(|name| inputs.contains(name)).for_each(|name| *name = real(name));
+        node.outputs.iter_mut().filter(|name| outputs.contains(name)).for_each(|name| *name = real(name));
     }
-    let before = around.iter().flat_map(|name| pair(name, &format!("{name}.real")));
-    graph.nodes = before.chain(std::mem::take(&mut graph.nodes)).chain(pair("y.real", "y")).collect();
+    let before = inputs.iter().flat_map(|name| pair(name, &real(name)));
+    let behind = outputs.iter().flat_map(|name| pair(&real(name), name));
+    graph.nodes = before.chain(std::mem::take(&mut graph.nodes)).chain(behind).collect();
     model
 }
 
 /// The kernels that the model of an operator becomes.
 fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> {
     let mut graph = import::import(model, &Default::default())?.graph;
-    let is_float = |id| graph.value(id).ty.dtype == DType::F32;
-    if form == Form::Qdq && is_float(graph.outputs[0]) && !is_pair(op) {
-        graph = import::import(&quantized(model.clone()), &Default::default())?.graph;
+    if form == Form::Qdq && !is_pair(op) {
+        let outputs = model.graph.outputs.iter().zip(&graph.outputs);
+        let floats = outputs.filter(|(_, id)| graph.value(**id).ty.dtype == DType::F32);
+        let floats: Vec<String> = floats.map(|(info, _)| info.name.clone()).collect();
+        graph = import::import(&quantized(model.clone(), &floats), &Default::default())?.graph;
     }
     if form == Form::Float32 {
         quantize::forget(&mut graph);
@@ -187,16 +194,20 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
     }
     match form {
         Form::Float32 => {}
-        Form::Qdq | Form::Authored => quantize::assign(&mut graph, None)?,
+        Form::Qdq | Form::Authored => {
+            quantize::tables(&mut graph, false)?;
+            quantize::assign(&mut graph, None)?;
+        }
         Form::Int8 => {
             let shape = graph.value(graph.inputs[0]).ty.shape.clone();
             let count = shape.iter().product::<usize>();
             // Both signs, but for operators that are not defined for all numbers.
             let (first, step) = match op {
-                "Log" | "Div" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh" | "ReduceLogSum" => (1.2, 0.2),
+                "Log" | "Div" | "Mod" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh" | "ReduceLogSum" => (1.2, 0.2),
                 "Asin" | "Acos" | "Atanh" => (-0.9, 0.08),
                 _ => (-2.3, 0.2),
             };
+            quantize::tables(&mut graph, true)?;
             let sample = |seed: usize| {
                 let numbers = (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * step + first);
                 Tensor::new(&shape, numbers.collect::<Vec<f32>>())
