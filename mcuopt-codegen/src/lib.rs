@@ -82,6 +82,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
             quantize::assign(&mut graph, None)?;
         }
         Arithmetic::Int8 => {
+            calibrate::moderate_masks(&mut graph, |graph| samples(&options, graph))?;
             quantize::tables(&mut graph, true)?;
             let ranges = ranges(&options, &graph, &bytes)?;
             quantize::assign(&mut graph, Some(&ranges))?;
@@ -163,6 +164,12 @@ fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String
     }
 }
 
+/// The calibration data.
+fn samples(options: &Options, graph: &Graph<Op>) -> Result<Samples, Error> {
+    let path = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
+    Samples::read(&options.root.join(&path), graph).map_err(|error| error.in_file(&path.display().to_string()))
+}
+
 /// The ranges of all tensors: from the cache, or from running the samples.
 fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, Error> {
     let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
@@ -179,7 +186,7 @@ fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, 
     if let Some(ranges) = calibrate::load(&key, graph) {
         return Ok(ranges);
     }
-    let samples = Samples::read(&options.root.join(&path), graph).map_err(|error| error.in_file(&shown))?;
+    let samples = crate::samples(options, graph)?;
     let mut ranges = calibrate::calibrate(graph, &samples).map_err(|error| error.in_file(&shown))?;
     match method {
         Method::Auto => calibrate::choose(graph, &samples, &mut ranges).map_err(|error| error.in_file(&shown))?,

@@ -89,8 +89,8 @@ fn from_range(graph: &mut Graph<Op>, id: ValueId, ranges: Option<&Ranges>) -> Re
     if value.quantization.is_some() || value.ty.dtype != DType::F32 {
         return Ok(());
     }
-    let Some(ranges) = ranges else { return Ok(()) };
-    let known = ranges.get(&id).ok_or_else(|| Error::bug(format!("`{}` has no range", value.name)))?;
+    // A value that is infinite in some sample has no range, and stays float.
+    let Some(known) = ranges.and_then(|ranges| ranges.get(&id)) else { return Ok(()) };
     let quantization = asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best() });
     if !is_too_coarse(graph, id, &quantization) {
         graph.value_mut(id).quantization = Some(quantization);
