@@ -63,7 +63,7 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
         }
     }
     join(graph, &authored);
-    Ok(())
+    super::tables::spell_out(graph)
 }
 
 /// The quantization that all operands have.
