@@ -85,16 +85,16 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
             quantize::weights8(&mut graph, |name| precisions.of(name) == LayerPrecision::Float32);
         }
         Arithmetic::AsAuthored => {
-            let precisions = Precisions::default();
-            quantize::tables(&mut graph, false, &precisions)?;
-            quantize::assign(&mut graph, None, &precisions)?;
+            quantize::tables(&mut graph, false)?;
+            quantize::assign(&mut graph, None)?;
         }
         Arithmetic::Calibrated(default) => {
             let precisions = Precisions::resolve(default, &options.layers, &graph)?;
-            quantize::tables(&mut graph, true, &precisions)?;
+            calibrate::moderate_masks(&mut graph, |graph| samples(&options, graph))?;
+            quantize::tables_mixed(&mut graph, true, &precisions)?;
             let ranges = ranges(&options, &graph, &bytes)?;
             quantize::pack_weights(&mut graph, &precisions);
-            quantize::assign(&mut graph, Some(&ranges), &precisions)?;
+            quantize::assign_mixed(&mut graph, Some(&ranges), &precisions)?;
             quantize::correct_bias(&mut graph, &ranges)?;
         }
     }
@@ -192,6 +192,12 @@ fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String
     }
 }
 
+/// The calibration data.
+fn samples(options: &Options, graph: &Graph<Op>) -> Result<Samples, Error> {
+    let path = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
+    Samples::read(&options.root.join(&path), graph).map_err(|error| error.in_file(path.display().to_string()))
+}
+
 /// The ranges of all tensors: from the cache, or from running the samples.
 fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, Error> {
     let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
@@ -208,7 +214,7 @@ fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, 
     if let Some(ranges) = calibrate::load(&key, graph) {
         return Ok(ranges);
     }
-    let samples = Samples::read(&options.root.join(&path), graph).map_err(|error| error.in_file(&shown))?;
+    let samples = crate::samples(options, graph)?;
     let mut ranges = calibrate::calibrate(graph, &samples).map_err(|error| error.in_file(&shown))?;
     match method {
         Method::Auto => calibrate::choose(graph, &samples, &mut ranges).map_err(|error| error.in_file(&shown))?,

@@ -343,7 +343,7 @@ fn a_quantized_file_keeps_what_its_author_left_in_float() -> Result {
     simplify(&mut graph)?;
     let before = graph.nodes.len();
     tables(&mut graph, false)?;
-    quantize::assign(&mut graph, None, &quantize::Precisions::default())?;
+    quantize::assign(&mut graph, None)?;
     ensure!(graph.nodes.len() == before, "{graph}");
     Ok(())
 }

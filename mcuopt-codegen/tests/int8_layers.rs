@@ -14,7 +14,7 @@ use mcuopt_codegen::interp::{run_float, run_lowered};
 use mcuopt_codegen::narrow::narrow;
 use mcuopt_codegen::onnx::Attribute;
 use mcuopt_codegen::ops::{Layer, Op};
-use mcuopt_codegen::quantize::{LayerPrecision, Precisions, assign, lower, pack_weights};
+use mcuopt_codegen::quantize::{LayerPrecision, Precisions, assign_mixed, lower, pack_weights};
 use mcuopt_codegen::simplify::{prepare_int8, simplify};
 use mcuopt_codegen::specialise::specialise;
 use mcuopt_codegen::tensor::{DType, Tensor};
@@ -437,7 +437,7 @@ fn check(seed: u64, choose: Choose) -> Result<usize> {
     let layers = names.into_iter().map(|name| (name, choose(&mut random))).collect();
     let precisions = Precisions { default: LayerPrecision::Int8, layers };
     pack_weights(&mut graph, &precisions);
-    assign(&mut graph, Some(&ranges), &precisions)?;
+    assign_mixed(&mut graph, Some(&ranges), &precisions)?;
     let lowered = lower(&graph)?;
     let mut specialised = lowered.clone();
     specialise(&mut specialised)?;

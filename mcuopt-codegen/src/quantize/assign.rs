@@ -10,6 +10,11 @@ use crate::ops::quantize::FakeQuantize;
 use crate::ops::{Op, Scales, unary::is_identity};
 use crate::tensor::DType;
 
+/// [`assign_mixed`] with int8 for all layers.
+pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Error> {
+    assign_mixed(graph, ranges, &Precisions::default())
+}
+
 /// Gives every float activation a quantization of the width in which its layer computes, except behind operators that have
 /// no integer form and behind layers that are to run in float32.
 ///
@@ -20,7 +25,7 @@ use crate::tensor::DType;
 ///
 /// What the file's author fixed stays. Without `ranges` (a quantized file), only what follows from the author's
 /// quantizations and the operators' own is added, in the author's widths; the rest stays float.
-pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>, precisions: &Precisions) -> Result<(), Error> {
+pub fn assign_mixed(graph: &mut Graph<Op>, ranges: Option<&Ranges>, precisions: &Precisions) -> Result<(), Error> {
     let authored: Vec<bool> = graph.values.iter().map(|value| value.quantization.is_some()).collect();
     let extremes = keep_extremes(graph);
     let assigner = Assigner { ranges, precisions, extremes };
@@ -31,12 +36,13 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>, precisions: &Preci
         }
     }
     let mut converted = BTreeMap::new();
-    for node in std::mem::take(&mut graph.nodes) {
-        let steps = assigner.node(graph, node, &mut converted)?;
-        graph.nodes.extend(steps);
+    let mut nodes = Vec::new();
+    for node in graph.nodes.clone() {
+        nodes.extend(assigner.node(graph, node, &mut converted)?);
     }
+    graph.nodes = nodes;
     join(graph, &authored);
-    Ok(())
+    super::tables::spell_out(graph)
 }
 
 /// What all values are judged by.
@@ -173,8 +179,8 @@ impl Assigner<'_> {
                 ..known.clone()
             },
             _ if seen.is_some() => match self.quantization(graph, id, width)? {
-                Some(quantization) => quantization,
-                None => return Ok(id),
+                Some(quantization) if !is_too_coarse(graph, id, &quantization) => quantization,
+                _ => return Ok(id),
             },
             Some(known) => {
                 let largest = known.scales[0] * f32::from(i16::MAX);
@@ -195,7 +201,8 @@ impl Assigner<'_> {
     fn quantization(&self, graph: &Graph<Op>, id: ValueId, width: Width) -> Result<Option<Quantization>, Error> {
         let value = graph.value(id);
         let Some(ranges) = self.ranges.filter(|_| value.ty.dtype == DType::F32) else { return Ok(None) };
-        let known = ranges.get(&id).ok_or_else(|| Error::bug(format!("`{}` has no range", value.name)))?;
+        // A value that is infinite in some sample has no range, and stays float.
+        let Some(known) = ranges.get(&id) else { return Ok(None) };
         // Steps of int16 are fine enough for all elements.
         let whole = width == Width::Int16 || self.extremes.get(id.index()).copied().unwrap_or_default();
         Ok(Some(of_range(if whole { known.range } else { known.best() }, width)))
@@ -204,6 +211,7 @@ impl Assigner<'_> {
     fn from_range(&self, graph: &mut Graph<Op>, id: ValueId, width: Width) -> Result<(), Error> {
         if graph.value(id).quantization.is_none()
             && let Some(quantization) = self.quantization(graph, id, width)?
+            && !is_too_coarse(graph, id, &quantization)
         {
             graph.value_mut(id).quantization = Some(quantization);
         }
@@ -227,6 +235,14 @@ fn has_integers(graph: &Graph<Op>, id: ValueId) -> bool {
 /// The quantization that holds all of a constant: samples need not have read every row of a table.
 fn of_table(graph: &Graph<Op>, id: ValueId, width: Width) -> Option<Quantization> {
     graph.constant(id)?.f32s().and_then(Range::of).map(|range| of_range(range, width))
+}
+
+/// Whether trees read a tensor whose columns differ too much for one scale; they and the tensor stay in float.
+fn is_too_coarse(graph: &Graph<Op>, id: ValueId, quantization: &Quantization) -> bool {
+    graph.nodes.iter().any(|node| match &node.op {
+        Op::Trees(trees) => node.inputs.contains(&id) && !trees.is_divided_by(quantization),
+        _ => false,
+    })
 }
 
 /// Whether the largest elements of a tensor matter most: what the user gives and gets, what a softmax weighs, and what

@@ -12,13 +12,13 @@ mod report;
 mod tables;
 mod weights;
 
-pub use assign::assign;
+pub use assign::{assign, assign_mixed};
 pub(crate) use assign::asymmetric;
 pub use bias::correct_bias;
 pub use lower::lower;
 pub use precision::{LayerPrecision, Precisions};
 pub use report::{LayerReport, Report, report};
-pub use tables::{compose, tables};
+pub use tables::{compose, tables, tables_mixed};
 pub use weights::{pack_weights, weights8};
 
 use std::collections::BTreeMap;

@@ -13,12 +13,17 @@ use crate::ops::unary::{LutBool, LutS8};
 use crate::ops::{Kernel, Layer, Op, Scales};
 use crate::tensor::{DType, Tensor};
 
+/// [`tables_mixed`] with int8 for all layers.
+pub fn tables(graph: &mut Graph<Op>, calibrated: bool) -> Result<(), Error> {
+    tables_mixed(graph, calibrated, &Precisions::default())
+}
+
 /// Replaces each maximal connected subgraph of pointwise operators whose operands are one float tensor and numbers by a
 /// [`Table`], if operand and result are going to be int8: all are if ranges will be known (`calibrated`), else those
 /// that the file's author quantized.
 ///
 /// What others read as well is kept, and is an operand like any other. Layers that are to run in float32 stay as they are.
-pub fn tables(graph: &mut Graph<Op>, calibrated: bool, precisions: &Precisions) -> Result<(), Error> {
+pub fn tables_mixed(graph: &mut Graph<Op>, calibrated: bool, precisions: &Precisions) -> Result<(), Error> {
     let is_pointwise = |node: &Node<Op>, root: ValueId| {
         let (root, output) = (graph.value(root), graph.value(node.outputs[0]));
         let fits = root.ty.dtype == DType::F32 && root.ty.shape == output.ty.shape;
@@ -49,6 +54,47 @@ pub fn tables(graph: &mut Graph<Op>, calibrated: bool, precisions: &Precisions) 
         (node.op, node.inputs) = (table.into(), vec![root]);
     }
     remove_unread(graph);
+    graph.verify()
+}
+
+/// Puts a [`Table`]'s own operators back where operand or result got no quantization: what is infinite in a sample, say.
+pub(super) fn spell_out(graph: &mut Graph<Op>) -> Result<(), Error> {
+    let is_float = |graph: &Graph<Op>, id: ValueId| {
+        let value = graph.value(id);
+        value.ty.dtype == DType::F32 && value.quantization.is_none()
+    };
+    let nodes = std::mem::take(&mut graph.nodes);
+    for node in nodes {
+        let (x, y) = (node.inputs[0], node.outputs[0]);
+        let table = match &node.op {
+            Op::Table(table) if is_float(graph, x) || is_float(graph, y) => table.clone(),
+            _ => {
+                graph.nodes.push(node);
+                continue;
+            }
+        };
+        let mut results: Vec<ValueId> = Vec::new();
+        let last = table.steps.len().saturating_sub(1);
+        for (index, step) in table.steps.into_iter().enumerate() {
+            let operand = |operand: &Operand| match operand {
+                Operand::Input => Some(x),
+                Operand::Constant(tensor) => Some(graph.add_constant(&node.name, (**tensor).clone())),
+                Operand::Step(step) => results.get(*step).copied(),
+            };
+            let inputs: Option<Vec<ValueId>> = step.operands.iter().map(operand).collect();
+            let inputs = inputs.ok_or_else(|| Error::bug("a step without its operand"))?;
+            let result = match index == last {
+                true => y,
+                false => {
+                    let types: Vec<_> = inputs.iter().map(|id| &graph.value(*id).ty).collect();
+                    let ty = step.op.infer(&types)?.swap_remove(0);
+                    graph.add_value(&node.name, ty)
+                }
+            };
+            results.push(result);
+            graph.nodes.push(Node { name: node.name.clone(), op: step.op, inputs, outputs: vec![result] });
+        }
+    }
     graph.verify()
 }
 
