@@ -184,7 +184,9 @@ fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String
         false => {
             let what = match arithmetic {
                 Arithmetic::Weights8 => "with \"weights8\", a layer can be \"float32\" at most",
-                Arithmetic::AsAuthored => "the file's author chose the arithmetic of each layer; it goes with calibration data",
+                Arithmetic::AsAuthored => {
+                    "the file's author chose the arithmetic of each layer; it goes with calibration data"
+                }
                 _ => "it goes with integers, hence with calibration data",
             };
             Err(Error::options(what).part("option `layers`"))

@@ -207,7 +207,9 @@ impl Options {
             ("name", _) => return wrong("a name in quotes"),
             ("precision" | "ranges" | "optimize" | "input", _) => return wrong("a word in quotes"),
             ("layers", _) => {
-                return wrong("a table of words in quotes, such as { \"encoder/*\" = \"int16x8\", head = \"float32\" }");
+                return wrong(
+                    "a table of words in quotes, such as { \"encoder/*\" = \"int16x8\", head = \"float32\" }",
+                );
             }
             ("bind", _) => {
                 return wrong("a table of numbers and lists of numbers, such as { shape = [1, 16], batch = 1 }");
@@ -260,7 +262,9 @@ impl Options {
                 _ => None,
             };
             let wrong = || {
-                Error::options("it takes a string, a number that is not negative, true, false, or a table of numbers or of strings")
+                Error::options(
+                    "it takes a string, a number that is not negative, true, false, or a table of numbers or of strings",
+                )
             };
             let setting = setting.ok_or_else(|| wrong().part(format!("option `{key}`")).in_file(&shown))?;
             from_file.set(key, setting).map_err(|error| error.in_file(&shown))?;

@@ -380,7 +380,9 @@ fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<
         let (min, max) = width.limits();
         let most = match (&node.op, width) {
             // Between the entries of a table.
-            (Op::Unary(_) | Op::Table(_), Width::Int16) if layer.op.kernel.call(DType::I16).function == "lut_s16" => 64.0,
+            (Op::Unary(_) | Op::Table(_), Width::Int16) if layer.op.kernel.call(DType::I16).function == "lut_s16" => {
+                64.0
+            }
             (Op::Softmax(_), Width::Int16) => 4.0,
             (_, Width::Int16) => 1.5,
             _ => 1.0,

@@ -103,8 +103,7 @@ fn error(compiled: &Compiled) -> Result<f32> {
 #[test]
 fn int16_activations() -> Result {
     let compiled = compile(|config| config.precision(Precision::Int16x8), true)??;
-    let expected =
-        ["conv2d_s16", "depthwise_s16", "conv2d_s16", "lut_s16", "average_pool_s16", "dense_s16"];
+    let expected = ["conv2d_s16", "depthwise_s16", "conv2d_s16", "lut_s16", "average_pool_s16", "dense_s16"];
     assert_eq!(kernels(&compiled), expected);
     for id in compiled.lowered.inputs.iter().chain(&compiled.lowered.outputs) {
         assert_eq!(compiled.lowered.value(*id).ty.dtype, DType::I16);
@@ -181,9 +180,8 @@ fn refusals() -> Result {
     assert!(unknown.contains("no layer `frist`"), "{unknown}");
     let without = message(compile(|config| config.precision(Precision::Int16x8), false)?);
     assert!(without.contains("weights8"), "{without}");
-    let float = message(
-        compile(|config| config.precision(Precision::Float32).layer("*", LayerPrecision::Int8), false)?,
-    );
+    let float =
+        message(compile(|config| config.precision(Precision::Float32).layer("*", LayerPrecision::Int8), false)?);
     assert!(float.contains("calibration"), "{float}");
     let mut options = Options::default();
     let words = |word: &str| Setting::Words([("a*".to_string(), word.to_string())].into());

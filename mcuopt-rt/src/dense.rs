@@ -69,15 +69,7 @@ pub fn dense_s8_w4(
 /// # Panics
 /// If a slice's length is not that of its shape.
 #[inline(always)]
-pub fn dense_f32_w8(
-    p: &Dense,
-    clamp: &Clamp,
-    weights: &[i8],
-    bias: &[f32],
-    scales: &[f32],
-    x: &[f32],
-    y: &mut [f32],
-) {
+pub fn dense_f32_w8(p: &Dense, clamp: &Clamp, weights: &[i8], bias: &[f32], scales: &[f32], x: &[f32], y: &mut [f32]) {
     assert_eq!(scales.len(), p.outputs, "scales");
     dense::<FloatInt8>(p, weights, bias, x, y, |o, sum| clamp.apply(sum * scales[o]));
 }

@@ -103,8 +103,7 @@ fn check_int16(random: &mut Random, p: &Conv2d, four_bits: bool, large: bool) {
     let is_dense = pointwise && p.stride == [1, 1] && p.pad == [0, 0];
     let mut run = |weights: &[i8], choose: &dyn Fn(&LinearS16<'_>, Prefer) -> ConvS16| {
         let weights = as_bytes(weights);
-        let linear =
-            LinearS16 { weights, bias: &bias, multipliers: &multipliers, requantize: q, four_bits };
+        let linear = LinearS16 { weights, bias: &bias, multipliers: &multipliers, requantize: q, four_bits };
         for prefer in [Prefer::Speed, Prefer::Size] {
             let chosen = choose(&linear, prefer);
             let mut constants = vec![0; chosen.words()];
@@ -187,7 +186,8 @@ fn int4_layers_are_int8_layers() {
         conv2d_s8(&p, &requantize, pad_value, &ohwi, &bias, &multipliers, &x, &mut expected);
 
         let (bias, multipliers) = (bytes(&bias), bytes(&multipliers));
-        let linear = |weights| LinearS8 { weights, bias: &bias, multipliers: &multipliers, requantize, four_bits: true };
+        let linear =
+            |weights| LinearS8 { weights, bias: &bias, multipliers: &multipliers, requantize, four_bits: true };
         for (prefer, arch) in [(Prefer::Speed, Arch::CURRENT), (Prefer::Size, Arch::CURRENT)] {
             let linear = linear(as_bytes(&ohwi));
             let chosen = ConvS8::choose(&p, pad_value, &linear, prefer, arch);

@@ -166,9 +166,13 @@ fn reset(layers: &Layers) -> Option<TokenStream> {
 fn documentation(program: &Program<'_>, layers: &Layers) -> Vec<String> {
     let ty = |value: &&Value| format!("{:?}", value.ty.shape);
     let list = |values: &[&Value]| values.iter().map(ty).collect::<Vec<_>>().join(", ");
-    let computes = |dtype: DType| program.graph.nodes.iter().any(|node| program.graph.value(node.outputs[0]).ty.dtype == dtype);
-    let widths: Vec<&str> =
-        [(DType::I8, "int8"), (DType::I16, "int16")].iter().filter(|(dtype, _)| computes(*dtype)).map(|(_, name)| *name).collect();
+    let computes =
+        |dtype: DType| program.graph.nodes.iter().any(|node| program.graph.value(node.outputs[0]).ty.dtype == dtype);
+    let widths: Vec<&str> = [(DType::I8, "int8"), (DType::I16, "int16")]
+        .iter()
+        .filter(|(dtype, _)| computes(*dtype))
+        .map(|(_, name)| *name)
+        .collect();
     let mut lines = vec![
         format!(" The network `{}`: {} → {}.", program.file, list(&program.inputs), list(&program.outputs)),
         String::new(),
@@ -321,7 +325,8 @@ fn predict(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
         match port.quantization {
             Some(_) => {
                 let quantization = format_ident!("{}_QUANTIZATION", port.constant);
-                let quantize = if port.element.to_string() == "i16" { quote!(quantize_f32_s16) } else { quote!(quantize_f32_s8) };
+                let quantize =
+                    if port.element.to_string() == "i16" { quote!(quantize_f32_s16) } else { quote!(quantize_f32_s8) };
                 quote!(rt::#quantize(&Self::#quantization, #name, self.arena.write(slot::#slot));)
             }
             None => quote!(self.arena.write(slot::#slot).copy_from_slice(#name);),

@@ -172,12 +172,9 @@ impl Assigner<'_> {
             // A scale for each channel is not for activations.
             Some(known) if known.single().is_none() => return Ok(id),
             // 128 steps of int16 are one of int8.
-            Some(known) if width == Width::Int16 => Quantization {
-                scales: vec![known.scales[0] / 128.0],
-                zero_points: vec![0],
-                width,
-                ..known.clone()
-            },
+            Some(known) if width == Width::Int16 => {
+                Quantization { scales: vec![known.scales[0] / 128.0], zero_points: vec![0], width, ..known.clone() }
+            }
             _ if seen.is_some() => match self.quantization(graph, id, width)? {
                 Some(quantization) if !is_too_coarse(graph, id, &quantization) => quantization,
                 _ => return Ok(id),

@@ -12,8 +12,8 @@ mod report;
 mod tables;
 mod weights;
 
-pub use assign::{assign, assign_mixed};
 pub(crate) use assign::asymmetric;
+pub use assign::{assign, assign_mixed};
 pub use bias::correct_bias;
 pub use lower::lower;
 pub use precision::{LayerPrecision, Precisions};

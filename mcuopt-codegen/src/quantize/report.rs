@@ -208,7 +208,8 @@ impl Sums {
         let value = lowered.value(id);
         let limits = value.quantization.as_ref().and_then(|quantization| {
             let ((scale, zero), (min, max)) = (quantization.single()?, quantization.width.limits());
-            Some([min, max].map(|end| (end - zero) as f32 * scale)).map(|[min, max]| [min - scale / 2.0, max + scale / 2.0])
+            Some([min, max].map(|end| (end - zero) as f32 * scale))
+                .map(|[min, max]| [min - scale / 2.0, max + scale / 2.0])
         });
         for ((&x, &y), &own) in reference.iter().zip(&found).zip(&own) {
             let (x64, y64) = (f64::from(x), f64::from(y));

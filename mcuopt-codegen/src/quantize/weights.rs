@@ -62,6 +62,7 @@ fn int4_scale(row: &[f32]) -> f32 {
     };
     let candidates = (40..=100).map(|part| largest * part as f32 / 700.0);
     let with_error = candidates.map(|scale| (error(scale), scale));
-    let best = with_error.fold((f64::INFINITY, largest / 7.0), |best, other| if other.0 < best.0 { other } else { best });
+    let best =
+        with_error.fold((f64::INFINITY, largest / 7.0), |best, other| if other.0 < best.0 { other } else { best });
     best.1
 }

@@ -358,11 +358,7 @@ impl<M: Arithmetic> Pixel<'_, '_, M> {
 
 /// Adds `x[j] · weights[j]` to `sums[j]`.
 #[inline(always)]
-fn mac<M: Arithmetic, const N: usize>(
-    mut sums: [M::Sum; N],
-    x: [M::X; N],
-    weights: [M::W; N],
-) -> [M::Sum; N] {
+fn mac<M: Arithmetic, const N: usize>(mut sums: [M::Sum; N], x: [M::X; N], weights: [M::W; N]) -> [M::Sum; N] {
     for j in 0..N {
         sums[j] = M::mac(sums[j], x[j], weights[j]);
     }

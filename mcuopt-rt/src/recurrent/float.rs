@@ -1,8 +1,8 @@
 //! RNN, GRU and LSTM in f32.
 
 use super::{Recurrent, for_units, lanes, part, rows_times};
-use crate::value::Float;
 use crate::arch::memory;
+use crate::value::Float;
 
 impl Recurrent {
     /// Words of work memory of [`rnn_f32`].
