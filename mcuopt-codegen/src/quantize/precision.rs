@@ -98,7 +98,7 @@ impl Precisions {
         graph: &Graph<Op>,
     ) -> Result<Self, Error> {
         let mut layers = BTreeMap::new();
-        for (pattern, _) in named {
+        for pattern in named.keys() {
             if !graph.nodes.iter().any(|node| matches(pattern, &node.name)) {
                 return Err(unknown(pattern, graph));
             }
