@@ -137,6 +137,7 @@ pub enum Setting {
 /// The keys that [`Options::set`] knows.
 pub const KEYS: &[&str] = &[
     "calibration",
+    "ranges",
     "precision",
     "ranges",
     "layers",

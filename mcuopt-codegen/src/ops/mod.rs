@@ -455,6 +455,7 @@ macro_rules! ops {
 }
 
 ops! {
+    attention: onnx ["Attention"] ops [] kernels [];
     binary:    onnx ["Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Mod", "Pow", "Equal", "Greater",
                      "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
                      "BitShift", "BatchNormalization"]
