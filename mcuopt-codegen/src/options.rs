@@ -139,7 +139,6 @@ pub const KEYS: &[&str] = &[
     "calibration",
     "ranges",
     "precision",
-    "ranges",
     "layers",
     "optimize",
     "input",
