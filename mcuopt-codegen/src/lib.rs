@@ -167,7 +167,7 @@ fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String
 /// The calibration data.
 fn samples(options: &Options, graph: &Graph<Op>) -> Result<Samples, Error> {
     let path = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
-    Samples::read(&options.root.join(&path), graph).map_err(|error| error.in_file(&path.display().to_string()))
+    Samples::read(&options.root.join(&path), graph).map_err(|error| error.in_file(path.display().to_string()))
 }
 
 /// The ranges of all tensors: from the cache, or from running the samples.

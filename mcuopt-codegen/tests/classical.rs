@@ -10,9 +10,10 @@ use std::fs;
 use std::path::Path;
 
 use common::{Random, Result, compile};
-use mcuopt_codegen::Precision;
+use mcuopt_codegen::calibrate::{Samples, calibrate};
 use mcuopt_codegen::onnx::{Attribute, Graph, Model, Node, ValueInfo};
 use mcuopt_codegen::tensor::{DType, Tensor};
+use mcuopt_codegen::{Precision, import, quantize, simplify};
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
     match (tensor.f32s(), tensor.to_i64s()) {
@@ -142,5 +143,57 @@ fn trees_decide_on_integers_as_on_reals() -> Result {
         let differ = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
         ensure!(differ * 50 <= found.len(), "{differ} of {} differ", found.len());
     }
+    Ok(())
+}
+
+/// The kernels of a stump for each column, calibrated on rows that hold the thresholds.
+fn calibrated(thresholds: [[f32; 2]; 2]) -> Result<Vec<&'static str>> {
+    let ints = |values: &[i64]| Attribute::Ints(values.to_vec());
+    let modes = ["BRANCH_LEQ", "BRANCH_LEQ", "LEAF", "LEAF", "LEAF"].repeat(2).into_iter().map(String::from).collect();
+    let attributes: [(&str, Attribute); 13] = [
+        ("nodes_treeids", ints(&[0, 0, 0, 0, 0, 1, 1, 1, 1, 1])),
+        ("nodes_nodeids", ints(&[0, 1, 2, 3, 4, 0, 1, 2, 3, 4])),
+        ("nodes_featureids", ints(&[0, 0, 0, 0, 0, 1, 1, 0, 0, 0])),
+        ("nodes_modes", Attribute::Strings(modes)),
+        ("nodes_values", Attribute::Floats(thresholds.iter().flat_map(|t| [t[1], t[0], 0.0, 0.0, 0.0]).collect())),
+        ("nodes_truenodeids", ints(&[1, 2, 0, 0, 0, 1, 2, 0, 0, 0])),
+        ("nodes_falsenodeids", ints(&[4, 3, 0, 0, 0, 4, 3, 0, 0, 0])),
+        ("target_treeids", ints(&[0, 0, 0, 1, 1, 1])),
+        ("target_nodeids", ints(&[2, 3, 4, 2, 3, 4])),
+        ("target_ids", ints(&[0; 6])),
+        ("target_weights", Attribute::Floats(vec![0.5, -0.25, 1.0, 0.75, 0.0, -1.0])),
+        ("n_targets", Attribute::Int(1)),
+        ("post_transform", Attribute::String("NONE".into())),
+    ];
+    let node = Node {
+        op_type: "TreeEnsembleRegressor".into(),
+        domain: "ai.onnx.ml".into(),
+        inputs: vec!["x".into()],
+        outputs: vec!["y".into()],
+        attributes: attributes.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+        ..Node::default()
+    };
+    let graph = Graph {
+        inputs: vec![ValueInfo::tensor("x", DType::F32, &[1, 2])],
+        outputs: vec![ValueInfo { name: "y".into(), ..ValueInfo::default() }],
+        nodes: vec![node],
+        ..Graph::default()
+    };
+    let model = Model { ir_version: 8, opsets: [("ai.onnx.ml".to_string(), 3)].into(), graph, ..Model::default() };
+    let mut graph = import::import(&model, &Default::default())?.graph;
+    simplify::simplify(&mut graph)?;
+    let row = |t: usize| Tensor::new(&[1, 2], vec![thresholds[0][t % 2] * 1.5, thresholds[1][t / 2 % 2] * 1.5]);
+    let ranges = calibrate(&graph, &Samples::from_tensors(vec![(0..16).filter_map(row).collect()]))?;
+    quantize::assign(&mut graph, Some(&ranges))?;
+    let lowered = quantize::lower(&graph)?;
+    Ok(lowered.nodes.iter().map(|node| node.op.kernel.call(DType::I8).function).collect())
+}
+
+#[test]
+fn trees_stay_in_float_where_one_scale_is_too_coarse() -> Result {
+    let alike = calibrated([[-1.0, 2.0], [0.5, -3.0]])?;
+    ensure!(alike == ["trees_s8"], "{alike:?}");
+    let apart = calibrated([[0.001, 0.002], [500.0, -800.0]])?;
+    ensure!(apart == ["trees_f32", "quantize_f32_s8"], "{apart:?}");
     Ok(())
 }

@@ -7,6 +7,7 @@ mod cache;
 mod choose;
 mod histogram;
 mod mask;
+mod npy;
 mod range;
 mod samples;
 

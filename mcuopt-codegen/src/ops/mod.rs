@@ -477,6 +477,7 @@ ops! {
                kernels [ClassLosses];
     lrn:       onnx ["LRN"] ops [Lrn] kernels [LocalResponse];
     matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
+    ngrams:    onnx ["TfIdfVectorizer"] ops [NGrams] kernels [CountNGrams];
     normalize: onnx ["LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization",
                      "MeanVarianceNormalization", "LpNormalization"]
                ops [Normalize, InverseDeviation] kernels [NormalizeF32, NormalizeS8, InverseDeviations];

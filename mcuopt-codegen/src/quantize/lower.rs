@@ -17,6 +17,14 @@ use crate::tensor::{DType, Tensor};
 
 /// Chooses a kernel for every node. All nodes that have none are reported together.
 pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
+    lower_with_origins(graph).map(|(lowered, _)| lowered)
+}
+
+/// For each value of a lowered graph the one that it stands for in the graph that was lowered.
+pub(super) type Origins = BTreeMap<ValueId, ValueId>;
+
+/// The lowered graph, and where its values come from.
+pub(super) fn lower_with_origins(graph: &Graph<Op>) -> Result<(Graph<Layer>, Origins), Errors> {
     let mut lowering = Lowering { source: graph, lowered: Graph::default(), made: BTreeMap::new() };
     for id in &graph.inputs {
         let value = graph.value(*id);
@@ -41,7 +49,8 @@ pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
         lowering.lowered.outputs.push(output);
     }
     lowering.lowered.verify()?;
-    Ok(lowering.lowered)
+    let origins = lowering.made.iter().map(|((source, _), lowered)| (*lowered, *source)).collect();
+    Ok((lowering.lowered, origins))
 }
 
 /// The type of a value at the border of the model: int8 where a float has a quantization.

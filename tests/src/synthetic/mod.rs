@@ -7,6 +7,7 @@ mod convolutions;
 mod networks;
 mod quantized;
 mod random;
+mod sequences;
 mod shapes;
 mod sketch;
 
@@ -43,6 +44,8 @@ impl Synthetic {
             shapes::shapes(),
             activations::activations(),
             quantized::quantized(),
+            sequences::forward(),
+            sequences::both_ways(),
         ]
     }
 
