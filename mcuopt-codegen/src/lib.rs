@@ -174,7 +174,7 @@ fn samples(options: &Options, graph: &Graph<Op>) -> Result<Samples, Error> {
 fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, Error> {
     let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
     let shown = path.display().to_string();
-    let samples = calibrate::hash_file(&options.root.join(&path)).map_err(|error| Error::io(error).in_file(&shown))?;
+    let samples = calibrate::hash_samples(&options.root.join(&path)).map_err(|error| Error::io(error).in_file(&shown))?;
     // The simplified graph is part of the key: it names the tensors, and it changes with the compiler.
     let method = options.ranges;
     let key = calibrate::content_hash(&[
@@ -196,11 +196,17 @@ fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, 
     Ok(ranges)
 }
 
-/// The files besides the model's external data that a compilation with these options reads, relative to the root.
+/// The files besides the model's external data that a compilation with these options reads, relative to the root; a
+/// folder of samples before the files in it.
 pub fn tracked_files(options: &Options) -> Vec<PathBuf> {
     let mut resolved = options.clone();
     // An unreadable config is reported by the compilation itself.
     let _ = resolved.read_config();
-    let files = [Some(resolved.model.clone()), resolved.calibration_path(), resolved.config_path()];
-    files.into_iter().flatten().collect()
+    let calibration = resolved.calibration_path();
+    let in_folder = calibration.as_ref().filter(|path| options.root.join(path).is_dir()).map(|path| {
+        let files = calibrate::sample_files(&options.root.join(path)).unwrap_or_default();
+        files.into_iter().map(|file| file.strip_prefix(&options.root).map_or(file.clone(), PathBuf::from)).collect()
+    });
+    let files = [Some(resolved.model.clone()), calibration, resolved.config_path()];
+    files.into_iter().flatten().chain(in_folder.unwrap_or_else(Vec::new)).collect()
 }
