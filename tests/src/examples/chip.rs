@@ -1,17 +1,16 @@
 //! The examples on an emulated chip: one firmware holds them all, with inputs and the interpreter's answers as
 //! constants, and says which of them answer otherwise there.
 
-use std::collections::BTreeMap;
-use std::env;
-use std::fs;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::{env, fs};
 
 use mcuopt_codegen::Compiled;
 use mcuopt_codegen::call::Data;
 use mcuopt_codegen::tensor::Tensor;
 
 use crate::board::Board;
+use crate::conformance::batch::{remove_others, write};
 use crate::folder;
 
 /// Builds the firmware for a board and runs it; returns the names of the programs whose answers differ, and whatever
@@ -27,24 +26,23 @@ pub(super) fn run(
     let folder = folder::output(&format!("examples/{}", board.target()));
     let mut main = String::from(MAIN);
     let mut checks = String::new();
-    let mut wanted = Vec::new();
+    let sources = folder.join("src");
+    let mut wanted = BTreeSet::from([sources.join("main.rs")]);
     for (name, compiled) in programs {
         let source = format!("{}\n{}", compiled.source().expect("it is emitted"), check(compiled, &inputs(compiled)));
-        write(&folder.join(format!("src/{name}.rs")), &source);
-        wanted.push(format!("{name}.rs"));
+        let path = sources.join(format!("{name}.rs"));
+        write(&path, &source);
+        wanted.insert(path);
         main.push_str(&format!("mod {name};\n"));
         checks.push_str(&format!("    (\"{name}\", {name}::check),\n"));
     }
     main.push_str(&format!("\nconst CHECKS: &[(&str, fn() -> bool)] = &[\n{checks}];\n"));
-    write(&folder.join("src/main.rs"), &main);
+    write(&sources.join("main.rs"), &main);
     write(&folder.join("build.rs"), BUILD);
     write(&folder.join("Cargo.toml"), &manifest());
-    for entry in fs::read_dir(folder.join("src")).expect("it was just written").flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name != "main.rs" && !wanted.contains(&name) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+    // The board's packages in the versions of the kernels' firmware.
+    write(&folder.join("Cargo.lock"), &read("tests/kernels/Cargo.lock"));
+    remove_others(&sources, &wanted);
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--target", board.target()]).current_dir(&folder);
     cargo.env("CARGO_TARGET_DIR", folder.join("target")).env("RUSTFLAGS", "-Awarnings");
@@ -105,16 +103,25 @@ fn main() {
 }
 ";
 
+fn read(file: &str) -> String {
+    fs::read_to_string(folder::repository().join(file)).expect("it is part of the repository")
+}
+
+/// With the libm of the workspace, as its results are to be those of the interpreter.
 fn manifest() -> String {
+    let lock = read("Cargo.lock");
+    let libm = lock.split("name = \"libm\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
     let path = |part: &str| format!("{:?}", folder::repository().join(part).display().to_string());
     format!(
         "[package]\nname = \"mcuopt-examples\"\nedition = \"2024\"\n\n[dependencies]\n\
          mcuopt-rt = {{ path = {}, features = [\"libm\"] }}\n\
          mcuopt-test-board = {{ path = {}, features = [\"explain\"] }}\n\
-         semihosting = {{ version = \"0.1.25\", features = [\"stdio\", \"panic-handler\"] }}\n\n\
+         semihosting = {{ version = \"0.1.25\", features = [\"stdio\", \"panic-handler\"] }}\n\
+         libm = {{ version = \"={}\", default-features = false }}\n\n\
          [profile.dev]\nopt-level = 1\ndebug = false\npanic = \"abort\"\noverflow-checks = true\n\n[workspace]\n",
         path("mcuopt-rt"),
         path("tests/firmware/board"),
+        libm.expect("the workspace has libm"),
     )
 }
 
@@ -141,13 +148,4 @@ fn check(compiled: &Compiled, inputs: &[Tensor]) -> String {
         same.join(" && ")
     ));
     text
-}
-
-/// Writes a file unless it has this content already: cargo goes by the time.
-fn write(path: &Path, content: &str) {
-    if fs::read_to_string(path).is_ok_and(|old| old == content) {
-        return;
-    }
-    fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("the target folder is writable");
-    fs::write(path, content).expect("the target folder is writable");
 }
