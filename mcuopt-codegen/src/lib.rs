@@ -204,7 +204,8 @@ fn samples(options: &Options, graph: &Graph<Op>) -> Result<Samples, Error> {
 fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, Error> {
     let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
     let shown = path.display().to_string();
-    let samples = calibrate::hash_file(&options.root.join(&path)).map_err(|error| Error::io(error).in_file(&shown))?;
+    let samples =
+        calibrate::hash_samples(&options.root.join(&path)).map_err(|error| Error::io(error).in_file(&shown))?;
     // The simplified graph is part of the key: it names the tensors, and it changes with the compiler.
     let method = options.ranges;
     let key = calibrate::content_hash(&[
@@ -226,11 +227,18 @@ fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, 
     Ok(ranges)
 }
 
-/// The files besides the model's external data that a compilation with these options reads, relative to the root.
+/// The files besides the model's external data that a compilation with these options reads, relative to the root; a
+/// folder of samples before the files in it.
 pub fn tracked_files(options: &Options) -> Vec<PathBuf> {
     let mut resolved = options.clone();
     // An unreadable config is reported by the compilation itself.
     let _ = resolved.read_config();
-    let files = [Some(resolved.model.clone()), resolved.calibration_path(), resolved.config_path()];
-    files.into_iter().flatten().collect()
+    let calibration = resolved.calibration_path();
+    let files = [Some(resolved.model.clone()), calibration.clone(), resolved.config_path()];
+    let mut files: Vec<PathBuf> = files.into_iter().flatten().collect();
+    if let Some(folder) = calibration.map(|path| options.root.join(path)).filter(|path| path.is_dir()) {
+        let samples = calibrate::sample_files(&folder).unwrap_or_default();
+        files.extend(samples.iter().map(|file| file.strip_prefix(&options.root).unwrap_or(file).to_path_buf()));
+    }
+    files
 }

@@ -6,10 +6,8 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
-use common::{Random, Result, compile};
+use common::{Random, Result, check_cases, check_outputs, compile};
 use mcuopt_codegen::calibrate::{Samples, calibrate};
 use mcuopt_codegen::onnx::{Attribute, Graph, Model, Node, ValueInfo};
 use mcuopt_codegen::tensor::{DType, Tensor};
@@ -22,41 +20,15 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
     }
 }
 
-fn check(model: &Model, inputs: &[Tensor], outputs: &[Tensor]) -> Result {
-    let compiled = compile(&model.graph.name, &model.encode(), Precision::Float32)?;
-    compiled.source()?;
-    for (how, found) in [("reference", compiled.run_float(inputs)?), ("kernels", compiled.run(inputs)?)] {
-        ensure!(found.len() == outputs.len(), "{} outputs", found.len());
-        for (found, expected) in found.iter().zip(outputs) {
-            let same = found.dtype() == expected.dtype() && found.shape() == expected.shape();
-            ensure!(same, "{how}: {found:?}, not {expected:?}");
-            let (found, expected) = (numbers(found), numbers(expected));
-            let close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-5 + 1e-4 * b.abs();
-            ensure!(found.iter().zip(&expected).all(close), "{how}: {found:?}\nnot {expected:?}");
-        }
-    }
-    Ok(())
+fn same(found: &Tensor, expected: &Tensor) -> bool {
+    let (values, wanted) = (numbers(found), numbers(expected));
+    let close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-5 + 1e-4 * b.abs();
+    found.dtype() == expected.dtype() && found.shape() == expected.shape() && values.iter().zip(&wanted).all(close)
 }
 
 #[test]
 fn models_as_onnxruntime_computes_them() -> Result {
-    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators/ml.bin"))?;
-    let mut rest = bytes.as_slice();
-    let (mut count, mut failed) = (0, Vec::new());
-    while let Some((length, behind)) = rest.split_first_chunk() {
-        let (case, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
-        (rest, count) = (behind, count + 1);
-        let mut model = Model::decode(case, Path::new(""))?;
-        let mut take = |kind: &str| {
-            let names = (0..).map(|index| format!("{kind}/{index}"));
-            names.map_while(|name| model.graph.initializers.remove(&name)).collect::<Vec<_>>()
-        };
-        let (inputs, outputs) = (take("input"), take("output"));
-        failed.extend(check(&model, &inputs, &outputs).err().map(|error| format!("{}: {error}", model.graph.name)));
-    }
-    ensure!(failed.is_empty(), "{} of {count} cases fail:\n{}", failed.len(), failed.join("\n"));
-    ensure!(count > 80, "{count} cases");
-    Ok(())
+    check_cases("ml.bin", 80, |case| check_outputs(case, same))
 }
 
 /// A forest of random trees between a DequantizeLinear and a QuantizeLinear: integers in, integers out.

@@ -5,42 +5,14 @@
 
 mod common;
 
-use std::fs;
-use std::path::Path;
-
-use common::{Result, Sketch, compile, int};
+use common::{Case, Result, Sketch, check_cases, compile, int};
 use mcuopt_codegen::graph::Node;
 use mcuopt_codegen::import::import;
-use mcuopt_codegen::onnx::{Model, ValueInfo};
+use mcuopt_codegen::onnx::ValueInfo;
 use mcuopt_codegen::ops::Layer;
 use mcuopt_codegen::tensor::{DType, Tensor};
 use mcuopt_codegen::{Compiled, Precision, interp};
 use mcuopt_rt::v0 as rt;
-
-struct Case {
-    model: Model,
-    inputs: Vec<Tensor>,
-    outputs: Vec<Tensor>,
-}
-
-fn cases() -> Result<Vec<Case>> {
-    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators/quantized.bin"))?;
-    let mut rest = bytes.as_slice();
-    let mut cases = Vec::new();
-    while let Some((length, behind)) = rest.split_first_chunk() {
-        let (case, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
-        rest = behind;
-        let mut model = Model::decode(case, Path::new(""))?;
-        let mut take = |kind: &str| {
-            let names = (0..).map(|index| format!("{kind}/{index}"));
-            names.map_while(|name| model.graph.initializers.remove(&name)).collect::<Vec<_>>()
-        };
-        let (inputs, outputs) = (take("input"), take("output"));
-        cases.push(Case { model, inputs, outputs });
-    }
-    ensure!(cases.len() >= 70, "{} cases", cases.len());
-    Ok(cases)
-}
 
 /// Runs the kernels with floats quantized and results dequantized where the firmware does so in `predict`.
 fn run(compiled: &Compiled, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
@@ -88,18 +60,11 @@ fn check(case: &Case, found: &[Tensor], limit: f64, tolerance: f64) -> Result {
 }
 
 fn check_all(precision: Precision, limit: f64, tolerance: impl Fn(&str) -> f64) -> Result {
-    let mut failed = Vec::new();
-    for case in cases()? {
-        let name = case.model.graph.name.clone();
-        let result = || -> Result {
-            let compiled = compile(&name, &case.model.encode(), precision)?;
-            compiled.source()?;
-            check(&case, &run(&compiled, &case.inputs)?, limit, tolerance(&name))
-        };
-        failed.extend(result().err().map(|error| format!("{name}: {error}")));
-    }
-    ensure!(failed.is_empty(), "{} cases fail:\n{}", failed.len(), failed.join("\n"));
-    Ok(())
+    check_cases("quantized.bin", 69, |case| {
+        let compiled = compile(&case.name, &case.model.encode(), precision)?;
+        compiled.source()?;
+        check(case, &run(&compiled, &case.inputs)?, limit, tolerance(&case.name))
+    })
 }
 
 #[test]

@@ -5,13 +5,11 @@
 
 mod common;
 
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::{Random, Result, Sketch, compile, int, ints};
+use common::{Random, Result, Sketch, cases, compile, int, ints};
 use mcuopt_codegen::Precision;
 use mcuopt_codegen::onnx::{Attribute, Dim, Function, Graph, Model, Node, ValueInfo};
 use mcuopt_codegen::tensor::Tensor;
@@ -270,13 +268,8 @@ fn no_operator_breaks_the_compiler() -> Result {
     let mut random = Random(0x1234_5678_9abc_def1);
     let mut failures = Vec::new();
     for file in ["ml.bin", "quantized.bin"] {
-        let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators").join(file))?;
-        let mut rest = bytes.as_slice();
-        while let Some((length, behind)) = rest.split_first_chunk() {
-            let (case, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
-            rest = behind;
-            let mut model = Model::decode(case, Path::new(""))?;
-            model.graph.initializers.retain(|name, _| !name.contains("put/"));
+        for case in cases(file)? {
+            let mut model = case.model;
             // So that there is something to change.
             model.graph.initializers.insert("spare".into(), Tensor::scalar(1.0));
             for round in 0..6 {

@@ -101,7 +101,7 @@ fn check_int16(random: &mut Random, p: &Conv2d, four_bits: bool, large: bool) {
     let (bias, multipliers) = (bytes(&bias), bytes(&multipliers));
     let (pointwise, depthwise) = (p.kernel == [1, 1] && p.groups == 1, p.groups == p.input[2]);
     let is_dense = pointwise && p.stride == [1, 1] && p.pad == [0, 0];
-    let mut run = |weights: &[i8], choose: &dyn Fn(&LinearS16<'_>, Prefer) -> ConvS16| {
+    let run = |weights: &[i8], choose: &dyn Fn(&LinearS16<'_>, Prefer) -> ConvS16| {
         let weights = as_bytes(weights);
         let linear = LinearS16 { weights, bias: &bias, multipliers: &multipliers, requantize: q, four_bits };
         for prefer in [Prefer::Speed, Prefer::Size] {

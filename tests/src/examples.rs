@@ -9,6 +9,8 @@ mod learned;
 #[path = "../../mcuopt-codegen/tests/operators_table/models.rs"]
 mod models;
 
+mod chip;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
@@ -20,24 +22,15 @@ use mcuopt_codegen::{Compiled, Config, Precision, ops};
 use ndarray::Array;
 use ndarray_npy::NpzWriter;
 
+use crate::board::Board;
 use crate::conformance::batch;
 use crate::report::in_parallel;
 use crate::{folder, shared::Variant};
 
-/// Compiles, builds and runs all examples; returns what goes wrong, a line each.
+/// Compiles, builds and runs all examples on the host; returns what goes wrong, a line each.
 pub fn run() -> Vec<String> {
     let files = folder::output("examples");
-    let operators = ops::operators();
-    let compiled = in_parallel(operators, |op| Variant::ALL.map(|variant| (op, variant, compile(op, variant, &files))));
-    let mut wrong = Vec::new();
-    let mut programs: BTreeMap<String, Compiled> = BTreeMap::new();
-    for (op, variant, result) in compiled.into_iter().flatten() {
-        match result {
-            Ok(Some(compiled)) => drop(programs.insert(identifier(op, variant), compiled)),
-            Ok(None) => {}
-            Err(reason) => wrong.push(format!("{op} in {variant}: {reason}")),
-        }
-    }
+    let (programs, mut wrong) = compile_all(&files);
     let models = programs.iter().map(|(identifier, compiled)| (identifier.clone(), compiled)).collect();
     let built = batch::build(&folder::repository(), &files.join("programs"), &models);
     let answers = in_parallel(built.into_iter().collect(), |(identifier, program)| {
@@ -49,6 +42,30 @@ pub fn run() -> Vec<String> {
     });
     wrong.extend(answers.into_iter().flatten());
     wrong
+}
+
+/// Compiles, builds and runs all examples on an emulated board; returns what goes wrong, a line each.
+pub fn run_on(board: Board) -> Vec<String> {
+    let (programs, mut wrong) = compile_all(&folder::output("examples/on-chip"));
+    let said = chip::run(board, &programs, |compiled| inputs(compiled, 1));
+    wrong.extend(said.lines().map(|line| format!("{line} answers differently on {board}")));
+    wrong
+}
+
+/// The examples of all operators in all forms, by name, and what does not compile.
+fn compile_all(files: &Path) -> (BTreeMap<String, Compiled>, Vec<String>) {
+    let operators = ops::operators();
+    let compiled = in_parallel(operators, |op| Variant::ALL.map(|variant| (op, variant, compile(op, variant, files))));
+    let mut wrong = Vec::new();
+    let mut programs: BTreeMap<String, Compiled> = BTreeMap::new();
+    for (op, variant, result) in compiled.into_iter().flatten() {
+        match result {
+            Ok(Some(compiled)) => drop(programs.insert(identifier(op, variant), compiled)),
+            Ok(None) => {}
+            Err(reason) => wrong.push(format!("{op} in {variant}: {reason}")),
+        }
+    }
+    (programs, wrong)
 }
 
 fn identifier(op: &str, variant: Variant) -> String {

@@ -18,12 +18,12 @@ use crate::graph::{Graph, ValueId};
 use crate::interp;
 use crate::ops::Op;
 
-pub use cache::{content_hash, hash_file, load, store};
+pub use cache::{content_hash, hash_samples, load, store};
 pub use choose::choose;
 pub use histogram::Histogram;
 pub use mask::moderate_masks;
 pub use range::{Method, Range};
-pub use samples::Samples;
+pub use samples::{Samples, sample_files};
 
 /// What is known of one float value.
 #[derive(Clone, Debug, PartialEq)]

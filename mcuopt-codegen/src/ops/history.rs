@@ -2,7 +2,7 @@
 
 use mcuopt_rt::v0 as rt;
 
-use super::{Io, Lowered, Operator, Routine, Scales, linear};
+use super::{Io, Lowered, Operator, Routine, Scales};
 use crate::builder::Builder;
 use crate::call::{Call, struct_literals};
 use crate::error::Error;

@@ -25,7 +25,7 @@ mod transpose;
 
 use crate::builder::push;
 use crate::error::Error;
-use crate::graph::{Graph, Node, Quantization, Value, ValueId};
+use crate::graph::{Graph, Node, Value, ValueId};
 use crate::ops::{Op, quantize::FakeQuantize};
 
 /// One rewriting rule.

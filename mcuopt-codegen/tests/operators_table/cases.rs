@@ -151,6 +151,7 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "Gemm" => matrix.floats(&[6, 5]).floats(&[5]),
         "MatMul" => Case::new(&[6, 6]).x(),
         "Einsum" => Case::new(&[6, 6]).x().string("equation", "ij,jk->ik"),
+        "Attention" => Case::new(&[1, 2, 3, 4]).x().x(),
         "PRelu" => matrix.floats(&[6]),
         "RNN" => recurrent(1),
         "GRU" => recurrent(3),

@@ -113,6 +113,8 @@ fn write_package(
             runtime.display().to_string(),
         ),
     );
+    // With the versions that the workspace has, libm's above all: its results are to be those of the interpreter.
+    write(&folder.join("Cargo.lock"), &fs::read_to_string(repository.join("Cargo.lock")).unwrap_or_default());
     let bins = folder.join("src/bin");
     let mut wanted: BTreeSet<PathBuf> = BTreeSet::new();
     let batches: BTreeSet<&String> = places_of.values().collect();
@@ -133,7 +135,7 @@ fn write_package(
 }
 
 /// Writes a file unless it has this content already: cargo goes by the time.
-fn write(path: &Path, content: &str) {
+pub(crate) fn write(path: &Path, content: &str) {
     if fs::read_to_string(path).is_ok_and(|old| old == content) {
         return;
     }
@@ -142,7 +144,7 @@ fn write(path: &Path, content: &str) {
 }
 
 /// Removes what earlier runs left behind.
-fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) {
+pub(crate) fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
