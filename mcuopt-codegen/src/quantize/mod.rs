@@ -16,8 +16,10 @@ pub(crate) use assign::asymmetric;
 pub use assign::{assign, assign_mixed};
 pub use bias::correct_bias;
 pub use lower::lower;
+pub(crate) use lower::{Origins, lower_with_origins};
 pub use precision::{LayerPrecision, Precisions};
 pub use report::{LayerReport, Report, report};
+pub(crate) use report::{reals, stored};
 pub use tables::{compose, tables, tables_mixed};
 pub use weights::{pack_weights, weights8};
 
