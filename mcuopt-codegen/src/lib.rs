@@ -44,7 +44,7 @@ pub mod tensor;
 pub use compiled::Compiled;
 pub use config::Config;
 pub use error::{Error, Errors};
-pub use options::{Input, Number, Optimize, Options, Precision};
+pub use options::{Input, Number, Optimize, Options, Precision, TensorRange};
 pub use quantize::LayerPrecision;
 
 use std::path::PathBuf;
@@ -62,7 +62,8 @@ pub fn tracked_files(options: &Options) -> Vec<PathBuf> {
     // An unreadable config is reported by the compilation itself.
     let _ = resolved.read_config();
     let calibration = resolved.calibration_path();
-    let files = [Some(resolved.model.clone()), calibration.clone(), resolved.config_path()];
+    let files =
+        [Some(resolved.model.clone()), calibration.clone(), resolved.config_path(), resolved.quantization_path()];
     let mut files: Vec<PathBuf> = files.into_iter().flatten().collect();
     if let Some(folder) = calibration.map(|path| options.root.join(path)).filter(|path| path.is_dir()) {
         let samples = calibrate::sample_files(&folder).unwrap_or_default();

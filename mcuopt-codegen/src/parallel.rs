@@ -5,7 +5,7 @@ use std::thread;
 use crate::error::Error;
 
 /// Runs `f` for each item; the results in the items' order. Fails with the first failure of the lowest part.
-pub fn map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> Result<R, Error> + Sync) -> Result<Vec<R>, Error> {
+pub(crate) fn map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> Result<R, Error> + Sync) -> Result<Vec<R>, Error> {
     let workers = thread::available_parallelism().map_or(1, usize::from).min(items.len()).max(1);
     let f = &f;
     let work = |part: usize| items.iter().skip(part).step_by(workers).map(f).collect::<Result<Vec<R>, Error>>();

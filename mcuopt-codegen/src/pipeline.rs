@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use crate::calibrate::{self, Method, Ranges, Samples};
 use crate::compiled::Compiled;
-use crate::emit::Whole;
+use crate::emit::{Whole, fnv1a};
 use crate::error::{Error, Errors};
 use crate::graph::Graph;
 use crate::ops::Op;
-use crate::options::{Input, Options, Precision};
-use crate::quantize::{self, LayerPrecision, Precisions};
+use crate::options::{Input, Options, Precision, TensorRange};
+use crate::quantize::{self, LayerPrecision, Precisions, Record, pattern};
 use crate::simplify::{self, Applied};
 use crate::{import, narrow, onnx, plan, prefer, specialise, stream};
 
@@ -20,8 +20,7 @@ pub(crate) fn compile(options: &Options) -> Result<Compiled, Errors> {
     let prepared = Prepared::read(options)?;
     let quantized = match prepared.arithmetic {
         Arithmetic::Calibrated(default) => {
-            let precisions = Precisions::resolve(default, &prepared.options.layers, &prepared.graph)?;
-            prepared.quantize(&precisions)?
+            prepared.quantize(&prepared.precisions(default)?)?
         }
         _ => prepared.as_it_is()?,
     };
@@ -41,6 +40,8 @@ pub(crate) struct Prepared {
     arithmetic: Arithmetic,
     simplified: Vec<Applied>,
     notes: Vec<String>,
+    /// What a search found before.
+    record: Option<Record>,
 }
 
 /// A graph whose values have quantizations, and the one that it is made of.
@@ -74,13 +75,63 @@ impl Prepared {
             simplified.extend(simplify::prepare_int8(&mut graph)?);
         }
         narrow::narrow(&mut graph)?;
-        let mut prepared = Self { options, type_name, model, bytes, graph, arithmetic, simplified, notes };
+        let record = None;
+        let mut prepared = Self { options, type_name, model, bytes, graph, arithmetic, simplified, notes, record };
         if matches!(arithmetic, Arithmetic::Calibrated(_)) {
+            prepared.record = prepared.read_record()?;
             let mut graph = prepared.graph.clone();
             calibrate::moderate_masks(&mut graph, |graph| prepared.samples(graph))?;
             prepared.graph = graph;
         }
         Ok(prepared)
+    }
+
+    /// What a search found, if its file is there and the options leave the choice to it.
+    fn read_record(&mut self) -> Result<Option<Record>, Error> {
+        let Some(path) = self.options.quantization_path() else { return Ok(None) };
+        let shown = path.display().to_string();
+        if !matches!(self.options.precision, Precision::Auto | Precision::Int8) {
+            let what = format!("{shown} is not used, because `precision` says what all layers compute in");
+            return match self.options.quantization {
+                Some(_) => Err(Error::options(what).part("option `quantization`")),
+                None => {
+                    self.notes.push(what);
+                    Ok(None)
+                }
+            };
+        }
+        let text = fs::read_to_string(self.options.root.join(&path));
+        let text = text.map_err(|error| Error::io(error).in_file(&shown))?;
+        let record = Record::parse(&text).map_err(|error| error.in_file(&shown))?;
+        if record.model != self.model_hash() {
+            let what = "it was made for another model than this; let `mcuopt quantize` search anew, or remove the file";
+            return Err(Error::options(what).in_file(&shown));
+        }
+        Ok(Some(record))
+    }
+
+    /// Starts anew: what was found before does not count.
+    pub(crate) fn without_record(mut self) -> Self {
+        self.record = None;
+        self
+    }
+
+    fn model_hash(&self) -> String {
+        format!("{:016x}", fnv1a(&self.bytes))
+    }
+
+    /// What was found, to be kept beside the model.
+    pub(crate) fn record(&self, quantized: &Quantized, precisions: &Precisions) -> Record {
+        Record::of(&quantized.graph, precisions, self.model_hash())
+    }
+
+    /// The precision of each layer: the user's for those that options name, else what a search found, else the default.
+    fn precisions(&self, default: LayerPrecision) -> Result<Precisions, Error> {
+        let named = Precisions::resolve(default, &self.options.layers, &self.graph)?;
+        let Some(record) = &self.record else { return Ok(named) };
+        let mut found = record.precisions.clone();
+        found.layers.extend(named.layers);
+        Ok(found)
     }
 
     /// The simplified float graph.
@@ -158,14 +209,40 @@ impl Prepared {
         self.options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))
     }
 
-    /// The ranges of all tensors: from the cache, or from running the samples.
+    /// The ranges of all tensors: those that a search found or the user gave, else from the samples.
     fn ranges(&self, graph: &Graph<Op>) -> Result<Ranges, Error> {
+        let tensors = &self.options.tensors;
+        let names = || graph.ids().filter(|id| graph.constant(*id).is_none()).map(|id| graph.value(id).name.as_str());
+        pattern::check(tensors, names, "tensor").map_err(|error| error.part("option `tensors`"))?;
+        let is_auto = |range: &TensorRange| *range == TensorRange::By(Method::Auto);
+        let method = match self.record {
+            // What is given needs no search.
+            Some(_) => Method::MinMax,
+            None if tensors.values().any(is_auto) => Method::Auto,
+            None => self.options.ranges,
+        };
+        let mut ranges = self.measured(graph, method)?;
+        for (id, statistics) in ranges.iter_mut() {
+            let said = pattern::best(tensors, &graph.value(*id).name);
+            match said.copied().unwrap_or(TensorRange::By(self.options.ranges)) {
+                TensorRange::By(Method::Auto) => {}
+                TensorRange::By(method) => statistics.method = method,
+                TensorRange::Given(range) => (statistics.range, statistics.candidates) = (range, [range; 4]),
+            }
+        }
+        if let Some(record) = &self.record {
+            record.fix(graph, &mut ranges);
+        }
+        Ok(ranges)
+    }
+
+    /// What each tensor holds over the samples: from the cache, or from running them.
+    fn measured(&self, graph: &Graph<Op>, method: Method) -> Result<Ranges, Error> {
         let path = self.calibration()?;
         let shown = path.display().to_string();
         let samples = calibrate::hash_samples(&self.options.root.join(&path));
         let samples = samples.map_err(|error| Error::io(error).in_file(&shown))?;
         // The simplified graph is part of the key: it names the tensors, and it changes with the compiler.
-        let method = self.options.ranges;
         let key = calibrate::content_hash(&[
             &self.bytes,
             samples.as_bytes(),
@@ -177,9 +254,8 @@ impl Prepared {
         }
         let samples = self.samples(graph)?;
         let mut ranges = calibrate::calibrate(graph, &samples).map_err(|error| error.in_file(&shown))?;
-        match method {
-            Method::Auto => calibrate::choose(graph, &samples, &mut ranges).map_err(|error| error.in_file(&shown))?,
-            method => ranges.values_mut().for_each(|statistics| statistics.method = method),
+        if method == Method::Auto {
+            calibrate::choose(graph, &samples, &mut ranges).map_err(|error| error.in_file(&shown))?;
         }
         calibrate::store(&key, &ranges);
         Ok(ranges)

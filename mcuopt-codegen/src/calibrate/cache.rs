@@ -72,7 +72,7 @@ pub fn load(key: &str, graph: &Graph<Op>) -> Option<Ranges> {
         for _ in 0..count {
             channels.push(Channel { range: Range { min: bits()?, max: bits()? }, mean: bits()?, mean_square: bits()? });
         }
-        words.next().is_none().then_some((id, Statistics { range: whole, candidates, method, channels }))
+        words.next().is_none().then_some((id, Statistics { range: whole, candidates, method, given: None, channels }))
     };
     text.lines().map(entry).collect()
 }

@@ -14,7 +14,7 @@ mod samples;
 use std::collections::BTreeMap;
 
 use crate::error::Error;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Quantization, ValueId};
 use crate::interp;
 use crate::ops::Op;
 
@@ -34,6 +34,8 @@ pub struct Statistics {
     pub candidates: [Range; 4],
     /// The method whose range is the tensor's; never [`Method::Auto`].
     pub method: Method,
+    /// The quantization that was chosen before, if it was.
+    pub given: Option<Quantization>,
     /// For each index along the last axis, what is known of its elements.
     pub channels: Vec<Channel>,
 }
@@ -154,6 +156,7 @@ impl Sums {
             range: self.range,
             candidates: Method::DIRECT.map(|method| self.range.choose(method, &self.histogram, zeros)),
             method: Method::MeanSquare,
+            given: None,
             channels: self.channels.iter().map(channel).collect(),
         }
     }

@@ -5,6 +5,7 @@
 
 mod interface;
 mod layers;
+pub(crate) use layers::fnv1a;
 mod names;
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
