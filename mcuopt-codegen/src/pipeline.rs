@@ -13,16 +13,26 @@ use crate::ops::Op;
 use crate::options::{Input, Options, Precision, TensorRange};
 use crate::quantize::{self, LayerPrecision, Precisions, Record, pattern};
 use crate::simplify::{self, Applied};
+use crate::search::{self, Goal};
 use crate::{import, narrow, onnx, plan, prefer, specialise, stream};
+
+/// The kind of thing in the cache that sentences for the user are.
+const WARNINGS: &str = "warnings";
 
 /// Compiles a model.
 pub(crate) fn compile(options: &Options) -> Result<Compiled, Errors> {
     let prepared = Prepared::read(options)?;
     let quantized = match prepared.arithmetic {
         Arithmetic::Calibrated(default) => {
-            prepared.quantize(&prepared.precisions(default)?)?
+            let quantized = prepared.quantize(&prepared.precisions(default)?)?;
+            prepared.check_quality(&quantized)?;
+            quantized
         }
-        _ => prepared.as_it_is()?,
+        _ if prepared.goal().is_none() => prepared.as_it_is()?,
+        _ => {
+            let what = "limits of what quantization may cost go with calibration data, and with integers";
+            return Err(Error::options(what).part("option `min_sqnr` or `max_accuracy_drop`").into());
+        }
     };
     prepared.finish(quantized)
 }
@@ -51,6 +61,8 @@ pub(crate) struct Quantized {
     pub(crate) float: Graph<Op>,
     /// With quantizations.
     pub(crate) graph: Graph<Op>,
+    /// What the user should know of the samples.
+    notes: Vec<String>,
 }
 
 impl Prepared {
@@ -155,7 +167,7 @@ impl Prepared {
             }
             Arithmetic::Float32 | Arithmetic::Calibrated(_) => {}
         }
-        Ok(Quantized { float, graph })
+        Ok(Quantized { float, graph, notes: Vec::new() })
     }
 
     /// The graph with ranges from the samples, in these precisions.
@@ -163,16 +175,37 @@ impl Prepared {
         let mut graph = self.graph.clone();
         quantize::tables_mixed(&mut graph, true, precisions)?;
         let float = graph.clone();
-        let ranges = self.ranges(&graph)?;
+        let (ranges, notes) = self.ranges(&graph)?;
         quantize::pack_weights(&mut graph, precisions);
         quantize::assign_mixed(&mut graph, Some(&ranges), precisions)?;
         quantize::correct_bias(&mut graph, &ranges)?;
-        Ok(Quantized { float, graph })
+        Ok(Quantized { float, graph, notes })
+    }
+
+    /// What the user asks of the quantized network.
+    fn goal(&self) -> Option<Goal> {
+        let Options { min_sqnr, max_accuracy_drop, .. } = self.options;
+        (min_sqnr.is_some() || max_accuracy_drop.is_some()).then(|| Goal { min_sqnr, max_accuracy_drop, ..Goal::default() })
+    }
+
+    /// Fails if the network is not what the user asks for.
+    fn check_quality(&self, quantized: &Quantized) -> Result<(), Errors> {
+        let Some(goal) = self.goal() else { return Ok(()) };
+        let path = self.options.root.join(self.calibration()?);
+        let samples = calibrate::hash_samples(&path).map_err(Error::io)?;
+        let content = format!("{:?} {:?}", self.options, self.record);
+        let key = calibrate::content_hash(&[&self.bytes, samples.as_bytes(), content.as_bytes()]);
+        if calibrate::read(&key, "goal").is_some() {
+            return Ok(());
+        }
+        search::check(quantized, &self.samples(&quantized.float)?, &goal)?;
+        calibrate::write(&key, "goal", "met");
+        Ok(())
     }
 
     /// From the quantized graph to the plan.
     pub(crate) fn finish(&self, quantized: Quantized) -> Result<Compiled, Errors> {
-        let Quantized { mut graph, .. } = quantized;
+        let Quantized { mut graph, notes, .. } = quantized;
         let options = self.options.clone();
         let whole = step_by_step(&self.model, &options, &mut graph)?;
         let mut lowered = quantize::lower(&graph)?;
@@ -189,7 +222,7 @@ impl Prepared {
             simplified: self.simplified.clone(),
             specialised,
             whole,
-            notes: self.notes.clone(),
+            notes: self.notes.iter().cloned().chain(notes).collect(),
             type_name: self.type_name.clone(),
             side_files: self.model.side_files.clone(),
             options,
@@ -210,7 +243,7 @@ impl Prepared {
     }
 
     /// The ranges of all tensors: those that a search found or the user gave, else from the samples.
-    fn ranges(&self, graph: &Graph<Op>) -> Result<Ranges, Error> {
+    fn ranges(&self, graph: &Graph<Op>) -> Result<(Ranges, Vec<String>), Error> {
         let tensors = &self.options.tensors;
         let names = || graph.ids().filter(|id| graph.constant(*id).is_none()).map(|id| graph.value(id).name.as_str());
         pattern::check(tensors, names, "tensor").map_err(|error| error.part("option `tensors`"))?;
@@ -221,7 +254,7 @@ impl Prepared {
             None if tensors.values().any(is_auto) => Method::Auto,
             None => self.options.ranges,
         };
-        let mut ranges = self.measured(graph, method)?;
+        let (mut ranges, warnings) = self.measured(graph, method)?;
         for (id, statistics) in ranges.iter_mut() {
             let said = pattern::best(tensors, &graph.value(*id).name);
             match said.copied().unwrap_or(TensorRange::By(self.options.ranges)) {
@@ -233,11 +266,11 @@ impl Prepared {
         if let Some(record) = &self.record {
             record.fix(graph, &mut ranges);
         }
-        Ok(ranges)
+        Ok((ranges, warnings))
     }
 
-    /// What each tensor holds over the samples: from the cache, or from running them.
-    fn measured(&self, graph: &Graph<Op>, method: Method) -> Result<Ranges, Error> {
+    /// What each tensor holds over the samples, and what the user should know of these: from the cache, or from running them.
+    fn measured(&self, graph: &Graph<Op>, method: Method) -> Result<(Ranges, Vec<String>), Error> {
         let path = self.calibration()?;
         let shown = path.display().to_string();
         let samples = calibrate::hash_samples(&self.options.root.join(&path));
@@ -249,16 +282,19 @@ impl Prepared {
             method.name().as_bytes(),
             format!("{graph:?}").as_bytes(),
         ]);
-        if let Some(ranges) = calibrate::load(&key, graph) {
-            return Ok(ranges);
+        if let (Some(ranges), Some(warnings)) = (calibrate::load(&key, graph), calibrate::read(&key, WARNINGS)) {
+            return Ok((ranges, warnings.lines().map(str::to_string).collect()));
         }
         let samples = self.samples(graph)?;
         let mut ranges = calibrate::calibrate(graph, &samples).map_err(|error| error.in_file(&shown))?;
         if method == Method::Auto {
             calibrate::choose(graph, &samples, &mut ranges).map_err(|error| error.in_file(&shown))?;
         }
+        let warnings = calibrate::warnings(graph, &samples, &ranges).map_err(|error| error.in_file(&shown))?;
+        let warnings: Vec<String> = warnings.iter().map(|warning| format!("{shown}: {warning}")).collect();
         calibrate::store(&key, &ranges);
-        Ok(ranges)
+        calibrate::write(&key, WARNINGS, &warnings.join("\n"));
+        Ok((ranges, warnings))
     }
 }
 

@@ -10,6 +10,7 @@ mod mask;
 mod npy;
 mod range;
 mod samples;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -18,12 +19,13 @@ use crate::graph::{Graph, Quantization, ValueId};
 use crate::interp;
 use crate::ops::Op;
 
-pub use cache::{content_hash, hash_samples, load, store};
+pub use cache::{content_hash, hash_samples, load, read, store, write};
 pub use choose::choose;
 pub use histogram::Histogram;
 pub use mask::moderate_masks;
 pub use range::{Method, Range};
 pub use samples::{Samples, sample_files};
+pub use warnings::warnings;
 
 /// What is known of one float value.
 #[derive(Clone, Debug, PartialEq)]

@@ -52,6 +52,16 @@ impl Reference {
         Some(right.count() as f64 / labels.len().max(1) as f64)
     }
 
+    /// What a network reaches, in words.
+    pub(super) fn describe(&self, quality: &Quality) -> String {
+        match (quality.accuracy, self.accuracy()) {
+            (Some(accuracy), Some(float)) => {
+                format!("{:.1} dB and an accuracy of {accuracy:.4}, where float32 has {float:.4}", quality.sqnr)
+            }
+            _ => format!("{:.1} dB and float32's answer to {:.4} of the samples", quality.sqnr, quality.agreement),
+        }
+    }
+
     /// Runs the kernels on the same samples.
     pub(super) fn compare(&self, lowered: &Graph<Layer>, samples: &Samples) -> Result<Quality, Error> {
         let run = |index: &usize| {

@@ -14,12 +14,13 @@ pub use ladder::{Choice, ladder};
 pub use measure::Quality;
 pub use sensitivity::{Damage, LayerSensitivity, Sensitivity};
 
+use crate::calibrate::Samples;
 use crate::compiled::Compiled;
 use crate::cost::{self, Core, Estimate};
 use crate::error::{Error, Errors};
 use crate::options::{Optimize, Options};
-use crate::pipeline::Prepared;
-use crate::quantize::{self, LayerPrecision, Precisions};
+use crate::pipeline::{Prepared, Quantized};
+use crate::quantize::{self, LayerPrecision, Precisions, Record};
 use measure::{Reference, decibels};
 
 /// Is told how much of the work is done: so many parts of so many, and what they are.
@@ -39,6 +40,14 @@ pub struct Goal {
     pub precisions: Vec<LayerPrecision>,
 }
 
+impl Default for Goal {
+    /// No limit; costs on the Cortex-M4; all precisions.
+    fn default() -> Self {
+        let precisions = LayerPrecision::ALL.to_vec();
+        Self { min_sqnr: None, max_accuracy_drop: None, core: Core::CortexM4, precisions }
+    }
+}
+
 /// A network that reaches the goal.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -52,6 +61,8 @@ pub struct Found {
     pub estimate: Estimate,
     /// The network with these precisions.
     pub compiled: Compiled,
+    /// What builds take as given, to be written to [`Options::quantization_default`].
+    pub record: Record,
     /// The same of the network that is int8 throughout, to compare.
     pub int8: (Quality, Estimate),
     /// Number of networks that were measured.
@@ -66,7 +77,7 @@ pub fn sensitivity(
     progress: Progress<'_>,
 ) -> Result<Sensitivity, Errors> {
     let shown = options.model.display().to_string();
-    let measure = || sensitivity::sensitivity(&Prepared::read(options)?, precisions, core, progress);
+    let measure = || sensitivity::sensitivity(&Prepared::read(options)?.without_record(), precisions, core, progress);
     measure().map_err(|errors: Errors| errors.in_file(&shown))
 }
 
@@ -83,6 +94,21 @@ pub fn search(options: &Options, goal: &Goal, progress: Progress<'_>) -> Result<
     Search::run(options, goal, progress).map_err(|errors| errors.in_file(&shown))
 }
 
+/// Fails if a quantized network misses the goal, naming the layer in which most of the error is born.
+pub(crate) fn check(quantized: &Quantized, samples: &Samples, goal: &Goal) -> Result<(), Errors> {
+    let reference = Reference::run(&quantized.float, samples)?;
+    let quality = reference.compare(&quantize::lower(&quantized.graph)?, samples)?;
+    if goal.is_met(&quality, reference.accuracy()) {
+        return Ok(());
+    }
+    let mut text = format!("the quantized network misses {goal}: it reaches {}", reference.describe(&quality));
+    if let Some(worst) = quantize::report(&quantized.float, &quantized.graph, samples)?.worst() {
+        text += &format!("; most of the error is born in the layer `{}` ({})", worst.name, worst.operator);
+    }
+    text += "; `mcuopt quantize` finds precisions that reach it, and says what they cost";
+    Err(Error::budget(text).into())
+}
+
 /// The flash of a network weighs so much more, again and again, until it fits.
 const HEAVIER: f64 = 4.0;
 
@@ -95,7 +121,7 @@ struct Search<'a> {
     prepared: Prepared,
     sensitivity: Sensitivity,
     reference: Reference,
-    samples: crate::calibrate::Samples,
+    samples: Samples,
     /// Precisions that the user chose.
     named: BTreeMap<String, LayerPrecision>,
     /// What was measured already, by the precisions of the layers.
@@ -104,7 +130,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn run(options: &Options, goal: &'a Goal, progress: Progress<'a>) -> Result<Found, Errors> {
-        let prepared = Prepared::read(options)?;
+        let prepared = Prepared::read(options)?.without_record();
         let mut precisions = goal.precisions.clone();
         if !precisions.contains(&LayerPrecision::Int8) {
             precisions.push(LayerPrecision::Int8);
@@ -134,9 +160,12 @@ impl<'a> Search<'a> {
             self.trim(&mut assignment, heavier)?;
             match self.compiled(&assignment, true) {
                 Ok(compiled) => {
+                    let precisions = self.precisions(&assignment);
+                    let quantized = self.prepared.quantize(&precisions)?;
                     return Ok(Found {
+                        record: self.prepared.record(&quantized, &precisions),
                         quality: self.quality(&assignment)?,
-                        precisions: self.precisions(&assignment),
+                        precisions,
                         estimate: cost::estimate(&compiled, self.goal.core),
                         sensitivity: self.sensitivity.clone(),
                         compiled,
@@ -285,12 +314,7 @@ impl<'a> Search<'a> {
             .collect();
         let assignment: Vec<LayerPrecision> = best.iter().map(|(precision, _)| *precision).collect();
         let quality = self.quality(&assignment)?;
-        let mut reached = format!("{:.1} dB", quality.sqnr);
-        if let (Some(accuracy), Some(float)) = (quality.accuracy, self.reference.accuracy()) {
-            reached += &format!(" and an accuracy of {accuracy:.4} of float32's {float:.4}");
-        } else {
-            reached += &format!(" and float32's answer to {:.4} of the samples", quality.agreement);
-        }
+        let reached = self.reference.describe(&quality);
         let worst = (0..best.len()).max_by(|&a, &b| best[a].1.total_cmp(&best[b].1));
         let Some(worst) = worst else { return Ok(Error::calibration("there is no layer to quantize")) };
         let layer = self.sensitivity.layers[worst].clone();
