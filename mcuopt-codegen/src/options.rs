@@ -332,7 +332,9 @@ impl Options {
                 _ => None,
             };
             let wrong = || {
-                Error::options("it takes a string, a number that is not negative, true, false, or a table of numbers and strings")
+                Error::options(
+                    "it takes a string, a number that is not negative, true, false, or a table of numbers and strings",
+                )
             };
             let setting = setting.ok_or_else(|| wrong().part(format!("option `{key}`")).in_file(&shown))?;
             from_file.set(key, setting).map_err(|error| error.in_file(&shown))?;

@@ -12,8 +12,8 @@ use crate::graph::Graph;
 use crate::ops::Op;
 use crate::options::{Input, Options, Precision, TensorRange};
 use crate::quantize::{self, LayerPrecision, Precisions, Record, pattern};
-use crate::simplify::{self, Applied};
 use crate::search::{self, Goal};
+use crate::simplify::{self, Applied};
 use crate::{import, narrow, onnx, plan, prefer, specialise, stream};
 
 /// The kind of thing in the cache that sentences for the user are.
@@ -122,10 +122,21 @@ impl Prepared {
         Ok(Some(record))
     }
 
-    /// Starts anew: what was found before does not count.
-    pub(crate) fn without_record(mut self) -> Self {
-        self.record = None;
-        self
+    /// Reads a model to search anew what its layers should compute in; what was found before does not count.
+    ///
+    /// # Errors
+    /// If there are no samples, or nothing to choose.
+    pub(crate) fn to_search(options: &Options) -> Result<Self, Errors> {
+        let options = Options { precision: Precision::Int8, quantization: None, ..options.clone() };
+        let mut prepared = Self::read(&options)?;
+        prepared.record = None;
+        match prepared.arithmetic {
+            Arithmetic::Calibrated(_) => Ok(prepared),
+            _ => Err(Error::options(
+                "the file's author chose the arithmetic of each layer; with calibration data, mcuopt chooses anew",
+            )
+            .into()),
+        }
     }
 
     fn model_hash(&self) -> String {
@@ -185,7 +196,11 @@ impl Prepared {
     /// What the user asks of the quantized network.
     fn goal(&self) -> Option<Goal> {
         let Options { min_sqnr, max_accuracy_drop, .. } = self.options;
-        (min_sqnr.is_some() || max_accuracy_drop.is_some()).then(|| Goal { min_sqnr, max_accuracy_drop, ..Goal::default() })
+        (min_sqnr.is_some() || max_accuracy_drop.is_some()).then(|| Goal {
+            min_sqnr,
+            max_accuracy_drop,
+            ..Goal::default()
+        })
     }
 
     /// Fails if the network is not what the user asks for.

@@ -32,7 +32,9 @@ pub fn warnings(graph: &Graph<Op>, samples: &Samples, ranges: &Ranges) -> Result
     for ((id, same), sample) in graph.inputs.iter().zip(same).zip(&first) {
         let name = &graph.value(*id).name;
         match constant(sample) {
-            Some(number) if same || samples.len() == 1 => warnings.push(format!("all samples of `{name}` are {number} throughout")),
+            Some(number) if same || samples.len() == 1 => {
+                warnings.push(format!("all samples of `{name}` are {number} throughout"))
+            }
             _ if same => warnings.push(format!("all samples of `{name}` are the same")),
             _ => {}
         }

@@ -67,9 +67,11 @@ impl Record {
     /// # Errors
     /// If it is no such file, or of another form.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let table = DeTable::parse(text).map_err(|error| Error::options(format!("not valid TOML: {}", error.message())))?;
+        let table =
+            DeTable::parse(text).map_err(|error| Error::options(format!("not valid TOML: {}", error.message())))?;
         let table = table.get_ref();
-        let broken = |what: &str| Error::options(format!("{what}; remove the file, or let `mcuopt quantize` write it anew"));
+        let broken =
+            |what: &str| Error::options(format!("{what}; remove the file, or let `mcuopt quantize` write it anew"));
         match table.get("format").map(|value| value.get_ref()).and_then(integer) {
             Some(FORMAT) => {}
             _ => return Err(broken(&format!("it is not of the form {FORMAT} that this version reads"))),
@@ -170,9 +172,13 @@ mod tests {
         };
         let good = "{ type = \"int8\", scale = 0.5, zero_point = 1 }";
         assert!(Record::parse(&text("1", good)).is_ok());
-        for bad in ["{ type = \"int8\", scale = 0.5, zero_point = 128 }", "{ type = \"int4\", scale = 0.5, zero_point = 0 }",
-            "{ type = \"int8\", scale = -0.5, zero_point = 0 }", "{ scale = 0.5, zero_point = 0 }", "3"]
-        {
+        for bad in [
+            "{ type = \"int8\", scale = 0.5, zero_point = 128 }",
+            "{ type = \"int4\", scale = 0.5, zero_point = 0 }",
+            "{ type = \"int8\", scale = -0.5, zero_point = 0 }",
+            "{ scale = 0.5, zero_point = 0 }",
+            "3",
+        ] {
             assert!(Record::parse(&text("1", bad)).is_err(), "{bad}");
         }
         assert!(Record::parse(&text("2", good)).is_err());

@@ -98,8 +98,7 @@ mod tests {
             (seed >> 33) as f64 / (1u64 << 31) as f64
         };
         for _ in 0..50 {
-            let layers: Vec<Vec<Choice>> =
-                (0..4).map(|_| (0..3).map(|_| choice(next(), next())).collect()).collect();
+            let layers: Vec<Vec<Choice>> = (0..4).map(|_| (0..3).map(|_| choice(next(), next())).collect()).collect();
             let sums = |assignment: &[usize]| {
                 let chosen = assignment.iter().zip(&layers).map(|(&choice, layer)| layer[choice]);
                 chosen.fold((0.0, 0.0), |sum, choice| (sum.0 + choice.cost, sum.1 + choice.noise))

@@ -77,7 +77,7 @@ pub fn sensitivity(
     progress: Progress<'_>,
 ) -> Result<Sensitivity, Errors> {
     let shown = options.model.display().to_string();
-    let measure = || sensitivity::sensitivity(&Prepared::read(options)?.without_record(), precisions, core, progress);
+    let measure = || sensitivity::sensitivity(&Prepared::to_search(options)?, precisions, core, progress);
     measure().map_err(|errors: Errors| errors.in_file(&shown))
 }
 
@@ -130,7 +130,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn run(options: &Options, goal: &'a Goal, progress: Progress<'a>) -> Result<Found, Errors> {
-        let prepared = Prepared::read(options)?.without_record();
+        let prepared = Prepared::to_search(options)?;
         let mut precisions = goal.precisions.clone();
         if !precisions.contains(&LayerPrecision::Int8) {
             precisions.push(LayerPrecision::Int8);
@@ -244,7 +244,9 @@ impl<'a> Search<'a> {
     fn trim(&mut self, assignment: &mut Vec<LayerPrecision>, heavier: f64) -> Result<(), Errors> {
         let mut savings = Vec::new();
         for (index, choices) in self.choices(heavier).iter().enumerate() {
-            let Some((_, now)) = choices.iter().find(|(precision, _)| *precision == assignment[index]) else { continue };
+            let Some((_, now)) = choices.iter().find(|(precision, _)| *precision == assignment[index]) else {
+                continue;
+            };
             let cheaper = choices.iter().filter(|(_, choice)| choice.cost < now.cost);
             savings.extend(cheaper.map(|(precision, choice)| (now.cost - choice.cost, index, *precision)));
         }
@@ -295,7 +297,9 @@ impl<'a> Search<'a> {
     /// The most frequent precision as the default, the others by name.
     fn precisions(&self, assignment: &[LayerPrecision]) -> Precisions {
         let count = |precision: &LayerPrecision| assignment.iter().filter(|other| *other == precision).count();
-        let default = LayerPrecision::ALL.into_iter().max_by_key(|precision| (count(precision), *precision == LayerPrecision::Int8));
+        let default = LayerPrecision::ALL
+            .into_iter()
+            .max_by_key(|precision| (count(precision), *precision == LayerPrecision::Int8));
         let default = default.unwrap_or_default();
         let names = self.sensitivity.layers.iter().map(|layer| layer.name.clone());
         let layers = names.zip(assignment).filter(|(_, precision)| **precision != default);
@@ -329,11 +333,12 @@ impl<'a> Search<'a> {
             decibels(noise)
         );
         let more_exact = [LayerPrecision::Int16x8, LayerPrecision::Float32].into_iter();
-        let lifted = more_exact.filter(|other| !choices[worst].iter().any(|(known, _)| known == other)).find_map(|other| {
-            let variant = sensitivity::sensitivity(&self.prepared, &[other], self.goal.core, &|_, _, _| {}).ok()?;
-            let damage = *variant.layers.iter().find(|known| known.name == layer.name)?.damage(other)?;
-            (damage.noise < noise).then_some((other, damage))
-        });
+        let lifted =
+            more_exact.filter(|other| !choices[worst].iter().any(|(known, _)| known == other)).find_map(|other| {
+                let variant = sensitivity::sensitivity(&self.prepared, &[other], self.goal.core, &|_, _, _| {}).ok()?;
+                let damage = *variant.layers.iter().find(|known| known.name == layer.name)?.damage(other)?;
+                (damage.noise < noise).then_some((other, damage))
+            });
         match (lifted, layer.damage(precision)) {
             (Some((other, damage)), Some(now)) => {
                 text += &format!(

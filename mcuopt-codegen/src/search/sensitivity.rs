@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::measure::{Errors, Reference, answer, as_reals, decibels};
 use super::Progress;
+use super::measure::{Errors, Reference, answer, as_reals, decibels};
 use crate::calibrate::Samples;
 use crate::cost::{self, Core};
 use crate::error::{self, Error};
@@ -167,7 +167,10 @@ impl Variant {
             // `<layer>.<operand>.requantize` is a step that only this layer needs.
             let owner = names.iter().find(|name| **name == node.name).or_else(|| {
                 let steps = node.name.ends_with(".requantize");
-                names.iter().filter(|name| steps && node.name.starts_with(&format!("{name}."))).max_by_key(|name| name.len())
+                names
+                    .iter()
+                    .filter(|name| steps && node.name.starts_with(&format!("{name}.")))
+                    .max_by_key(|name| name.len())
             });
             if let Some(owner) = owner {
                 groups.entry(owner.to_string()).or_default().push(index);
@@ -208,11 +211,7 @@ impl Variant {
     }
 
     /// What the kernels of a layer make of the float network's values, as reals by the values of the float graph.
-    fn results(
-        &self,
-        nodes: &[usize],
-        values: &BTreeMap<ValueId, Tensor>,
-    ) -> Result<BTreeMap<ValueId, Tensor>, Error> {
+    fn results(&self, nodes: &[usize], values: &BTreeMap<ValueId, Tensor>) -> Result<BTreeMap<ValueId, Tensor>, Error> {
         let mut made: BTreeMap<ValueId, Tensor> = BTreeMap::new();
         for node in nodes {
             self.run(*node, values, &mut made)?;
@@ -220,11 +219,14 @@ impl Variant {
         let mut changed = BTreeMap::new();
         for node in nodes {
             let output = self.lowered.nodes[*node].outputs[0];
-            let Some(origin) = self.origins.get(&output).filter(|origin| values.contains_key(*origin)) else { continue };
+            let Some(origin) = self.origins.get(&output).filter(|origin| values.contains_key(*origin)) else {
+                continue;
+            };
             let declared = &self.float.value(*origin).ty;
             let reals = as_reals(&self.lowered, output, &made[&output]);
             let reals = reals.cast(declared.dtype).and_then(|tensor| tensor.reshaped(&declared.shape));
-            changed.insert(*origin, reals.ok_or_else(|| Error::bug("a layer's result has another type than declared"))?);
+            changed
+                .insert(*origin, reals.ok_or_else(|| Error::bug("a layer's result has another type than declared"))?);
         }
         Ok(changed)
     }
@@ -275,9 +277,10 @@ impl fmt::Display for Sensitivity {
         let noise = |layer: &LayerSensitivity| layer.damages.first().map_or(0.0, |damage| damage.noise);
         layers.sort_by(|a, b| noise(b).total_cmp(&noise(a)));
         let width = self.layers.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0).clamp(5, 40);
-        let precisions: Vec<LayerPrecision> = self.layers.first().map_or(Vec::new(), |layer| {
-            layer.damages.iter().map(|damage| damage.precision).collect()
-        });
+        let precisions: Vec<LayerPrecision> = self
+            .layers
+            .first()
+            .map_or(Vec::new(), |layer| layer.damages.iter().map(|damage| damage.precision).collect());
         write!(f, "{:width$} {:>18}", "layer", "operator")?;
         for precision in &precisions {
             write!(f, " {:>8} dB {:>10}", precision.name(), "cycles")?;
