@@ -74,7 +74,9 @@ impl Case {
                             let integer = |real| quantize(real).clamp(i16::MIN.into(), i16::MAX.into()) as i16;
                             Tensor::new(shape, reals.iter().map(integer).collect())
                         }
-                        _ => Tensor::new(shape, reals.iter().map(|real| quantize(real).clamp(-128, 127) as i8).collect()),
+                        _ => {
+                            Tensor::new(shape, reals.iter().map(|real| quantize(real).clamp(-128, 127) as i8).collect())
+                        }
                     }
                 }
             };

@@ -14,8 +14,8 @@ mod sketch;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use mcuopt_codegen::onnx::{self, Dim};
 use mcuopt_codegen::Config;
+use mcuopt_codegen::onnx::{self, Dim};
 use ndarray::Array2;
 use ndarray_npy::NpzWriter;
 
