@@ -8,6 +8,7 @@ use super::assign::of_range;
 use crate::calibrate::Range;
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId, Width};
+use crate::ops::linear::scale_of;
 use crate::ops::quantize::{Dequantize, Quantize, requantize};
 use crate::ops::recurrent::{STARTS_AT, hidden_bits};
 use crate::ops::{Io, Kernel, Layer, Lowered, Op, Scales, transpose::TransposeCopy};
@@ -61,6 +62,7 @@ fn natural(value: &Value) -> DType {
 
 /// The types of quantized activations.
 const INTEGERS: [DType; 2] = [DType::I8, DType::I16];
+
 /// Whether a constant can be written in int8, and what is computed from it still fits multipliers of 32 bits.
 fn has_integers(tensor: &Tensor) -> bool {
     tensor.f32s().is_none_or(|elements| elements.iter().all(|x| x.abs() <= LARGEST))
@@ -255,13 +257,19 @@ impl Lowering<'_> {
         if own.quantization == target {
             return Ok(operand);
         }
-        if own.ty.dtype == DType::F32 {
+        if own.ty.dtype == DType::F32 && value.quantization == target {
             return self.operand(id, dtype);
         }
         value.quantization = target;
         let made = self.add(&value, dtype);
-        let Lowered::Kernel(kernel) = requantize(&own, &self.lowered.value(made).clone())? else {
-            return Err(Error::bug("another scale needs a kernel"));
+        let kernel = if own.ty.dtype == DType::F32 {
+            let (scale, zero_point) = scale_of(&value)?;
+            Box::new(Kernel::Quantize(Quantize { quantization: rt::Quantization { scale, zero_point } }))
+        } else {
+            let Lowered::Kernel(kernel) = requantize(&own, &self.lowered.value(made).clone())? else {
+                return Err(Error::bug("another scale needs a kernel"));
+            };
+            kernel
         };
         let name = format!("{}.{}.requantize", node.name, value.name);
         self.push(&name, "QuantizeLinear", *kernel, vec![operand], made);
