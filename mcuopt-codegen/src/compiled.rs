@@ -96,14 +96,14 @@ impl Compiled {
     }
 
     /// The names by which the generated methods call the inputs: `input_mut` fills `input`.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "profile")]
     pub fn input_names(&self) -> Vec<String> {
         let inputs: Vec<_> = self.graph.inputs.iter().map(|id| self.graph.value(*id)).collect();
         emit::port_names("input", &inputs)
     }
 
     /// The names by which the generated methods call the outputs.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "profile")]
     pub fn output_names(&self) -> Vec<String> {
         let outputs: Vec<_> = self.graph.outputs.iter().map(|id| self.graph.value(*id)).collect();
         emit::port_names("output", &outputs)

@@ -31,9 +31,9 @@ pub mod ops;
 pub mod options;
 pub mod plan;
 pub mod prefer;
-#[cfg(feature = "cli")]
+#[cfg(feature = "profile")]
 pub mod profile;
-#[cfg(feature = "cli")]
+#[cfg(feature = "profile")]
 pub mod project;
 pub mod quantize;
 pub mod reference;

@@ -99,7 +99,7 @@ pub fn store(key: &str, ranges: &Ranges) {
 }
 
 /// The user's cache folder, or one for temporary files where there is none.
-#[cfg(feature = "cli")]
+#[cfg(feature = "profile")]
 pub(crate) fn cache_folder() -> PathBuf {
     folder().unwrap_or_else(|| std::env::temp_dir().join("mcuopt"))
 }

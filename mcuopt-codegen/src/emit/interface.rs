@@ -31,7 +31,7 @@ pub(super) fn input_name(program: &Program<'_>, id: ValueId) -> Ident {
 }
 
 /// The names by which the methods call all inputs, or, with `output` for `kind`, all outputs.
-#[cfg(feature = "cli")]
+#[cfg(feature = "profile")]
 pub(crate) fn port_names(kind: &str, values: &[&Value]) -> Vec<String> {
     (0..values.len()).map(|position| port_name(kind, position, values).to_string()).collect()
 }

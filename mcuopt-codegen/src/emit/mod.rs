@@ -16,7 +16,7 @@ use crate::options::Input;
 use crate::plan::Plan;
 use crate::tensor::{DType, each_element};
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "profile")]
 pub(crate) use interface::port_names;
 pub use names::layer_names;
 
@@ -122,7 +122,7 @@ fn element(dtype: DType) -> TokenStream {
 }
 
 /// The name of an element type in Rust.
-#[cfg(feature = "cli")]
+#[cfg(feature = "profile")]
 pub(crate) fn element_name(dtype: DType) -> &'static str {
     each_element!(dtype, T => std::any::type_name::<T>())
 }
