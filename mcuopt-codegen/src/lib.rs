@@ -33,6 +33,10 @@ mod parallel;
 mod pipeline;
 pub mod plan;
 pub mod prefer;
+#[cfg(feature = "profile")]
+pub mod profile;
+#[cfg(feature = "profile")]
+pub mod project;
 pub mod quantize;
 pub mod reference;
 pub mod search;

@@ -19,6 +19,8 @@ use crate::graph::{Graph, Quantization, ValueId};
 use crate::interp;
 use crate::ops::Op;
 
+#[cfg(feature = "profile")]
+pub(crate) use cache::cache_folder;
 pub use cache::{content_hash, hash_samples, load, read, store, write};
 pub use choose::choose;
 pub use histogram::Histogram;
