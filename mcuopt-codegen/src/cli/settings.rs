@@ -1,0 +1,154 @@
+//! The options of a compilation, as all commands take them: the names are those of the macro and of the TOML file, with
+//! `-` for `_`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mcuopt_codegen::options::{Bindings, Number, Setting};
+use mcuopt_codegen::{Compiled, Error, Options};
+
+use crate::answer::Failure;
+use crate::progress;
+
+/// The model and how it is compiled.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Compilation {
+    /// The ONNX file
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// How a model is compiled.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Compilation, as in `include_model!` and <model>.mcuopt.toml")]
+pub(crate) struct Settings {
+    /// Typical inputs: .npz, .npy or a folder of .npy files, first axis the samples [default: <model>.calib.npz]
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<String>,
+    /// How the range of each tensor is chosen from the samples
+    #[arg(long, value_name = "METHOD", value_parser = ["auto", "min-max", "percentile", "mse", "entropy"])]
+    ranges: Option<String>,
+    /// Arithmetic; `auto`: as the file is quantized, int8 with samples, else float32
+    #[arg(long, value_name = "TYPE")]
+    precision: Option<String>,
+    /// What to favour where speed and flash pull apart
+    #[arg(long, value_name = "GOAL", value_parser = ["balanced", "speed", "size"])]
+    optimize: Option<String>,
+    /// Where the input lies: in the model's memory, which later layers reuse, or where the caller has it
+    #[arg(long, value_name = "WHERE", value_parser = ["arena", "borrowed"])]
+    input: Option<String>,
+    /// The size of a symbolic dimension, or the elements of an input that becomes a constant; may be repeated
+    #[arg(long, value_name = "NAME=NUMBER[,NUMBER…]")]
+    bind: Vec<String>,
+    /// Recurrent layers and causal convolutions go on from where the last call ended
+    #[arg(long)]
+    stateful: bool,
+    /// The axis of the first input along which a call takes new frames alone, by name or position
+    #[arg(long, value_name = "AXIS")]
+    stream: Option<String>,
+    /// New frames of a call
+    #[arg(long, value_name = "COUNT", alias = "stream_frames")]
+    stream_frames: Option<usize>,
+    /// Fail above so many bytes of RAM
+    #[arg(long, value_name = "BYTES", alias = "max_ram")]
+    max_ram: Option<usize>,
+    /// Fail above so many bytes of weights
+    #[arg(long, value_name = "BYTES", alias = "max_flash")]
+    max_flash: Option<usize>,
+    /// A TOML file with these options [default: <model>.mcuopt.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Name of the generated type [default: the file's stem in UpperCamelCase]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+impl Settings {
+    /// As the compiler takes them, for a model; paths are relative to the working directory.
+    pub(crate) fn options(&self, model: &Path) -> Result<Options, Error> {
+        let mut options = Options { model: model.to_path_buf(), ..Options::default() };
+        let texts = [
+            ("calibration", &self.calibration),
+            ("ranges", &self.ranges),
+            ("precision", &self.precision),
+            ("optimize", &self.optimize),
+            ("input", &self.input),
+            ("stream", &self.stream),
+            ("config", &self.config),
+            ("name", &self.name),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                options.set(key, Setting::Text(text.clone()))?;
+            }
+        }
+        let numbers =
+            [("stream_frames", self.stream_frames), ("max_ram", self.max_ram), ("max_flash", self.max_flash)];
+        for (key, number) in numbers {
+            if let Some(number) = number {
+                options.set(key, Setting::Number(number))?;
+            }
+        }
+        if self.stateful {
+            options.set("stateful", Setting::Flag(true))?;
+        }
+        if !self.bind.is_empty() {
+            options.set("bind", Setting::Table(self.bindings()?))?;
+        }
+        Ok(options)
+    }
+
+    fn bindings(&self) -> Result<Bindings, Error> {
+        let wrong = |text: &str| {
+            let message = format!("`{text}` is not of the form NAME=NUMBER or NAME=NUMBER,NUMBER");
+            Error::options(message).part("option `bind`")
+        };
+        let mut bindings = Bindings::new();
+        for text in &self.bind {
+            let (name, numbers) = text.rsplit_once('=').ok_or_else(|| wrong(text))?;
+            let numbers: Option<Vec<Number>> = numbers.split(',').map(|number| parse(number.trim())).collect();
+            bindings.insert(name.to_string(), numbers.ok_or_else(|| wrong(text))?);
+        }
+        Ok(bindings)
+    }
+
+    /// Compiles a model.
+    pub(crate) fn compile(&self, model: &Path) -> Result<Compiled, Failure> {
+        let options = self.options(model)?;
+        let bar = progress::spinner(format!("compiling {}", model.display()));
+        let compiled = mcuopt_codegen::compile(&options).map_err(Failure::of(model));
+        bar.finish_and_clear();
+        compiled
+    }
+}
+
+impl Compilation {
+    /// Compiles the model.
+    pub(crate) fn compile(&self) -> Result<Compiled, Failure> {
+        self.settings.compile(&self.model)
+    }
+}
+
+fn parse(text: &str) -> Option<Number> {
+    let integer = text.parse().ok().map(Number::Int);
+    integer.or_else(|| text.parse().ok().map(Number::Float))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+    use mcuopt_codegen::options::KEYS;
+
+    use super::Settings;
+
+    #[test]
+    fn every_option_of_the_macro_is_an_option_here() {
+        let command = Settings::augment_args(clap::Command::new("test"));
+        let mut options: Vec<&str> = command.get_arguments().map(|argument| argument.get_id().as_str()).collect();
+        let mut keys = KEYS.to_vec();
+        options.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(options, keys);
+    }
+}
