@@ -19,6 +19,7 @@ pub mod calibrate;
 pub mod call;
 mod compiled;
 mod config;
+pub mod cost;
 pub mod emit;
 pub mod error;
 pub mod graph;
