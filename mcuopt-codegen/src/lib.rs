@@ -76,6 +76,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
         simplified.extend(simplify::prepare_int8(&mut graph)?);
     }
     narrow::narrow(&mut graph)?;
+    let mut float = None;
     match precision {
         Arithmetic::Float32 => {}
         Arithmetic::AsAuthored => {
@@ -87,9 +88,11 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
             quantize::tables(&mut graph, true)?;
             let ranges = ranges(&options, &graph, &bytes)?;
             quantize::assign(&mut graph, Some(&ranges))?;
+            float = Some(graph.clone());
             quantize::correct_bias(&mut graph, &ranges)?;
         }
     }
+    let float = float.unwrap_or_else(|| graph.clone());
     let whole = step_by_step(&model, &options, &mut graph)?;
     let mut lowered = quantize::lower(&graph)?;
     quantize::compose(&mut lowered)?;
@@ -100,7 +103,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     let plan = prefer::spend_memory(&mut lowered, plan, &options)?;
     let side_files = model.side_files;
     let compiled =
-        Compiled { graph, lowered, plan, simplified, specialised, whole, notes, type_name, side_files, options };
+        Compiled { float, graph, lowered, plan, simplified, specialised, whole, notes, type_name, side_files, options };
     compiled.check_budget()?;
     Ok(compiled)
 }
