@@ -23,7 +23,7 @@ pub use choose::choose;
 pub use histogram::Histogram;
 pub use mask::moderate_masks;
 pub use range::{Method, Range};
-pub use samples::{Samples, sample_files};
+pub use samples::{Samples, arrays, sample_files};
 
 /// What is known of one float value.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,10 +7,14 @@ mod answer;
 mod build;
 mod completions;
 mod diagnostics;
+mod diff;
+mod inference;
 mod inspect;
 mod progress;
+mod report;
 mod settings;
 mod table;
+mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -44,8 +48,16 @@ struct CommandLine {
 enum Command {
     /// Show what is in a model, what is supported, and what the simplifier does to it
     Inspect(inspect::Arguments),
+    /// Show what each layer costs on a core, and what quantization does to it
+    #[command(after_help = report::BOARDS)]
+    Report(report::Arguments),
     /// Write the generated Rust source of a model
     Build(build::Arguments),
+    /// Show what a retrained model changes in memory, cycles, layers and outputs
+    Diff(diff::Arguments),
+    /// Prove that a model is right: accuracy of float, int8 and firmware over a labelled set
+    #[command(after_help = validate::DATA)]
+    Validate(validate::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),
 }
@@ -67,7 +79,10 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<Answer, Failure> {
     match command {
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
         Command::Build(arguments) => build::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
+        Command::Validate(arguments) => validate::run(arguments),
         Command::Completions(arguments) => completions::run(arguments, CommandLine::command()),
     }
 }
