@@ -316,7 +316,7 @@ impl Report {
         let quantization = errors.as_ref().map(|errors| Quantization {
             samples: errors.samples,
             outputs: errors.outputs.iter().copied().map(finite).collect(),
-            worst: errors.worst().map(|worst| worst.name.clone()),
+            worst: worst(&layers),
         });
         let estimates = cores.iter().map(|core| cost::estimate(compiled, *core));
         Ok(Self {
@@ -425,6 +425,12 @@ fn layers(compiled: &Compiled, errors: Option<&quantize::Report>) -> Vec<Layer> 
         }
     };
     lowered.nodes.iter().zip(names).map(layer).collect()
+}
+
+/// The layer with the lowest signal-to-noise ratio of its own.
+fn worst(layers: &[Layer]) -> Option<String> {
+    let known = layers.iter().filter_map(|layer| Some((layer.own_sqnr?, &layer.name)));
+    known.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name.clone())
 }
 
 /// JSON has no infinity: no error is null.

@@ -20,14 +20,16 @@ const FULL: f64 = 50.0;
 /// The page.
 pub(super) fn page(report: &Report) -> String {
     let title = escaped(&report.model);
-    let file = report.model.rsplit(['/', '\\']).next().unwrap_or(&report.model);
+    let name = report.model.rfind(['/', '\\']).map_or(0, |slash| slash + 1);
+    let (folder, file) = report.model.split_at(name);
     let mut html = format!(
         "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n\
          <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
          <meta name=color-scheme content=\"light dark\">\n<title>{title} – mcuopt report</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<div>\n<h1>{}</h1>\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<div>\n<h1><small>{}</small>{}</h1>\n\
          <p class=facts><span>{}</span><span>{} layers</span><span>{} multiply-accumulates</span>\
          <span>mcuopt {}</span></p>\n</div>\n",
+        escaped(folder),
         escaped(file),
         report.arithmetic,
         report.layers.len(),

@@ -120,13 +120,24 @@ pub(super) fn picture(report: &Report) -> String {
             (wide - 1.5).max(1.0),
             high.max(1.5),
         );
-        let letters = ((wide - 8.0) / 6.3) as usize;
-        let name = if kind == "work" { "work" } else { &tenant.name };
-        if high >= 13.0 && letters >= name.chars().count().min(5) {
-            let (at, text) = (top + high / 2.0 + 4.0, start(name, letters));
-            let _ = write!(svg, "<text x={:.1} y={at:.1}>{}</text>", left + 4.5, escaped(&text));
-        }
         svg.push_str("</g>");
+    }
+    for tenant in &report.memory {
+        let (top, high) = (y(tenant.offset + tenant.bytes), y(tenant.offset) - y(tenant.offset + tenant.bytes));
+        let middle = tenant.offset + tenant.bytes / 2;
+        // As far as nothing that is written later lies over it.
+        let covers = |other: &&Tenant| {
+            (tenant.first + 1..=tenant.last).contains(&other.first)
+                && (other.offset..other.offset + other.bytes).contains(&middle)
+        };
+        let end = report.memory.iter().filter(covers).map(|other| other.first).min().unwrap_or(tenant.last + 1);
+        let letters = ((x(end) - x(tenant.first) - 8.0) / 7.2) as usize;
+        let name = if tenant.kind == "work" { "work" } else { &tenant.name };
+        if high >= 13.0 && letters >= name.chars().count().min(5) {
+            let class = if tenant.kind == "work" { "label work" } else { "label" };
+            let (left, at, text) = (x(tenant.first) + 5.0, top + high / 2.0 + 4.0, start(name, letters));
+            let _ = write!(svg, "<text class=\"{class}\" x={left:.1} y={at:.1}>{}</text>", escaped(&text));
+        }
     }
     let at = y(report.ram_bytes);
     let _ = write!(

@@ -9,6 +9,7 @@ use mcuopt_codegen::tensor::Tensor;
 use tract_onnx::prelude::{
     Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, TValue, TVec, TractResult,
 };
+use tract_onnx::tract_hir::infer::Factoid as _;
 use tract_onnx::tract_core::internal::{DatumType, Tensor as TractTensor};
 
 /// How a prepared model is run.
