@@ -31,6 +31,10 @@ pub mod ops;
 pub mod options;
 pub mod plan;
 pub mod prefer;
+#[cfg(feature = "profile")]
+pub mod profile;
+#[cfg(feature = "profile")]
+pub mod project;
 pub mod quantize;
 pub mod reference;
 pub mod simplify;

@@ -98,6 +98,12 @@ pub fn store(key: &str, ranges: &Ranges) {
     }
 }
 
+/// The user's cache folder, or one for temporary files where there is none.
+#[cfg(feature = "profile")]
+pub(crate) fn cache_folder() -> PathBuf {
+    folder().unwrap_or_else(|| std::env::temp_dir().join("mcuopt"))
+}
+
 /// `MCUOPT_CACHE_DIR`, or the folder `mcuopt` where the user's system keeps caches.
 fn folder() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -18,6 +18,8 @@ use crate::graph::{Graph, ValueId};
 use crate::interp;
 use crate::ops::Op;
 
+#[cfg(feature = "profile")]
+pub(crate) use cache::cache_folder;
 pub use cache::{content_hash, hash_samples, load, store};
 pub use choose::choose;
 pub use histogram::Histogram;

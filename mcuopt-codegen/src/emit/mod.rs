@@ -16,6 +16,8 @@ use crate::options::Input;
 use crate::plan::Plan;
 use crate::tensor::{DType, each_element};
 
+#[cfg(feature = "profile")]
+pub(crate) use interface::port_names;
 pub use names::layer_names;
 
 /// What the emitter needs to know.
@@ -117,6 +119,12 @@ fn element(dtype: DType) -> TokenStream {
         let name = ident(std::any::type_name::<T>());
         quote!(#name)
     })
+}
+
+/// The name of an element type in Rust.
+#[cfg(feature = "profile")]
+pub(crate) fn element_name(dtype: DType) -> &'static str {
+    each_element!(dtype, T => std::any::type_name::<T>())
 }
 
 /// A number without a type suffix.
