@@ -11,7 +11,7 @@ use crate::answer::{Answer, BOLD, DIM, Failure, NAME, NOTE};
 use crate::inference::{as_taken, for_each, largest, reals};
 use crate::progress;
 use crate::report::{Comparison, Port, Report, cores_and_boards};
-use crate::settings::Settings;
+use crate::settings::{Settings, cores};
 
 /// Samples that say enough.
 const SAMPLES: usize = 256;
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// The ONNX file as it is now
     new: PathBuf,
     /// Cores to compare on, with commas between
-    #[arg(long, value_name = "CORE", value_delimiter = ',', default_value = "cortex-m4")]
+    #[arg(long, value_name = "CORE", value_delimiter = ',', value_parser = cores(), default_value = "cortex-m4")]
     target: Vec<String>,
     /// Samples to compare outputs over [default: the calibration data of the old model, or else of the new one]
     #[arg(long, value_name = "FILE")]
@@ -66,11 +66,11 @@ struct OutputChange {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
-    let (cores, _) = cores_and_boards(&arguments.target, &[], None)?;
+    let (targets, _) = cores_and_boards(&arguments.target, &[], None)?;
     let old = arguments.settings.compile(&arguments.old)?;
     let new = arguments.settings.compile(&arguments.new)?;
     let reports = [(&old, &arguments.old), (&new, &arguments.new)]
-        .map(|(compiled, path)| Report::new(compiled, None, &cores, &[]).map_err(Failure::of(path)));
+        .map(|(compiled, path)| Report::new(compiled, None, &targets, &[]).map_err(Failure::of(path)));
     let [before, after] = reports;
     let (before, after) = (before?, after?);
     let mut notes = Vec::new();

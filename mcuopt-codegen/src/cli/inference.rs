@@ -1,5 +1,6 @@
 //! Running a compiled network on the host with real numbers at both ends.
 
+use mcuopt_codegen::graph::Type;
 use mcuopt_codegen::tensor::{DType, Element as _, Tensor};
 use mcuopt_codegen::{Compiled, Error};
 use mcuopt_rt::v0 as rt;
@@ -22,11 +23,29 @@ pub(crate) fn as_taken(compiled: &Compiled, inputs: &[Tensor]) -> Result<Vec<Ten
 
 /// The outputs of an inference as reals.
 pub(crate) fn reals(compiled: &Compiled, outputs: &[Tensor]) -> Vec<Vec<f32>> {
-    let one = |(index, tensor): (usize, &Tensor)| match compiled.output_quantization(index) {
+    outputs.iter().enumerate().map(|(index, tensor)| real(compiled, index, tensor)).collect()
+}
+
+/// Output `index` as reals.
+pub(crate) fn real(compiled: &Compiled, index: usize, tensor: &Tensor) -> Vec<f32> {
+    match compiled.output_quantization(index) {
         Some((scale, zero_point)) => i8::of(tensor).iter().map(|&q| rt::dequantize(q, scale, zero_point)).collect(),
         None => numbers(tensor),
-    };
-    outputs.iter().enumerate().map(one).collect()
+    }
+}
+
+/// A tensor from its bytes, the lowest of a number first.
+pub(crate) fn from_bytes(ty: &Type, bytes: &[u8]) -> Tensor {
+    let mut tensor = Tensor::zeros(ty.dtype, &ty.shape);
+    macro_rules! load {
+        ($($element:ident),*) => {$(
+            for (number, bytes) in $element::of_mut(&mut tensor).iter_mut().zip(bytes.chunks_exact(size_of::<$element>())) {
+                *number = bytes.try_into().map(<$element>::from_le_bytes).unwrap_or_default();
+            }
+        )*};
+    }
+    load!(f32, i8, u8, i16, u16, i32, u32, i64, u64);
+    tensor
 }
 
 /// The elements of a tensor of any type.

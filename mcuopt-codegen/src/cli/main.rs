@@ -8,8 +8,10 @@ mod build;
 mod completions;
 mod diagnostics;
 mod diff;
+mod firmware;
 mod inference;
 mod inspect;
+mod profile;
 mod progress;
 mod report;
 mod settings;
@@ -53,8 +55,12 @@ enum Command {
     Report(report::Arguments),
     /// Write the generated Rust source of a model
     Build(build::Arguments),
+    /// Write a firmware project that runs a model on a board
+    Firmware(firmware::Arguments),
     /// Show what a retrained model changes in memory, cycles, layers and outputs
     Diff(diff::Arguments),
+    /// Measure what each layer takes, in QEMU or on a board, beside the estimate
+    Profile(profile::Arguments),
     /// Prove that a model is right: accuracy of float, int8 and firmware over a labelled set
     #[command(after_help = validate::DATA)]
     Validate(validate::Arguments),
@@ -82,6 +88,8 @@ fn run(command: &Command) -> Result<Answer, Failure> {
         Command::Report(arguments) => report::run(arguments),
         Command::Build(arguments) => build::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
+        Command::Profile(arguments) => profile::run(arguments),
+        Command::Firmware(arguments) => firmware::run(arguments),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Completions(arguments) => completions::run(arguments, CommandLine::command()),
     }

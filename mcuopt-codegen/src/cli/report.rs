@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer::{Answer, Failure, write_file};
 use crate::inspect::arithmetic;
 use crate::progress;
-use crate::settings::Settings;
+use crate::settings::{Settings, cores};
 pub(crate) use compare::Comparison;
 
 /// The version of the JSON's form, for programs that keep it.
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(required_unless_present = "compare")]
     model: Option<PathBuf>,
     /// Cores to report on, with commas between [default: those of the boards, or cortex-m4]
-    #[arg(long, value_name = "CORE", value_delimiter = ',')]
+    #[arg(long, value_name = "CORE", value_delimiter = ',', value_parser = cores())]
     target: Vec<String>,
     /// Boards to report latency and energy on, with commas between [default: all known ones with the cores]
     #[arg(long, value_name = "BOARD", value_delimiter = ',')]

@@ -4,7 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use mcuopt_codegen::cost::Core;
 use mcuopt_codegen::options::{Bindings, Number, Setting};
+use mcuopt_codegen::project::Platform;
 use mcuopt_codegen::{Compiled, Error, Options};
 
 use crate::answer::Failure;
@@ -128,6 +131,17 @@ impl Compilation {
     pub(crate) fn compile(&self) -> Result<Compiled, Failure> {
         self.settings.compile(&self.model)
     }
+}
+
+/// The names of cores, for `--target`.
+pub(crate) fn cores() -> PossibleValuesParser {
+    PossibleValuesParser::new(Core::ALL.map(Core::name))
+}
+
+/// The names of boards that firmware is generated for.
+pub(crate) fn platforms() -> PossibleValuesParser {
+    let value = |platform: Platform| PossibleValue::new(platform.name).help(platform.title);
+    PossibleValuesParser::new(Platform::ALL.map(value))
 }
 
 fn parse(text: &str) -> Option<Number> {

@@ -10,15 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mcuopt_codegen::calibrate::Samples;
+use mcuopt_codegen::cost::Core;
+use mcuopt_codegen::graph::Type;
+use mcuopt_codegen::profile::{self, Options, Step};
 use mcuopt_codegen::tensor::Tensor;
 use mcuopt_codegen::{Compiled, Error, quantize};
 use serde::Serialize;
 
 use crate::answer::{Answer, BAD, BOLD, DIM, Failure, GOOD, NOTE, grouped};
-use crate::inference::{as_taken, bytes, for_each, reals};
+use crate::inference::{as_taken, bytes, for_each, from_bytes, real, reals};
 use crate::inspect::arithmetic;
 use crate::progress;
-use crate::settings::Compilation;
+use crate::settings::{Compilation, cores};
 use crate::table::{Table, shortened};
 use data_set::DataSet;
 use reference::Reference;
@@ -41,6 +44,9 @@ pub(crate) struct Arguments {
     /// Items and labels: an .npz file, as shown below
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
+    /// Run the firmware on an emulated core as well, and compare it with the host byte for byte
+    #[arg(long, value_name = "CORE", value_parser = cores())]
+    target: Option<String>,
     /// Take the first items alone
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
@@ -149,14 +155,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
         deployed = on_host(&compiled, &data, output, arithmetic(&compiled))?;
         runs.push(measured(arithmetic(&compiled), &deployed.answers, deployed.per_second));
     }
-    let device_equals_host = None;
+    let mut device_equals_host = None;
+    if let Some(core) = arguments.target.as_deref().and_then(Core::of) {
+        let device = on_device(&compiled, &data, output, core)?;
+        device_equals_host = Some(device.bytes == deployed.bytes);
+        runs.push(measured(core.name(), &device.answers, device.per_second));
+        deployed = device;
+    }
 
     let layers = layer_errors(&compiled, &data)?;
     let confusion = match metric {
         Metric::Accuracy => Some(Confusion::new(&deployed.answers, &data, length, arguments.class_names(length)?)),
         _ => None,
     };
-    let missed = arguments.missed(metric, &runs[runs.len() - 1]);
+    let mut missed = arguments.missed(metric, &runs[runs.len() - 1]);
+    if device_equals_host == Some(false) {
+        missed.push("device and host do not answer with the same bytes: please report it".into());
+    }
     let validation = Validation {
         model: path.display().to_string(),
         data: arguments.data.display().to_string(),
@@ -330,6 +345,41 @@ fn on_host(compiled: &Compiled, data: &DataSet, output: usize, name: &str) -> Re
     let per_second = rate(data, begin);
     let (answers, outputs): (Vec<_>, Vec<_>) = answered.into_iter().unzip();
     Ok(Answered { answers, bytes: outputs.concat(), per_second })
+}
+
+/// Runs the firmware on the emulated board for a core.
+fn on_device(compiled: &Compiled, data: &DataSet, output: usize, core: Core) -> Result<Answered, Failure> {
+    let options = Options::emulated(core);
+    let items = data.items.iter().map(|item| Ok(bytes(&as_taken(compiled, item)?)));
+    let items: Vec<Vec<u8>> = items.collect::<Result<_, Error>>()?;
+    let types: Vec<&Type> = compiled.lowered.outputs.iter().map(|id| &compiled.lowered.value(*id).ty).collect();
+    let size: usize = types.iter().map(|ty| ty.bytes()).sum();
+    let spinner = progress::spinner("");
+    let bar = progress::steps(data.items.len(), format!("{} in QEMU", core.name()));
+    let mut begin = Instant::now();
+    let mut doing = |step: Step| {
+        spinner.set_message(crate::profile::doing(step, options.platform));
+        if step == Step::Run {
+            spinner.finish_and_clear();
+            begin = Instant::now();
+        }
+    };
+    let mut done = |bytes: u64| bar.set_position(bytes / size.max(1) as u64);
+    let outputs = profile::answers(compiled, &options, &items.concat(), &mut doing, &mut done)?;
+    bar.finish_and_clear();
+    let per_second = rate(data, begin);
+    if outputs.len() != size * data.items.len() {
+        let what = format!("the firmware answered with {} bytes of {}", outputs.len(), size * data.items.len());
+        return Err(Error::bug(what).into());
+    }
+    let start: usize = types[..output].iter().map(|ty| ty.bytes()).sum();
+    let answer = |outputs: &[u8]| {
+        let own = &outputs[start..start + types[output].bytes()];
+        let tensor = from_bytes(types[output], own);
+        real(compiled, output, &tensor)
+    };
+    let answers = outputs.chunks_exact(size.max(1)).map(answer).collect();
+    Ok(Answered { answers, bytes: outputs, per_second })
 }
 
 fn rate(data: &DataSet, begin: Instant) -> f64 {
