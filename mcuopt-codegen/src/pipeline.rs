@@ -222,7 +222,7 @@ impl Prepared {
 
     /// From the quantized graph to the plan.
     pub(crate) fn finish(&self, quantized: Quantized) -> Result<Compiled, Errors> {
-        let Quantized { mut graph, notes, .. } = quantized;
+        let Quantized { float, mut graph, notes } = quantized;
         let options = self.options.clone();
         let whole = step_by_step(&self.model, &options, &mut graph)?;
         let mut lowered = quantize::lower(&graph)?;
@@ -233,6 +233,7 @@ impl Prepared {
         let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
         let plan = prefer::spend_memory(&mut lowered, plan, &options)?;
         let compiled = Compiled {
+            float,
             graph,
             lowered,
             plan,
