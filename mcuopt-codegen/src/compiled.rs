@@ -95,6 +95,20 @@ impl Compiled {
         interp::run_float(&self.graph, inputs, |_, _| {})
     }
 
+    /// The names by which the generated methods call the inputs: `input_mut` fills `input`.
+    #[cfg(feature = "profile")]
+    pub fn input_names(&self) -> Vec<String> {
+        let inputs: Vec<_> = self.graph.inputs.iter().map(|id| self.graph.value(*id)).collect();
+        emit::port_names("input", &inputs)
+    }
+
+    /// The names by which the generated methods call the outputs.
+    #[cfg(feature = "profile")]
+    pub fn output_names(&self) -> Vec<String> {
+        let outputs: Vec<_> = self.graph.outputs.iter().map(|id| self.graph.value(*id)).collect();
+        emit::port_names("output", &outputs)
+    }
+
     fn in_declared_shape(&self, outputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
         let shapes = self.graph.outputs.iter().map(|id| &self.graph.value(*id).ty.shape);
         let reshaped = outputs.iter().zip(shapes).map(|(tensor, shape)| tensor.reshaped(shape));

@@ -7,7 +7,7 @@ use crate::compiled::Compiled;
 #[cfg(feature = "source")]
 use crate::error::Error;
 use crate::error::Errors;
-use crate::options::{Input, Number, Optimize, Options, Precision};
+use crate::options::{Input, Number, Optimize, Options, Precision, TensorRange};
 use crate::quantize::LayerPrecision;
 
 /// Compiles a model from a build script; the options are those of the macro, by the same names.
@@ -41,6 +41,31 @@ impl Config {
     /// How the range of each tensor is chosen from the samples.
     pub fn ranges(mut self, method: Method) -> Self {
         self.options.ranges = method;
+        self
+    }
+
+    /// The range of the tensors of a name, which is a value's in the file; `*` stands for any characters.
+    pub fn tensor(mut self, name: impl Into<String>, range: TensorRange) -> Self {
+        self.options.tensors.insert(name.into(), range);
+        self
+    }
+
+    /// What a search found; without it, `<model>.quant.toml` beside the model, if it exists.
+    pub fn quantization(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.quantization = Some(path.into());
+        self
+    }
+
+    /// Fails if the outputs' signal-to-quantization-noise ratio over the samples is lower, in decibels.
+    pub fn min_sqnr(mut self, decibels: f64) -> Self {
+        self.options.min_sqnr = Some(decibels);
+        self
+    }
+
+    /// Fails if more than this share of the float network's accuracy over the labelled samples is lost; without labels, if
+    /// more than this share of the samples is classified otherwise than by the float network.
+    pub fn max_accuracy_drop(mut self, share: f64) -> Self {
+        self.options.max_accuracy_drop = Some(share);
         self
     }
 

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use common::{Random, Result, Sketch, ints, scratch};
-use mcuopt_codegen::options::{Options, Setting};
+use mcuopt_codegen::options::{Entry, Options, Setting};
 use mcuopt_codegen::tensor::{DType, Tensor};
 use mcuopt_codegen::{Compiled, Config, Errors, LayerPrecision, Precision};
 use mcuopt_rt::v0::Arch;
@@ -186,7 +186,7 @@ fn refusals() -> Result {
         message(compile(|config| config.precision(Precision::Float32).layer("*", LayerPrecision::Int8), false)?);
     assert!(float.contains("calibration"), "{float}");
     let mut options = Options::default();
-    let words = |word: &str| Setting::Words([("a*".to_string(), word.to_string())].into());
+    let words = |word: &str| Setting::Table([("a*".to_string(), Entry::Word(word.to_string()))].into());
     options.set("layers", words("int16x8"))?;
     assert_eq!(options.layers["a*"], LayerPrecision::Int16x8);
     let wrong = options.set("layers", words("int12")).map_or_else(|error| error.to_string(), |()| String::new());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mcuopt_codegen::options::{Bindings, Number, Setting};
+use mcuopt_codegen::options::{Entry, Number, Setting};
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
 use syn::{Ident, LitBool, LitFloat, LitInt, LitStr, Token, Visibility, braced, bracketed};
@@ -65,6 +65,10 @@ fn setting(input: ParseStream<'_>) -> syn::Result<(Setting, Span)> {
         let span = input.span();
         return Ok((table(input)?, span));
     }
+    if input.peek(LitFloat) {
+        let real: LitFloat = input.parse()?;
+        return Ok((Setting::Real(real.base10_parse()?), real.span()));
+    }
     let first: LitInt =
         input.parse().map_err(|error| syn::Error::new(error.span(), "expected a string or a number"))?;
     let mut product: usize = first.base10_parse()?;
@@ -78,50 +82,34 @@ fn setting(input: ParseStream<'_>) -> syn::Result<(Setting, Span)> {
     Ok((Setting::Number(product), first.span()))
 }
 
-/// `{ name = number, "other/name" = [number, number] }`, or `{ name = "word" }`.
+/// `{ name = number, "other/name" = [number, number], another = "word" }`.
 fn table(input: ParseStream<'_>) -> syn::Result<Setting> {
     let content;
     braced!(content in input);
-    let (mut bindings, mut words) = (Bindings::new(), BTreeMap::new());
+    let mut table = BTreeMap::new();
     while !content.is_empty() {
         let (name, span) = match content.peek(LitStr) {
             true => content.parse::<LitStr>().map(|name| (name.value(), name.span()))?,
             false => content.parse::<Ident>().map(|name| (name.to_string(), name.span()))?,
         };
         content.parse::<Token![=]>()?;
-        let twice = || syn::Error::new(span, format!("`{name}` is given twice"));
-        if content.peek(LitStr) {
-            let word: LitStr = content.parse()?;
-            if !bindings.is_empty() {
-                return Err(syn::Error::new(word.span(), "expected a number, like the others"));
-            }
-            if words.insert(name.clone(), word.value()).is_some() {
-                return Err(twice());
-            }
-            if !content.is_empty() {
-                content.parse::<Token![,]>()?;
-            }
-            continue;
-        }
-        if !words.is_empty() {
-            return Err(content.error("expected a string, like the others"));
-        }
-        let numbers = match content.peek(syn::token::Bracket) {
-            true => {
-                let list;
-                bracketed!(list in content);
-                list.parse_terminated(number, Token![,])?.into_iter().collect()
-            }
-            false => vec![number(&content)?],
+        let entry = if content.peek(LitStr) {
+            Entry::Word(content.parse::<LitStr>()?.value())
+        } else if content.peek(syn::token::Bracket) {
+            let list;
+            bracketed!(list in content);
+            Entry::Numbers(list.parse_terminated(number, Token![,])?.into_iter().collect())
+        } else {
+            Entry::Numbers(vec![number(&content)?])
         };
-        if bindings.insert(name.clone(), numbers).is_some() {
-            return Err(twice());
+        if table.insert(name.clone(), entry).is_some() {
+            return Err(syn::Error::new(span, format!("`{name}` is given twice")));
         }
         if !content.is_empty() {
             content.parse::<Token![,]>()?;
         }
     }
-    Ok(if words.is_empty() { Setting::Table(bindings) } else { Setting::Words(words) })
+    Ok(Setting::Table(table))
 }
 
 fn number(input: ParseStream<'_>) -> syn::Result<Number> {

@@ -30,6 +30,12 @@ pub(super) fn input_name(program: &Program<'_>, id: ValueId) -> Ident {
     port_name("input", position, &program.inputs)
 }
 
+/// The names by which the methods call all inputs, or, with `output` for `kind`, all outputs.
+#[cfg(feature = "profile")]
+pub(crate) fn port_names(kind: &str, values: &[&Value]) -> Vec<String> {
+    (0..values.len()).map(|position| port_name(kind, position, values).to_string()).collect()
+}
+
 fn port_name(kind: &str, position: usize, values: &[&Value]) -> Ident {
     if values.len() == 1 {
         return ident(kind);

@@ -5,6 +5,7 @@
 
 mod interface;
 mod layers;
+pub(crate) use layers::fnv1a;
 mod names;
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
@@ -16,6 +17,8 @@ use crate::options::Input;
 use crate::plan::Plan;
 use crate::tensor::{DType, each_element};
 
+#[cfg(feature = "profile")]
+pub(crate) use interface::port_names;
 pub use names::layer_names;
 pub(crate) use names::snake_case;
 
@@ -119,6 +122,12 @@ fn element(dtype: DType) -> TokenStream {
         let name = ident(std::any::type_name::<T>());
         quote!(#name)
     })
+}
+
+/// The name of an element type in Rust.
+#[cfg(feature = "profile")]
+pub(crate) fn element_name(dtype: DType) -> &'static str {
+    each_element!(dtype, T => std::any::type_name::<T>())
 }
 
 /// A number without a type suffix.

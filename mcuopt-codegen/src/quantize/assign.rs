@@ -200,6 +200,9 @@ impl Assigner<'_> {
         let Some(ranges) = self.ranges.filter(|_| value.ty.dtype == DType::F32) else { return Ok(None) };
         // A value that is infinite in some sample has no range, and stays float.
         let Some(known) = ranges.get(&id) else { return Ok(None) };
+        if let Some(given) = known.given.as_ref().filter(|given| given.width == width) {
+            return Ok(Some(given.clone()));
+        }
         // Steps of int16 are fine enough for all elements.
         let whole = width == Width::Int16 || self.extremes.get(id.index()).copied().unwrap_or_default();
         Ok(Some(of_range(if whole { known.range } else { known.best() }, width)))

@@ -20,10 +20,10 @@ pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
 }
 
 /// For each value of a lowered graph the one that it stands for in the graph that was lowered.
-pub(super) type Origins = BTreeMap<ValueId, ValueId>;
+pub(crate) type Origins = BTreeMap<ValueId, ValueId>;
 
 /// The lowered graph, and where its values come from.
-pub(super) fn lower_with_origins(graph: &Graph<Op>) -> Result<(Graph<Layer>, Origins), Errors> {
+pub(crate) fn lower_with_origins(graph: &Graph<Op>) -> Result<(Graph<Layer>, Origins), Errors> {
     let mut lowering = Lowering { source: graph, lowered: Graph::default(), made: BTreeMap::new() };
     for id in &graph.inputs {
         let value = graph.value(*id);

@@ -7,7 +7,9 @@
 mod assign;
 mod bias;
 mod lower;
+pub(crate) mod pattern;
 mod precision;
+mod record;
 mod report;
 mod tables;
 mod weights;
@@ -16,8 +18,11 @@ pub(crate) use assign::asymmetric;
 pub use assign::{assign, assign_mixed};
 pub use bias::correct_bias;
 pub use lower::lower;
+pub(crate) use lower::{Origins, lower_with_origins};
 pub use precision::{LayerPrecision, Precisions};
+pub use record::Record;
 pub use report::{LayerReport, Report, report};
+pub(crate) use report::{reals, stored};
 pub use tables::{compose, tables, tables_mixed};
 pub use weights::{pack_weights, weights8};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::emit::snake_case;
+use super::pattern;
 use crate::error::Error;
 use crate::graph::{Graph, Node, Width};
 use crate::ops::Op;
@@ -98,20 +98,16 @@ impl Precisions {
         named: &BTreeMap<String, LayerPrecision>,
         graph: &Graph<Op>,
     ) -> Result<Self, Error> {
+        let names = || graph.nodes.iter().map(|node| node.name.as_str());
+        pattern::check(named, names, "layer").map_err(|error| error.part("option `layers`"))?;
         let mut layers = BTreeMap::new();
-        for pattern in named.keys() {
-            if !graph.nodes.iter().any(|node| matches(pattern, &node.name)) {
-                return Err(unknown(pattern, graph));
-            }
-        }
         if default.has_int4_weights() {
             let whole = if default == LayerPrecision::Int8x4 { LayerPrecision::Int8 } else { LayerPrecision::Int16x8 };
             layers.extend(sensitive(graph).into_iter().map(|name| (name, whole)));
         }
         for node in &graph.nodes {
-            let matching = named.iter().filter(|(pattern, _)| matches(pattern, &node.name));
-            let best = matching.max_by_key(|(pattern, _)| (!pattern.contains('*'), pattern.len()));
-            layers.extend(best.map(|(_, precision)| (node.name.clone(), *precision)));
+            let best = pattern::best(named, &node.name);
+            layers.extend(best.map(|precision| (node.name.clone(), *precision)));
         }
         Ok(Self { default, layers })
     }
@@ -129,44 +125,4 @@ fn sensitive(graph: &Graph<Op>) -> Vec<String> {
         is_depthwise || (is_end && 8 * weights(node) <= all)
     };
     weighted.iter().enumerate().filter(is_sensitive).map(|(_, node)| node.name.clone()).collect()
-}
-
-fn matches(pattern: &str, name: &str) -> bool {
-    matches_whole(pattern, name) || matches_whole(pattern, &snake_case(name))
-}
-
-/// Whether `pattern`, in which `*` stands for any characters, is all of `name`.
-fn matches_whole(pattern: &str, name: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(name) = name.strip_prefix(head) else { return false };
-    let mut ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-    ends.any(|at| matches_whole(rest, &name[at..]))
-}
-
-fn unknown(pattern: &str, graph: &Graph<Op>) -> Error {
-    let mut names: Vec<&str> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
-    names.sort_by_cached_key(|name| (distance(pattern, name), name.to_string()));
-    names.dedup();
-    let near: Vec<String> = names.iter().take(3).map(|name| format!("`{name}`")).collect();
-    Error::options(format!(
-        "there is no layer `{pattern}`, but {}; what is fused into another layer goes by that one's name",
-        near.join(", ")
-    ))
-    .part("option `layers`")
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -154,7 +154,7 @@ fn alone(
 }
 
 /// A tensor of the float graph as the lowered graph holds it.
-fn stored(lowered: &Graph<Layer>, id: ValueId, tensor: &Tensor) -> Tensor {
+pub(crate) fn stored(lowered: &Graph<Layer>, id: ValueId, tensor: &Tensor) -> Tensor {
     let value = lowered.value(id);
     let shaped = |tensor: Tensor| tensor.reshaped(&value.ty.shape).unwrap_or(tensor);
     match (tensor.f32s(), &value.quantization) {
@@ -168,7 +168,7 @@ fn stored(lowered: &Graph<Layer>, id: ValueId, tensor: &Tensor) -> Tensor {
 }
 
 /// The reals that a lowered tensor stands for; `None` for integers of the file.
-fn reals(lowered: &Graph<Layer>, id: ValueId, tensor: &Tensor) -> Option<Vec<f32>> {
+pub(crate) fn reals(lowered: &Graph<Layer>, id: ValueId, tensor: &Tensor) -> Option<Vec<f32>> {
     let single = lowered.value(id).quantization.as_ref().and_then(|quantization| quantization.single());
     match (tensor, single) {
         (Tensor::F32(_), _) => Some(f32::of(tensor).to_vec()),
