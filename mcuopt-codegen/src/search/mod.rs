@@ -94,6 +94,20 @@ pub fn search(options: &Options, goal: &Goal, progress: Progress<'_>) -> Result<
     Search::run(options, goal, progress).map_err(|errors| errors.in_file(&shown))
 }
 
+/// What the options lead to without a goal: what their precisions and ranges find in the samples, to be kept as it is.
+pub fn fix(options: &Options) -> Result<(Record, Quality, Compiled), Errors> {
+    let fix = || {
+        let prepared = Prepared::to_search(options)?;
+        let precisions = Precisions::resolve(LayerPrecision::Int8, &prepared.options.layers, prepared.float())?;
+        let quantized = prepared.quantize(&precisions)?;
+        let samples = prepared.samples(&quantized.float)?;
+        let quality =
+            Reference::run(&quantized.float, &samples)?.compare(&quantize::lower(&quantized.graph)?, &samples)?;
+        Ok((prepared.record(&quantized, &precisions), quality, prepared.finish(quantized)?))
+    };
+    fix().map_err(|errors: Errors| errors.in_file(&options.model.display().to_string()))
+}
+
 /// Fails if a quantized network misses the goal, naming the layer in which most of the error is born.
 pub(crate) fn check(quantized: &Quantized, samples: &Samples, goal: &Goal) -> Result<(), Errors> {
     let reference = Reference::run(&quantized.float, samples)?;
