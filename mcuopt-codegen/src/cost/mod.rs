@@ -3,14 +3,17 @@
 //! [`estimate`] says for each layer which kernel runs, what it multiplies, and how many cycles and bytes it takes.
 
 mod board;
+mod coefficients;
 mod core;
+mod work;
 
 pub use self::board::Board;
 pub use self::core::Core;
+pub use self::work::Work;
 
 use crate::compiled::Compiled;
 use crate::emit;
-use crate::graph::{Graph, Node};
+use crate::graph::Graph;
 use crate::ops::Layer;
 
 /// What one layer costs.
@@ -87,9 +90,10 @@ pub fn estimate(compiled: &Compiled, core: Core) -> Estimate {
 fn named(lowered: &Graph<Layer>, index: usize, core: Core, name: String) -> LayerCost {
     let node = &lowered.nodes[index];
     let output = &lowered.value(node.outputs[0]).ty;
+    let work = Work::of(lowered, node, core.arch());
     let (kernel, remark) = match node.op.choice(core.arch()) {
         Some(choice) => (choice.name, choice.remark),
-        None => (node.op.kernel.call(output.dtype).function, ""),
+        None => (work::function(lowered, node), ""),
     };
     LayerCost {
         name,
@@ -97,14 +101,9 @@ fn named(lowered: &Graph<Layer>, index: usize, core: Core, name: String) -> Laye
         kernel,
         remark,
         macs: node.op.kernel.macs(),
-        cycles: cycles(lowered, node, core),
+        cycles: coefficients::cycles(&work, core),
         weight_bytes: node.op.weight_bytes(output.dtype, core.arch()),
         code_bytes: 0,
         output_bytes: output.bytes(),
     }
-}
-
-fn cycles(lowered: &Graph<Layer>, node: &Node<Layer>, _: Core) -> u64 {
-    let outputs = lowered.value(node.outputs[0]).ty.len() as u64;
-    100 + 10 * outputs + 3 * node.op.kernel.macs() / 2
 }
