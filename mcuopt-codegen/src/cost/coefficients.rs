@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::core::Core;
 use super::work::Work;
 
-/// Lines of `core kernel bytes of code: term cycles, …`, made by `cargo run -p mcuopt-tests --bin calibrate-costs`.
+/// Lines of `core kernel bytes bytes: term cycles, …`, made by `cargo run -p mcuopt-tests --bin calibrate-costs`.
 const MEASURED: &str = include_str!("coefficients.txt");
 
 /// What stands for a kernel that was not measured.
@@ -15,8 +15,8 @@ const OTHER: &str = "*";
 /// A kernel on a core.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Kernel {
-    /// Bytes of machine code.
-    code: f64,
+    /// Bytes of machine code that all layers share, and those of each layer.
+    code: [f64; 2],
     /// Cycles of each of its terms.
     cycles: HashMap<&'static str, f64>,
 }
@@ -31,16 +31,17 @@ fn table() -> &'static Table {
 
 fn parse(text: &'static str) -> Table {
     let line = |line: &'static str| {
-        let (head, terms) = line.split_once(':').filter(|_| !line.starts_with('#'))?;
         // A kernel's name may have colons itself: the one that ends the head has a blank behind it.
-        let (head, terms) = line.split_once(": ").unwrap_or((head, terms));
+        let (head, terms) = line.split_once(": ").filter(|_| !line.starts_with('#'))?;
         let mut words = head.split(' ');
-        let (core, kernel, code) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
+        let (core, kernel) = (words.next()?, words.next()?);
+        let code = [words.next()?.parse().ok()?, words.next()?.parse().ok()?];
         let term = |term: &'static str| {
             let (name, cycles) = term.trim().rsplit_once(' ')?;
             Some((name, cycles.parse().ok()?))
         };
-        let cycles = terms.split(',').map(term).collect::<Option<_>>()?;
+        let terms = terms.split(',').filter(|term| !term.trim().is_empty());
+        let cycles = terms.map(term).collect::<Option<_>>()?;
         Some((format!("{core} {kernel}"), Kernel { code, cycles }))
     };
     text.lines().filter_map(line).collect()
@@ -75,7 +76,10 @@ pub(super) fn cycles(work: &Work, core: Core) -> u64 {
     (cycles * core.cycle_model().1).round() as u64
 }
 
-/// Bytes of a kernel's machine code.
-pub(super) fn code_bytes(work: &Work, core: Core) -> usize {
-    kernel(&work.kernel, core).map_or(0, |kernel| kernel.code.round() as usize)
+/// Bytes of a kernel's machine code: what all layers share that have it, and what each has for itself.
+pub(super) fn code_bytes(name: &str, core: Core) -> [usize; 2] {
+    kernel(name, core).map_or([0; 2], |kernel| kernel.code.map(|bytes| bytes.round() as usize))
 }
+
+/// What stands for a program without layers: the runtime's start and the driver.
+pub(super) const PROGRAM: &str = "program";
