@@ -72,8 +72,12 @@ impl Work {
                 pool(&mut work, &layer.geometry);
                 function(lowered, node)
             }
-            _ => {
-                elements(&mut work, lowered, node);
+            kernel => {
+                match (reduction(kernel), movement(&mut work, lowered, node)) {
+                    (Some(geometry), _) => reduce(&mut work, geometry),
+                    (None, true) => {}
+                    (None, false) => elements(&mut work, lowered, node),
+                }
                 function(lowered, node)
             }
         };
@@ -385,8 +389,79 @@ fn elements(work: &mut Counts, lowered: &Graph<Layer>, node: &Node<Layer>) {
         Kernel::BinaryLoop(layer) => broadcast(work, &layer.geometry),
         Kernel::AddS8(layer) => broadcast(work, &layer.geometry),
         Kernel::MulS8(layer) => broadcast(work, &layer.geometry),
+        Kernel::ConcatBlocks(layer) => {
+            work.add("parts", layer.lens.len());
+            work.add("copies", layer.outer * layer.lens.len());
+        }
         _ => {}
     }
+}
+
+/// Kernels that move elements, row by row.
+fn movement(work: &mut Counts, lowered: &Graph<Layer>, node: &Node<Layer>) -> bool {
+    let output = &lowered.value(node.outputs[0]).ty;
+    let size = output.bytes() / output.len().max(1);
+    match &node.op.kernel {
+        Kernel::TransposeCopy(layer) => {
+            let [outer @ .., len] = layer.geometry.shape;
+            let [.., stride] = layer.geometry.strides;
+            rows(work, outer.iter().product(), len, size, stride == 1);
+        }
+        Kernel::SliceCopy(layer) => {
+            let [outer @ .., len] = layer.geometry.output;
+            let [.., step] = layer.geometry.step;
+            rows(work, outer.iter().product(), len, size, step == 1);
+        }
+        Kernel::PadConstant(layer) => {
+            let p = &layer.geometry;
+            let [outer @ .., len] = p.output;
+            let [inner @ .., x_len] = p.input;
+            let (all, inside) = (outer.iter().product::<usize>(), inner.iter().product::<usize>());
+            work.add("filled rows", all - inside.min(all));
+            work.add("filled bytes", (all * len).saturating_sub(inside * x_len) * size);
+            rows(work, inside, x_len, size, true);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Rows of elements that are side by side in the operand, or apart.
+fn rows(work: &mut Counts, rows: usize, len: usize, size: usize, together: bool) {
+    let [per_row, per_element] = match (together, len) {
+        (true, _) => ["copied rows", "copied bytes"],
+        (false, 1) => ["single rows", "single elements"],
+        (false, 2..=4) => ["short rows", "short elements"],
+        (false, _) => ["rows", "elements"],
+    };
+    work.add(per_row, rows);
+    work.add(per_element, rows * len * if together { size } else { 1 });
+}
+
+/// The geometry of a reduction.
+fn reduction(kernel: &Kernel) -> Option<&rt::Reduce> {
+    Some(match kernel {
+        Kernel::ReduceMeanF32(layer) => &layer.geometry,
+        Kernel::ReduceMeanS8(layer) => &layer.geometry,
+        Kernel::ReduceSum(layer) => &layer.geometry,
+        Kernel::ReduceProduct(layer) => &layer.geometry,
+        Kernel::ReduceMax(layer) => &layer.geometry,
+        Kernel::ReduceMin(layer) => &layer.geometry,
+        Kernel::ReduceL1(layer) => &layer.geometry,
+        Kernel::ReduceSumSquare(layer) => &layer.geometry,
+        Kernel::ReduceL2(layer) => &layer.geometry,
+        _ => return None,
+    })
+}
+
+/// Reductions, four results at a time.
+fn reduce(work: &mut Counts, p: &rt::Reduce) {
+    let (quads, singles) = (p.outer * (p.inner / 4), p.outer * (p.inner % 4));
+    work.add("rows", p.outer);
+    work.add("quads", quads);
+    work.add("quad elements", quads * p.len);
+    work.add("singles", singles);
+    work.add("single elements", singles * p.len);
 }
 
 /// The rows of an operation on two tensors, and the elements of those in which one operand stays the same.

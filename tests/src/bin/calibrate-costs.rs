@@ -10,7 +10,10 @@
 use std::collections::BTreeMap;
 use std::{env, fs};
 
+use mcuopt_codegen::call::Constant;
 use mcuopt_codegen::cost::{Core, Work};
+use mcuopt_codegen::graph::Node;
+use mcuopt_codegen::ops::Layer;
 use mcuopt_codegen::profile::{self, Options};
 use mcuopt_codegen::{Compiled, Optimize};
 use mcuopt_tests::elf::Sizes;
@@ -59,6 +62,8 @@ fn main() {
 struct Sample {
     work: Work,
     cycles: f64,
+    /// The call's parameters.
+    params: String,
 }
 
 /// What was measured of a network.
@@ -94,7 +99,7 @@ fn calibrate(core: Core, cached: bool, shown: Option<&str>) -> Vec<String> {
         let mean = errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len() as f64;
         println!("{core} {kernel:28} {:3} layers, error {:5.1} % on average, {:5.1} % at most", errors.len(), 100.0 * mean, 100.0 * worst);
         for (sample, error) in samples.iter().zip(&errors).filter(|_| shown == Some(kernel.as_str())) {
-            println!("    {:9} {:+6.1} % {:?}", sample.cycles, 100.0 * error, sample.work.terms);
+            println!("    {:9} {:+6.1} % {:?} {}", sample.cycles, 100.0 * error, sample.work.terms, sample.params);
         }
         let terms = terms.iter().zip(&coefficients).filter(|(_, cycles)| **cycles > 0.0);
         let terms: Vec<String> = terms.map(|(term, cycles)| format!("{term} {}", rounded(*cycles))).collect();
@@ -104,6 +109,9 @@ fn calibrate(core: Core, cached: bool, shown: Option<&str>) -> Vec<String> {
     let program = code.get(PROGRAM).copied().unwrap_or_default()[0];
     kernels.iter().map(line).chain([format!("{core} {PROGRAM} {program:.0} 0: ")]).collect()
 }
+
+/// A layer of so few cycles counts half.
+const SMALL: f64 = 1000.0;
 
 /// What a program has besides layers.
 const PROGRAM: &str = "program";
@@ -123,7 +131,7 @@ fn code(networks: &[Network]) -> BTreeMap<String, [f64; 2]> {
         count as f64 / network.code
     };
     let rows: Vec<Vec<f64>> = networks.iter().map(|network| names.iter().map(|name| count(network, name)).collect()).collect();
-    let bytes = solve(&rows);
+    let bytes = solve(&rows, &vec![1.0; rows.len()]);
     let mut code: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     for ((name, each), bytes) in names.into_iter().zip(bytes) {
         code.entry(name).or_default()[usize::from(each)] = bytes;
@@ -159,8 +167,21 @@ fn measure(core: Core, network: &Synthetic, variant: Variant, optimize: Optimize
     let (code, counts) = numbers.split_last().expect("a number for the program");
     let nodes = &compiled.lowered.nodes;
     assert_eq!(nodes.len(), counts.len(), "{name}: a count for each layer");
-    let sample = |(node, cycles): (_, &u64)| Sample { work: Work::of(&compiled.lowered, node, core.arch()), cycles: *cycles as f64 };
+    let sample = |(node, cycles): (&Node<Layer>, &u64)| Sample {
+        work: Work::of(&compiled.lowered, node, core.arch()),
+        cycles: *cycles as f64,
+        params: params(&compiled, node),
+    };
     Network { samples: nodes.iter().zip(counts).map(sample).collect(), code: *code as f64 }
+}
+
+fn params(compiled: &Compiled, node: &Node<Layer>) -> String {
+    let call = node.op.kernel.call(compiled.lowered.value(node.outputs[0]).ty.dtype);
+    let value = |constant: &Constant| match constant {
+        Constant::Params { value, .. } => Some(value.to_string()),
+        _ => None,
+    };
+    call.constants.iter().filter_map(value).collect::<Vec<_>>().join(" ")
 }
 
 /// Cycles of each layer, and the bytes of the program without weights.
@@ -192,18 +213,21 @@ fn fit(samples: &[Sample]) -> (Vec<&'static str>, Vec<f64>) {
         terms.iter().map(|term| count(term) / sample.cycles).collect()
     };
     let rows: Vec<Vec<f64>> = samples.iter().map(row).collect();
-    let x = solve(&rows);
+    let weights: Vec<f64> = samples.iter().map(|sample| sample.cycles / (sample.cycles + SMALL)).collect();
+    let x = solve(&rows, &weights);
     (terms, x)
 }
 
-/// The numbers, none negative, whose sums weighted by each row come closest to 1: coordinate descent.
-fn solve(rows: &[Vec<f64>]) -> Vec<f64> {
+/// The numbers, none negative, whose sums by each row come closest to 1, errors multiplied by the rows' weights: coordinate
+/// descent.
+fn solve(rows: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
     let n = rows.first().map_or(0, Vec::len);
-    let product = |i: usize, j: usize| rows.iter().map(|row| row[i] * row[j]).sum::<f64>();
+    let squares: Vec<f64> = weights.iter().map(|weight| weight * weight).collect();
+    let product = |i: usize, j: usize| rows.iter().zip(&squares).map(|(row, square)| row[i] * row[j] * square).sum::<f64>();
     let normal: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| product(i, j)).collect()).collect();
-    let target: Vec<f64> = (0..n).map(|i| rows.iter().map(|row| row[i]).sum()).collect();
+    let target: Vec<f64> = (0..n).map(|i| rows.iter().zip(&squares).map(|(row, square)| row[i] * square).sum()).collect();
     let mut x = vec![0f64; n];
-    for _ in 0..50_000 {
+    for _ in 0..5_000 {
         let mut moved = 0f64;
         for i in (0..n).filter(|i| normal[*i][*i] > 0.0) {
             let rest: f64 = (0..n).filter(|j| *j != i).map(|j| normal[i][j] * x[j]).sum();
@@ -211,7 +235,7 @@ fn solve(rows: &[Vec<f64>]) -> Vec<f64> {
             moved = moved.max((new - x[i]).abs() / (new.abs() + 1e-3));
             x[i] = new;
         }
-        if moved < 1e-8 {
+        if moved < 1e-6 {
             break;
         }
     }
