@@ -219,7 +219,11 @@ impl NormalizeS16 {
     pub fn new(p: &Normalize, epsilon: f32, (scale, input_zero_point): (f32, i32), zero_point: i32) -> Option<Self> {
         let ratio = (p.positions * p.width) as f64 / f64::from(scale);
         let epsilon = ratio * ratio * f64::from(epsilon) + 0.5;
-        (epsilon < (1u64 << 62) as f64).then_some(NormalizeS16 { epsilon: epsilon as u64, input_zero_point, zero_point })
+        (epsilon < (1u64 << 62) as f64).then_some(NormalizeS16 {
+            epsilon: epsilon as u64,
+            input_zero_point,
+            zero_point,
+        })
     }
 
     /// Multiplier and bias of a channel: `gain / scale` and `offset / scale` in units of 2⁻¹², where `scale` is the output's.

@@ -308,26 +308,13 @@ impl LogSoftmaxS16 {
 ///
 /// # Panics
 /// If a slice's length is not that of its shape, or `len` is too large.
-pub fn log_softmax_s16(
-    p: &Rows,
-    q: &LogSoftmaxS16,
-    coarse: &[u16; 256],
-    fine: &[u16; 256],
-    x: &[i16],
-    y: &mut [i16],
-) {
+pub fn log_softmax_s16(p: &Rows, q: &LogSoftmaxS16, coarse: &[u16; 256], fine: &[u16; 256], x: &[i16], y: &mut [i16]) {
     y.copy_from_slice(x);
     log_softmax_s16_in_place(p, q, coarse, fine, y);
 }
 
 /// [`log_softmax_s16`] where `x` and `y` share memory.
-pub fn log_softmax_s16_in_place(
-    p: &Rows,
-    q: &LogSoftmaxS16,
-    coarse: &[u16; 256],
-    fine: &[u16; 256],
-    xy: &mut [i16],
-) {
+pub fn log_softmax_s16_in_place(p: &Rows, q: &LogSoftmaxS16, coarse: &[u16; 256], fine: &[u16; 256], xy: &mut [i16]) {
     assert!(p.len <= 1 << 15, "the sum of exponentials must fit 46 bits");
     p.for_each(xy, |mut row| {
         let max = i32::from(row.iter().fold(i16::MIN, |max, x| max.max(x)));

@@ -1,11 +1,9 @@
-//! Counting instructions and modelled cycles between markers of emulated firmware: `tests/qemu/mcount.c`.
+//! Counting instructions and modelled cycles between markers of emulated firmware: `mcuopt-codegen/src/profile/mcount.c`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-
-use serde_json::Value;
 
 use crate::folder;
 
@@ -31,30 +29,50 @@ pub struct Run {
 pub fn plugin(file: &str) -> String {
     static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
     let library = PLUGIN.get_or_init(build);
-    format!("{},out={file}", library.display())
+    format!("{},core=m4,out={file}", library.display())
 }
 
 /// Reads the counts: one [`Run`] for each inference.
 pub fn read(file: &Path) -> Vec<Run> {
     let text = fs::read_to_string(file).expect("QEMU wrote its counts");
-    let counts: Value = serde_json::from_str(&text).expect("the counts are JSON");
-    let number = |value: &Value| value.as_u64().expect("a count is a number");
-    let lap = |lap: &Value| Count { instructions: number(&lap[0]), cycles: number(&lap[1]) };
-    let run = |run: &Value| Run {
-        total: Count { instructions: number(&run["insns"]), cycles: number(&run["cycles_m4"]) },
-        laps: run["laps"].as_array().into_iter().flatten().map(lap).collect(),
-    };
-    counts["runs"].as_array().into_iter().flatten().map(run).collect()
+    let mut runs: Vec<Run> = Vec::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |index: usize| words[index].parse().expect("a count is a number");
+        match words[0] {
+            "run" => runs.push(Run { total: Count { instructions: number(1), cycles: number(2) }, laps: Vec::new() }),
+            "lap" => {
+                let run = runs.last_mut().expect("laps are of a run");
+                run.laps.push(Count { instructions: number(1), cycles: number(2) });
+            }
+            _ => {}
+        }
+    }
+    runs
 }
 
 fn build() -> PathBuf {
     let library = folder::output("plugin").join("mcount.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu/mcount.c");
+    let source = folder::repository().join("mcuopt-codegen/src/profile/mcount.c");
     folder::publish(&library, |library| {
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O2", "-o"]).arg(library).arg(source);
+        compiler.args(["-shared", "-fPIC", "-O2", &format!("-DPLUGIN_API={}", interface())]);
+        compiler.arg("-o").arg(library).arg(source);
         let status = compiler.status().expect("a C compiler is installed");
         assert!(status.success(), "the C compiler refuses QEMU's plugin");
     });
     library
+}
+
+/// The version of QEMU's interface to plugins.
+fn interface() -> u32 {
+    let output = Command::new("qemu-system-arm").arg("--version").output().expect("QEMU is installed");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split(' ').find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or_default();
+    let numbers: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
+    match numbers[..] {
+        [9, 0, ..] => 2,
+        [major, ..] if major >= 9 => 3,
+        _ => 1,
+    }
 }

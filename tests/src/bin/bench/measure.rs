@@ -33,14 +33,8 @@ pub(crate) enum Variant {
 
 impl Variant {
     /// All of them.
-    pub(crate) const ALL: [Variant; 6] = [
-        Variant::Speed,
-        Variant::Balanced,
-        Variant::Size,
-        Variant::Int16x8,
-        Variant::Int4,
-        Variant::Float32,
-    ];
+    pub(crate) const ALL: [Variant; 6] =
+        [Variant::Speed, Variant::Balanced, Variant::Size, Variant::Int16x8, Variant::Int4, Variant::Float32];
 
     /// The option that it is named after.
     pub(crate) fn name(self) -> &'static str {
