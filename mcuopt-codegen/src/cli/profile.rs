@@ -15,8 +15,6 @@ use crate::table::{Table, shortened};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    compilation: Compilation,
     /// The core whose cycles are counted, in QEMU with a model of the core
     #[arg(long, value_name = "CORE", value_parser = cores(), default_value = "cortex-m4", conflicts_with = "board")]
     target: String,
@@ -29,6 +27,8 @@ pub(crate) struct Arguments {
     /// End with exit code 3 if the estimate of all cycles is off by more than this share
     #[arg(long, value_name = "SHARE")]
     max_error: Option<f64>,
+    #[command(flatten)]
+    compilation: Compilation,
 }
 
 /// What `--json` prints.

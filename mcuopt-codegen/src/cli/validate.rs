@@ -39,8 +39,6 @@ The data is a .npz file:
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    compilation: Compilation,
     /// Items and labels: an .npz file, as shown below
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
@@ -69,6 +67,8 @@ pub(crate) struct Arguments {
     /// End with exit code 3 if its mean squared error is above this
     #[arg(long, value_name = "ERROR")]
     max_error: Option<f64>,
+    #[command(flatten)]
+    compilation: Compilation,
 }
 
 /// What `--json` prints.
