@@ -3,18 +3,19 @@
 use mcuopt_codegen::graph::Type;
 use mcuopt_codegen::tensor::{DType, Element as _, Tensor};
 use mcuopt_codegen::{Compiled, Error};
-use mcuopt_rt::v0 as rt;
 
 /// The inputs of an inference as the firmware takes them.
 pub(crate) fn as_taken(compiled: &Compiled, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
     let one = |(index, tensor): (usize, &Tensor)| {
-        let taken = match (compiled.input_quantization(index), tensor.f32s()) {
-            (Some((scale, zero_point)), Some(reals)) => {
-                let integers: Vec<i8> = reals.iter().map(|&x| rt::quantize_f32(x, scale, zero_point)).collect();
-                Tensor::new(tensor.shape(), integers)
+        let value = compiled.lowered.value(compiled.lowered.inputs[index]);
+        let known = value.quantization.as_ref().filter(|_| compiled.input_quantization(index).is_some());
+        let taken = match (known, tensor.f32s()) {
+            (Some(known), Some(reals)) => {
+                let integers = reals.iter().map(|&x| known.round(x).unwrap_or_default() as f32).collect();
+                Tensor::new(tensor.shape(), integers).and_then(|integers: Tensor| integers.cast(value.ty.dtype))
             }
             // Integers of the file may be narrower in firmware.
-            _ => tensor.cast(compiled.lowered.value(compiled.lowered.inputs[index]).ty.dtype),
+            _ => tensor.cast(value.ty.dtype),
         };
         taken.ok_or_else(|| Error::bug(format!("input {index} does not become what firmware takes")))
     };
@@ -28,10 +29,11 @@ pub(crate) fn reals(compiled: &Compiled, outputs: &[Tensor]) -> Vec<Vec<f32>> {
 
 /// Output `index` as reals.
 pub(crate) fn real(compiled: &Compiled, index: usize, tensor: &Tensor) -> Vec<f32> {
-    match compiled.output_quantization(index) {
-        Some((scale, zero_point)) => i8::of(tensor).iter().map(|&q| rt::dequantize(q, scale, zero_point)).collect(),
-        None => numbers(tensor),
+    let mut numbers = numbers(tensor);
+    if let Some((scale, zero_point)) = compiled.output_quantization(index) {
+        numbers.iter_mut().for_each(|number| *number = (*number - zero_point as f32) * scale);
     }
+    numbers
 }
 
 /// A tensor from its bytes, the lowest of a number first.

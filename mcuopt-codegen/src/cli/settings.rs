@@ -1,12 +1,13 @@
 //! The options of a compilation, as all commands take them: the names are those of the macro and of the TOML file, with
 //! `-` for `_`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use mcuopt_codegen::cost::Core;
-use mcuopt_codegen::options::{Bindings, Number, Setting};
+use mcuopt_codegen::options::{Entry, Number, Setting};
 use mcuopt_codegen::project::Platform;
 use mcuopt_codegen::{Compiled, Error, Options};
 
@@ -32,9 +33,24 @@ pub(crate) struct Settings {
     /// How the range of each tensor is chosen from the samples
     #[arg(long, value_name = "METHOD", value_parser = ["auto", "min-max", "percentile", "mse", "entropy"])]
     ranges: Option<String>,
-    /// Arithmetic; `auto`: as the file is quantized, int8 with samples, else float32
+    /// The range of a tensor: a method, or from where to where it goes; `*` in a name stands for any characters
+    #[arg(long, value_name = "NAME=METHOD|MIN,MAX")]
+    tensors: Vec<String>,
+    /// Arithmetic: int8, int16x8, int4, weights8 or float32; `auto`: as the file is quantized, int8 with samples, else float32
     #[arg(long, value_name = "TYPE")]
     precision: Option<String>,
+    /// The arithmetic of layers: int8, int16x8, int4, int16x4 or float32; `*` in a name stands for any characters
+    #[arg(long, value_name = "NAME=TYPE")]
+    layers: Vec<String>,
+    /// What a search of precisions found [default: <model>.quant.toml]
+    #[arg(long, value_name = "FILE")]
+    quantization: Option<String>,
+    /// Fail if the outputs' signal-to-quantization-noise ratio over the samples is lower
+    #[arg(long, value_name = "DECIBELS", alias = "min_sqnr")]
+    min_sqnr: Option<f64>,
+    /// Fail if more than this share of the float network's accuracy over labelled samples is lost
+    #[arg(long, value_name = "SHARE", alias = "max_accuracy_drop")]
+    max_accuracy_drop: Option<f64>,
     /// What to favour where speed and flash pull apart
     #[arg(long, value_name = "GOAL", value_parser = ["balanced", "speed", "size"])]
     optimize: Option<String>,
@@ -77,6 +93,7 @@ impl Settings {
             ("precision", &self.precision),
             ("optimize", &self.optimize),
             ("input", &self.input),
+            ("quantization", &self.quantization),
             ("stream", &self.stream),
             ("config", &self.config),
             ("name", &self.name),
@@ -96,24 +113,17 @@ impl Settings {
         if self.stateful {
             options.set("stateful", Setting::Flag(true))?;
         }
-        if !self.bind.is_empty() {
-            options.set("bind", Setting::Table(self.bindings()?))?;
+        for (key, number) in [("min_sqnr", self.min_sqnr), ("max_accuracy_drop", self.max_accuracy_drop)] {
+            if let Some(number) = number {
+                options.set(key, Setting::Real(number))?;
+            }
+        }
+        for (key, texts) in [("bind", &self.bind), ("tensors", &self.tensors), ("layers", &self.layers)] {
+            if !texts.is_empty() {
+                options.set(key, table(key, texts)?)?;
+            }
         }
         Ok(options)
-    }
-
-    fn bindings(&self) -> Result<Bindings, Error> {
-        let wrong = |text: &str| {
-            let message = format!("`{text}` is not of the form NAME=NUMBER or NAME=NUMBER,NUMBER");
-            Error::options(message).part("option `bind`")
-        };
-        let mut bindings = Bindings::new();
-        for text in &self.bind {
-            let (name, numbers) = text.rsplit_once('=').ok_or_else(|| wrong(text))?;
-            let numbers: Option<Vec<Number>> = numbers.split(',').map(|number| parse(number.trim())).collect();
-            bindings.insert(name.to_string(), numbers.ok_or_else(|| wrong(text))?);
-        }
-        Ok(bindings)
     }
 
     /// Compiles a model.
@@ -142,6 +152,21 @@ pub(crate) fn cores() -> PossibleValuesParser {
 pub(crate) fn platforms() -> PossibleValuesParser {
     let value = |platform: Platform| PossibleValue::new(platform.name).help(platform.title);
     PossibleValuesParser::new(Platform::ALL.map(value))
+}
+
+/// A table as the command line has it: `NAME=VALUE`, again and again. A value is a list of numbers, or else a word.
+fn table(key: &str, texts: &[String]) -> Result<Setting, Error> {
+    let mut table = BTreeMap::new();
+    for text in texts {
+        let wrong = || {
+            let message = format!("`{text}` is not of the form NAME=VALUE or NAME=NUMBER,NUMBER");
+            Error::options(message).part(format!("option `{key}`"))
+        };
+        let (name, value) = text.rsplit_once('=').ok_or_else(wrong)?;
+        let numbers: Option<Vec<Number>> = value.split(',').map(|number| parse(number.trim())).collect();
+        table.insert(name.to_string(), numbers.map_or_else(|| Entry::Word(value.into()), Entry::Numbers));
+    }
+    Ok(Setting::Table(table))
 }
 
 fn parse(text: &str) -> Option<Number> {

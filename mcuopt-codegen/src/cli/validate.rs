@@ -96,7 +96,7 @@ struct Validation {
 
 #[derive(Debug, Serialize)]
 struct Run {
-    /// `reference`, `float32`, `int8` (or `mixed`), or the target.
+    /// `reference`, `float32`, the arithmetic as `report` names it, or the target.
     name: String,
     /// Accuracy, or a mean squared error, as `metric` says.
     score: f64,

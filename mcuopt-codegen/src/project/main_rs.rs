@@ -200,7 +200,8 @@ fn entry(network: &Network, platform: Platform, purpose: Purpose, voice: Voice) 
     };
     match purpose {
         Purpose::Start => {
-            text += "    // A sensor's numbers go here, in the layout and with the scale that the type's constants say.\n";
+            text +=
+                "    // A sensor's numbers go here, in the layout and with the scale that the type's constants say.\n";
             for port in &network.inputs {
                 text += &format!("    {}.fill({});\n", network.input(port), port.zero());
             }
@@ -221,7 +222,10 @@ fn entry(network: &Network, platform: Platform, purpose: Purpose, voice: Voice) 
         }
         Purpose::Time => {
             text += "    let mut noise = Noise(0x2545_f491);\n    start_counter();\n";
-            text += &format!("    let mut laps = Laps {{ cycles: [0; {}::LAYERS.len()], last: 0, number: 0 }};\n", network.ty);
+            text += &format!(
+                "    let mut laps = Laps {{ cycles: [0; {}::LAYERS.len()], last: 0, number: 0 }};\n",
+                network.ty
+            );
             text += "    // The first inference is cold.\n    for _ in 0..2 {\n";
             text += &network.fill_with_noise();
             text += "        laps.number = 0;\n        laps.last = counter();\n";

@@ -111,7 +111,8 @@ pub fn write(files: &[File], folder: &Path) -> Result<(), Error> {
         }
         let parent = path.parent().unwrap_or(folder);
         let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, text));
-        written.map_err(|error| Error::io(format!("cannot be written ({error})")).in_file(path.display().to_string()))?;
+        written
+            .map_err(|error| Error::io(format!("cannot be written ({error})")).in_file(path.display().to_string()))?;
     }
     Ok(())
 }
@@ -198,7 +199,9 @@ fn build_script(platform: Platform, purpose: Purpose) -> String {
     if uses_defmt(platform, purpose) {
         link("-Tdefmt.x");
     }
-    format!("//! What the linker needs to know.\n\nfn main() {{\n    println!(\"cargo::rerun-if-changed=build.rs\");\n{body}}}\n")
+    format!(
+        "//! What the linker needs to know.\n\nfn main() {{\n    println!(\"cargo::rerun-if-changed=build.rs\");\n{body}}}\n"
+    )
 }
 
 fn read_me(compiled: &Compiled, name: &str, platform: Platform) -> String {
