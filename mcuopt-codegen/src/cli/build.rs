@@ -39,7 +39,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
         path.display(),
         compiled.type_name,
         grouped(ram),
-        if portable == dsp { grouped(dsp) } else { format!("{} or, without DSP instructions, {}", grouped(dsp), grouped(portable)) },
+        if portable == dsp {
+            grouped(dsp)
+        } else {
+            format!("{} or, without DSP instructions, {}", grouped(dsp), grouped(portable))
+        },
     );
     for note in &compiled.notes {
         text.push_str(&format!("{NOTE}note:{NOTE:#} {note}\n"));

@@ -151,7 +151,13 @@ impl Difference {
             for change in &self.ports {
                 let shown = |port: &Option<Port>| port.as_ref().map_or("–".into(), describe);
                 let _ = writeln!(text, "  {} {}: {}", change.kind, change.position, shown(&change.old));
-                let _ = writeln!(text, "  {DIM}{:>width$}{DIM:#} {}", "→", shown(&change.new), width = change.kind.len() + 3);
+                let _ = writeln!(
+                    text,
+                    "  {DIM}{:>width$}{DIM:#} {}",
+                    "→",
+                    shown(&change.new),
+                    width = change.kind.len() + 3
+                );
             }
         }
         for output in self.outputs.iter().flatten() {
@@ -174,6 +180,7 @@ impl Difference {
 
 fn describe(port: &Port) -> String {
     let quantization = port.scale.zip(port.zero_point);
-    let quantization = quantization.map_or(String::new(), |(scale, zero)| format!(", scale {scale}, zero point {zero}"));
+    let quantization =
+        quantization.map_or(String::new(), |(scale, zero)| format!(", scale {scale}, zero point {zero}"));
     format!("{NAME}{}{NAME:#} {}{:?}{quantization}", port.name, port.element, port.shape)
 }

@@ -46,7 +46,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     };
     if let Some(file) = files.iter().find(differs).filter(|_| !arguments.force) {
         let path = folder.join(&file.path);
-        return Err(Failure::Usage(format!("{} is there already, and not the same: --force writes over it", path.display())));
+        return Err(Failure::Usage(format!(
+            "{} is there already, and not the same: --force writes over it",
+            path.display()
+        )));
     }
     project::write(&files, &folder)?;
     let shown = folder.display();

@@ -14,12 +14,23 @@ pub(crate) fn as_taken(compiled: &Compiled, inputs: &[Tensor]) -> Result<Vec<Ten
                 let integers = reals.iter().map(|&x| known.round(x).unwrap_or_default() as f32).collect();
                 Tensor::new(tensor.shape(), integers).and_then(|integers: Tensor| integers.cast(value.ty.dtype))
             }
-            // Integers of the file may be narrower in firmware.
-            _ => tensor.cast(value.ty.dtype),
+            _ => in_firmware(tensor, value.ty.dtype),
         };
         taken.ok_or_else(|| Error::bug(format!("input {index} does not become what firmware takes")))
     };
     inputs.iter().enumerate().map(one).collect()
+}
+
+/// Integers of the file may be narrower in firmware, and bool is uint8.
+fn in_firmware(tensor: &Tensor, dtype: DType) -> Option<Tensor> {
+    match (tensor.at_run_time(), tensor.to_i64s()) {
+        (tensor, _) if tensor.dtype() == dtype => Some(tensor),
+        (_, Some(integers)) if dtype == DType::I32 => {
+            let narrow: Option<Vec<i32>> = integers.into_iter().map(|integer| integer.try_into().ok()).collect();
+            Tensor::new(tensor.shape(), narrow?)
+        }
+        _ => None,
+    }
 }
 
 /// The outputs of an inference as reals.
@@ -51,10 +62,10 @@ pub(crate) fn from_bytes(ty: &Type, bytes: &[u8]) -> Tensor {
 }
 
 /// The elements of a tensor of any type.
-pub(crate) fn numbers(tensor: &Tensor) -> Vec<f32> {
-    match tensor.cast(DType::F32) {
-        Some(floats) => f32::of(&floats).to_vec(),
-        None => Vec::new(),
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    match (tensor.f32s(), tensor.to_i64s()) {
+        (Some(reals), _) => reals.to_vec(),
+        (None, integers) => integers.unwrap_or_default().into_iter().map(|integer| integer as f32).collect(),
     }
 }
 
@@ -83,7 +94,8 @@ pub(crate) fn for_each<T: Send>(
     let part = &part;
     let parts = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..threads).map(|thread| scope.spawn(move || part(thread))).collect();
-        let joined = handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| Err(Error::bug("a thread ended"))));
+        let joined =
+            handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| Err(Error::bug("a thread ended"))));
         joined.collect::<Result<Vec<_>, _>>()
     })?;
     Ok(parts.into_iter().flatten().collect())

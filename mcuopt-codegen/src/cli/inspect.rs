@@ -177,7 +177,8 @@ impl Inspection {
             let _ = write!(text, "{table}");
         }
         if !self.removed_channels.is_empty() {
-            let _ = writeln!(text, "\n{BOLD}Channels that were removed, as they are constant or nobody reads them{BOLD:#}");
+            let _ =
+                writeln!(text, "\n{BOLD}Channels that were removed, as they are constant or nobody reads them{BOLD:#}");
             let mut table = Table::new(&["tensor", ">before", ">after", ">constant"]);
             for removed in &self.removed_channels {
                 let numbers = [removed.before, removed.after, removed.constant].map(|number| number.to_string());

@@ -112,7 +112,8 @@ impl Measurement {
         });
         let error = profile.error();
         let too_far = max_error.filter(|most| error.abs() > *most);
-        let missed = too_far.map(|most| format!("the estimate is off by {:.1} %, more than {:.1} %", error * 100.0, most * 100.0));
+        let missed = too_far
+            .map(|most| format!("the estimate is off by {:.1} %, more than {:.1} %", error * 100.0, most * 100.0));
         Self {
             model: model.display().to_string(),
             target: profile.core.name().into(),

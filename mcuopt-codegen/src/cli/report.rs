@@ -259,7 +259,8 @@ pub(crate) fn cores_and_boards(
     }
     let listed = |names: Vec<String>| names.join(", ");
     let core = |name: &String| {
-        let unknown = || format!("no core `{name}`; there are: {}", listed(Core::ALL.map(|core| core.name().into()).to_vec()));
+        let unknown =
+            || format!("no core `{name}`; there are: {}", listed(Core::ALL.map(|core| core.name().into()).to_vec()));
         Core::of(name).ok_or_else(|| Failure::Usage(unknown()))
     };
     let board = |name: &String| {
@@ -301,7 +302,9 @@ impl Report {
         // A network that takes new frames has other tensors than the samples' whole windows.
         let comparable = compiled.whole.is_none() && !compiled.options.stateful;
         if samples.is_some() && !comparable {
-            notes.push("the quantization error of each layer is that of whole windows; leave off `stream` for it".into());
+            notes.push(
+                "the quantization error of each layer is that of whole windows; leave off `stream` for it".into(),
+            );
         }
         let errors = match samples.filter(|_| comparable) {
             Some(samples) => {

@@ -103,8 +103,7 @@ impl Settings {
                 options.set(key, Setting::Text(text.clone()))?;
             }
         }
-        let numbers =
-            [("stream_frames", self.stream_frames), ("max_ram", self.max_ram), ("max_flash", self.max_flash)];
+        let numbers = [("stream_frames", self.stream_frames), ("max_ram", self.max_ram), ("max_flash", self.max_flash)];
         for (key, number) in numbers {
             if let Some(number) = number {
                 options.set(key, Setting::Number(number))?;

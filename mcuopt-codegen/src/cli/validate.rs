@@ -133,8 +133,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     let length = compiled.graph.value(compiled.graph.outputs[output]).ty.len();
     let metric = arguments.metric(&data, &compiled, length)?;
     let mut notes = compiled.notes.clone();
-    if data.answers.is_some() && matches!(metric, Metric::Reconstruction | Metric::Difference) && arguments.metric.is_none() {
-        notes.push(format!("the answers in {} are neither classes nor targets of this output", arguments.data.display()));
+    if data.answers.is_some()
+        && matches!(metric, Metric::Reconstruction | Metric::Difference)
+        && arguments.metric.is_none()
+    {
+        notes.push(format!(
+            "the answers in {} are neither classes nor targets of this output",
+            arguments.data.display()
+        ));
     }
 
     let float = float_twin(arguments, &compiled)?;
@@ -215,7 +221,8 @@ impl Arguments {
         let all = [Metric::Accuracy, Metric::Targets, Metric::Reconstruction, Metric::Difference];
         match self.metric {
             Some(metric) if !possible(&metric) => {
-                let what = format!("the data allows no {metric:?}: the output has {length} elements, {}", metric.needs());
+                let what =
+                    format!("the data allows no {metric:?}: the output has {length} elements, {}", metric.needs());
                 Err(Failure::Usage(what))
             }
             Some(metric) => Ok(metric),
@@ -228,7 +235,8 @@ impl Arguments {
         let Some(path) = &self.classes else { return Ok((0..count).map(|class| class.to_string()).collect()) };
         let shown = path.display();
         let text = std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{shown}: {error}")))?;
-        let names: Vec<String> = text.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect();
+        let names: Vec<String> =
+            text.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect();
         match names.len() == count {
             true => Ok(names),
             false => Err(Failure::Usage(format!("{shown} has {} names for {count} classes", names.len()))),
@@ -244,13 +252,17 @@ impl Arguments {
                 missed.push(format!("the accuracy of {name} is {:.4}, below {least}", run.score));
             }
             (Some(_), Metric::Accuracy) | (None, _) => {}
-            (Some(_), _) => missed.push("there is no accuracy to hold --min-accuracy against: the labels are no classes".into()),
+            (Some(_), _) => {
+                missed.push("there is no accuracy to hold --min-accuracy against: the labels are no classes".into())
+            }
         }
         match (self.min_agreement, run.agreement) {
             (Some(least), Some(agreement)) if agreement < least => {
                 missed.push(format!("{name} agrees with the reference on {agreement:.4} of the items, below {least}"));
             }
-            (Some(_), None) => missed.push("there is no agreement to hold --min-agreement against: the output has one element".into()),
+            (Some(_), None) => {
+                missed.push("there is no agreement to hold --min-agreement against: the output has one element".into())
+            }
             _ => {}
         }
         if let Some(most) = self.max_error {
@@ -433,7 +445,11 @@ impl Validation {
         let _ = write!(text, "{table}");
         match self.device_equals_host {
             Some(true) => {
-                let _ = writeln!(text, "\n  {GOOD}Device and host agree byte for byte on all {} items.{GOOD:#}", self.items);
+                let _ = writeln!(
+                    text,
+                    "\n  {GOOD}Device and host agree byte for byte on all {} items.{GOOD:#}",
+                    self.items
+                );
             }
             Some(false) => {
                 let _ = writeln!(text, "\n  {BAD}Device and host do not agree.{BAD:#}");
@@ -441,7 +457,11 @@ impl Validation {
             None => {}
         }
         if let Some(confusion) = &self.confusion {
-            let _ = write!(text, "\n{BOLD}Confusion{BOLD:#} {DIM}(rows: label, columns: answer){DIM:#}\n{}", confusion.text(MATRIX));
+            let _ = write!(
+                text,
+                "\n{BOLD}Confusion{BOLD:#} {DIM}(rows: label, columns: answer){DIM:#}\n{}",
+                confusion.text(MATRIX)
+            );
         }
         if !self.layers.is_empty() {
             let _ = writeln!(text, "\n{BOLD}Layers{BOLD:#} {DIM}(signal to quantization noise){DIM:#}");

@@ -143,7 +143,9 @@ fn head(compiled: &Compiled, platform: Platform, purpose: Purpose, voice: Voice)
         Purpose::Start => "Runs the network and says what it answers",
         Purpose::Count => "Runs the network between marks, for a plugin of QEMU to count",
         Purpose::Time => "Says how many cycles each layer of the network takes",
-        Purpose::Answer => "Takes inputs from a file of the computer behind the debugger, and writes its answers to another",
+        Purpose::Answer => {
+            "Takes inputs from a file of the computer behind the debugger, and writes its answers to another"
+        }
     };
     let mut text = format!("//! {what}: `{model}`.\n\n#![no_std]\n#![no_main]\n\n");
     // Not every program calls all of it.

@@ -1,5 +1,5 @@
-use std::process::{Command, Stdio};
 use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use crate::common::Result;
 use crate::ensure;

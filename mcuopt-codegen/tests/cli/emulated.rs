@@ -73,7 +73,10 @@ fn measured_cycles_beside_the_estimate() -> Result {
     ensure!(found["target"] == "cortex-m4" && found["board"] == "mps2-an386", "{found}");
     ensure!(json(3, &[&"profile", &path, &"--max-error", &"0"])?["missed"][0].is_string(), "no threshold");
     let text = mcuopt(&[&"profile", &path])?;
-    ensure!(text.out.contains("conv2d_s8_dsp") && text.out.lines().last().is_some_and(|line| line.contains("all")), "{text:?}");
+    ensure!(
+        text.out.contains("conv2d_s8_dsp") && text.out.lines().last().is_some_and(|line| line.contains("all")),
+        "{text:?}"
+    );
     Ok(())
 }
 
@@ -113,7 +116,10 @@ fn a_project_to_begin_with() -> Result {
     json(0, &[&"firmware", &kws(), &"--board", &"nrf52840", &"-o", &folder])?;
     fs::write(&main, "// mine")?;
     let run = mcuopt(&[&"firmware", &kws(), &"--board", &"nrf52840", &"-o", &folder])?;
-    ensure!(run.code == Some(2) && run.err.contains("src/main.rs") && fs::read_to_string(&main)? == "// mine", "{run:?}");
+    ensure!(
+        run.code == Some(2) && run.err.contains("src/main.rs") && fs::read_to_string(&main)? == "// mine",
+        "{run:?}"
+    );
     json(0, &[&"firmware", &kws(), &"--board", &"nrf52840", &"-o", &folder, &"--force"])?;
     ensure!(fs::read_to_string(&main)?.contains("Kws"), "--force wrote nothing");
     Ok(())

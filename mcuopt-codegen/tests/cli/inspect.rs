@@ -2,8 +2,8 @@ use serde_json::json;
 
 use crate::common::{Result, Sketch};
 use crate::ensure;
-use crate::program::{command, finish, json, kws, mcuopt};
 use crate::models::written;
+use crate::program::{command, finish, json, kws, mcuopt};
 
 #[test]
 fn a_network_before_and_after_the_simplifier() -> Result {
@@ -53,7 +53,10 @@ fn all_that_is_not_supported_at_once_with_its_neighbours() -> Result {
     let errors = found["errors"].as_array().ok_or("errors")?;
     let operators: Vec<_> = errors.iter().filter_map(|error| error["operator"].as_str()).collect();
     ensure!(operators == ["Blurr", "Sharpen"] && errors[0]["node"] == "b", "{errors:?}");
-    ensure!(errors[0]["message"].as_str().is_some_and(|text| text.contains("2 nodes, this is the first")), "{errors:?}");
+    ensure!(
+        errors[0]["message"].as_str().is_some_and(|text| text.contains("2 nodes, this is the first")),
+        "{errors:?}"
+    );
     ensure!(found["operators"][0]["supported"] == false && found["macs"].is_null(), "{found}");
 
     let run = mcuopt(&[&"inspect", &path])?;

@@ -40,12 +40,7 @@ pub(crate) fn classifier(seed: u64, layers: usize) -> Sketch {
         .input("image", &[1, 1, HEIGHT, HEIGHT])
         .floats("first.weight", &[6, 1, 3, 3], random.floats(54))
         .floats("first.bias", &[6], random.floats(6))
-        .node(
-            "Conv",
-            &["image", "first.weight", "first.bias"],
-            &["first"],
-            &[("pads", ints(&[1, 1, 1, 1]))],
-        )
+        .node("Conv", &["image", "first.weight", "first.bias"], &["first"], &[("pads", ints(&[1, 1, 1, 1]))])
         .node("Relu", &["first"], &["x0"], &[]);
     for layer in 0..layers {
         let [x, w, y, z] = ["x", "w", "y", "z"].map(|name| format!("{name}{layer}"));

@@ -27,7 +27,8 @@ fn figures_add_up_and_are_the_compilers() -> Result {
         ensure!(cycles.len() == layers && cycles.iter().all(|cycles| *cycles > 0), "{target}");
         ensure!(cycles.iter().sum::<u64>() == target["cycles"], "{target}");
         for board in target["boards"].as_array().into_iter().flatten() {
-            let milliseconds = target["cycles"].as_f64().unwrap_or(0.0) / board["megahertz"].as_f64().unwrap_or(0.0) / 1e3;
+            let milliseconds =
+                target["cycles"].as_f64().unwrap_or(0.0) / board["megahertz"].as_f64().unwrap_or(0.0) / 1e3;
             ensure!((board["milliseconds"].as_f64().unwrap_or(0.0) - milliseconds).abs() < 1e-9, "{board}");
             ensure!(board["source"].as_str().is_some_and(|source| !source.is_empty()), "{board} has no source");
         }
@@ -130,7 +131,10 @@ fn the_page_stands_alone() -> Result {
         ensure!(found.is_none() || outside == "src=", "{outside}: {found:?}");
     }
     ensure!(!html.contains("<img") && html.contains("&lt;img src=x&gt;"), "a name became markup");
-    ensure!(html.matches("<svg class=network").count() == 2 && html.matches("<svg class=memory").count() == 1, "pictures");
+    ensure!(
+        html.matches("<svg class=network").count() == 2 && html.matches("<svg class=memory").count() == 1,
+        "pictures"
+    );
     let layers = json(0, &[&"report", &path])?["layers"].as_array().ok_or("layers")?.len();
     ensure!(html.matches("class=\"node layer\"").count() == 2 * layers, "{layers} layers");
     Ok(())

@@ -51,7 +51,9 @@ fn read(path: &Path) -> Result<Report, Failure> {
     let report: Report = serde_json::from_str(&text).map_err(wrong)?;
     match report.format {
         FORMAT => Ok(report),
-        other => Err(Failure::Other(format!("{shown} has the form {other} of another version; this one reads {FORMAT}"))),
+        other => {
+            Err(Failure::Other(format!("{shown} has the form {other} of another version; this one reads {FORMAT}")))
+        }
     }
 }
 
@@ -73,11 +75,7 @@ impl Comparison {
         let mut layers = Vec::new();
         for (index, layer) in old.layers.iter().enumerate() {
             let Some(other) = new.layers.iter().position(|other| other.name == layer.name) else {
-                layers.push(LayerChange {
-                    layer: layer.name.clone(),
-                    change: "removed",
-                    differences: BTreeMap::new(),
-                });
+                layers.push(LayerChange { layer: layer.name.clone(), change: "removed", differences: BTreeMap::new() });
                 continue;
             };
             let differences = differences(old, index, new, other, both.first().copied());

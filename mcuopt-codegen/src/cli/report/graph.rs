@@ -94,7 +94,8 @@ impl Layout {
                     let sum: usize = neighbours.iter().map(|other| positions[*other]).sum();
                     if neighbours.is_empty() { positions[index] as f64 } else { sum as f64 / neighbours.len() as f64 }
                 };
-                let mut order: Vec<(f64, usize)> = self.ranks[rank].iter().map(|index| (mean(*index), *index)).collect();
+                let mut order: Vec<(f64, usize)> =
+                    self.ranks[rank].iter().map(|index| (mean(*index), *index)).collect();
                 order.sort_by(|a, b| a.0.total_cmp(&b.0));
                 self.ranks[rank] = order.into_iter().map(|(_, index)| index).collect();
                 for (position, index) in self.ranks[rank].iter().enumerate() {
@@ -164,7 +165,8 @@ impl Layout {
                 if neighbours.is_empty() { spot.x } else { sum / neighbours.len() as f64 }
             })
             .collect();
-        let apart = |left: usize, right: usize| self.spots[order[left]].half() + GAP_X + self.spots[order[right]].half();
+        let apart =
+            |left: usize, right: usize| self.spots[order[left]].half() + GAP_X + self.spots[order[right]].half();
         // As far to the right, and as far to the left, as the distances ask for; between both they hold as well.
         let (mut right, mut left) = (wanted.clone(), wanted.clone());
         for index in 1..order.len() {

@@ -63,7 +63,15 @@ pub(super) fn page(report: &Report) -> String {
         let cycles = target.layers.iter().map(|cost| cost.cycles);
         bars(&mut html, report, "Cycles", "of an inference, modelled", &cycles.collect::<Vec<_>>(), "cycles", grouped);
         let flash = target.layers.iter().map(|cost| cost.weight_bytes + cost.code_bytes);
-        bars(&mut html, report, "Flash", "weights, tables and code of each layer", &flash.collect::<Vec<_>>(), "flash", bytes);
+        bars(
+            &mut html,
+            report,
+            "Flash",
+            "weights, tables and code of each layer",
+            &flash.collect::<Vec<_>>(),
+            "flash",
+            bytes,
+        );
         html.push_str("</div>\n</div>\n");
         layers(&mut html, report, target, index);
         boards(&mut html, target);

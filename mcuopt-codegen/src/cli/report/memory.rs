@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use mcuopt_codegen::Compiled;
-use mcuopt_codegen::graph::ValueId;
 use mcuopt_codegen::emit;
+use mcuopt_codegen::graph::ValueId;
 
 use super::html::{bytes, escaped, start};
 use super::{Report, Tenant};

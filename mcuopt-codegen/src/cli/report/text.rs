@@ -69,7 +69,12 @@ fn of_target(report: &Report, target: &Target) -> String {
         table.styled(cells, if share >= HOT { BOLD } else { Default::default() });
     }
     let _ = write!(text, "{table}");
-    let _ = writeln!(text, "\n  RAM     {:>9} bytes for tensors, {} of stack", grouped(report.ram_bytes), modelled(target.stack_bytes));
+    let _ = writeln!(
+        text,
+        "\n  RAM     {:>9} bytes for tensors, {} of stack",
+        grouped(report.ram_bytes),
+        modelled(target.stack_bytes)
+    );
     let _ = writeln!(
         text,
         "  flash   {:>9} bytes: {} of weights and tables, {} of code",

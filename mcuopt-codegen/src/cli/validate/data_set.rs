@@ -8,11 +8,11 @@
 
 use std::path::Path;
 
+use mcuopt_codegen::Error;
 use mcuopt_codegen::calibrate::arrays;
 use mcuopt_codegen::graph::{Graph, Value};
 use mcuopt_codegen::ops::Op;
 use mcuopt_codegen::tensor::Tensor;
-use mcuopt_codegen::Error;
 use ndarray::{ArrayD, Axis};
 
 /// Names under which the answers are looked for.

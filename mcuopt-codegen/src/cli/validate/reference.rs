@@ -9,8 +9,8 @@ use mcuopt_codegen::tensor::Tensor;
 use tract_onnx::prelude::{
     Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, TValue, TVec, TractResult,
 };
-use tract_onnx::tract_hir::infer::Factoid as _;
 use tract_onnx::tract_core::internal::{DatumType, Tensor as TractTensor};
+use tract_onnx::tract_hir::infer::Factoid as _;
 
 /// How a prepared model is run.
 type Run = dyn Fn(TVec<TValue>) -> TractResult<TVec<TValue>> + Send + Sync;
@@ -51,8 +51,12 @@ impl Reference {
     /// The outputs as numbers.
     pub(super) fn run(&self, inputs: &[Tensor]) -> Result<Vec<Vec<f32>>, String> {
         let told = |error: tract_onnx::prelude::TractError| format!("{error:#}").replace('\n', " ");
-        let inputs: TVec<TValue> =
-            self.order.iter().map(|index| to_tract(&inputs[*index]).map(TValue::from)).collect::<Result<_, _>>().map_err(told)?;
+        let inputs: TVec<TValue> = self
+            .order
+            .iter()
+            .map(|index| to_tract(&inputs[*index]).map(TValue::from))
+            .collect::<Result<_, _>>()
+            .map_err(told)?;
         let outputs = (self.run)(inputs).map_err(told)?;
         let numbers = |output: &TValue| -> TractResult<Vec<f32>> {
             let floats = output.cast_to::<f32>()?;

@@ -133,7 +133,8 @@ impl Confusion {
             }
             return table.to_string();
         }
-        let pairs = (0..self.classes.len()).flat_map(|label| (0..self.classes.len()).map(move |answer| (label, answer)));
+        let pairs =
+            (0..self.classes.len()).flat_map(|label| (0..self.classes.len()).map(move |answer| (label, answer)));
         let mut pairs: Vec<(usize, usize, usize)> = pairs
             .filter(|(label, answer)| label != answer)
             .map(|(label, answer)| (self.matrix[label][answer], label, answer))
