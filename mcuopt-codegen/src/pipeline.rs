@@ -174,6 +174,7 @@ impl Prepared {
             Arithmetic::AsAuthored => {
                 quantize::tables(&mut graph, false)?;
                 float = graph.clone();
+                quantize::keep_grids(&mut graph);
                 quantize::assign(&mut graph, None)?;
             }
             Arithmetic::Float32 | Arithmetic::Calibrated(_) => {}
@@ -188,6 +189,7 @@ impl Prepared {
         let float = graph.clone();
         let (ranges, notes) = self.ranges(&graph)?;
         quantize::pack_weights(&mut graph, precisions);
+        quantize::keep_grids(&mut graph);
         quantize::assign_mixed(&mut graph, Some(&ranges), precisions)?;
         quantize::correct_bias(&mut graph, &ranges)?;
         Ok(Quantized { float, graph, notes })

@@ -103,17 +103,27 @@ fn check_int16(random: &mut Random, p: &Conv2d, four_bits: bool, large: bool) {
     let is_dense = pointwise && p.stride == [1, 1] && p.pad == [0, 0];
     let run = |weights: &[i8], choose: &dyn Fn(&LinearS16<'_>, Prefer) -> ConvS16| {
         let weights = as_bytes(weights);
-        let linear = LinearS16 { weights, bias: &bias, multipliers: &multipliers, requantize: q, four_bits };
+        let linear = LinearS16 { weights, bias: &bias, multipliers: &multipliers, requantize: q };
         for prefer in [Prefer::Speed, Prefer::Size] {
             let chosen = choose(&linear, prefer);
             let mut constants = vec![0; chosen.words()];
             chosen.pack_into(&linear, &mut constants);
+            let mut scratch = vec![0; chosen.choice().scratch_bytes / 4];
             let mut y = vec![0; expected.len()];
-            chosen.run(&constants, &x, &mut y, &mut []);
+            chosen.run(&constants, &x, &mut y, &mut scratch);
             assert_eq!(y, expected, "{} of {p:?}", chosen.name());
+            if !chosen.name().starts_with("depthwise") {
+                let x_start = chosen.distance().div_ceil(2);
+                let mut xy = vec![0; y.len().max(x_start + x.len())];
+                xy[x_start..][..x.len()].copy_from_slice(&x);
+                if !chosen.name().starts_with("dense") || p.batch * p.output[0] * p.output[1] > 1 {
+                    chosen.run_overlapping(&constants, x_start, &mut xy, &mut scratch);
+                    assert_eq!(xy[..y.len()], expected, "over its input: {p:?}");
+                }
+            }
             if chosen.name().starts_with("depthwise") && ConvS16::works_in_place(p) {
                 let mut xy = x.clone();
-                chosen.run_in_place(&constants, &mut xy, &mut vec![0; chosen.choice().scratch_bytes / 4]);
+                chosen.run_in_place(&constants, &mut xy, &mut scratch);
                 assert_eq!(xy[..y.len()], expected, "in place: {p:?}");
             }
             if large {
@@ -121,15 +131,18 @@ fn check_int16(random: &mut Random, p: &Conv2d, four_bits: bool, large: bool) {
             }
         }
     };
-    run(&ohwi, &|linear, prefer| ConvS16::choose(p, pad_value, linear, prefer, Arch::CURRENT));
+    let choose = if four_bits { ConvS16::choose_w4 } else { ConvS16::choose };
+    run(&ohwi, &|linear, prefer| choose(p, pad_value, linear, prefer, Arch::CURRENT));
     if depthwise {
         let hwc = taps_first(p, &ohwi);
-        run(&hwc, &|linear, prefer| ConvS16::choose_depthwise(p, pad_value, linear, prefer, Arch::CURRENT));
+        let choose = if four_bits { ConvS16::choose_depthwise_w4 } else { ConvS16::choose_depthwise };
+        run(&hwc, &|linear, prefer| choose(p, pad_value, linear, prefer, Arch::CURRENT));
     }
     if is_dense {
+        let choose_dense = if four_bits { ConvS16::choose_dense_w4 } else { ConvS16::choose_dense };
         let rows = p.batch * p.input[0] * p.input[1];
         let dense = Dense { rows, inputs: p.input[2], outputs: p.output[2] };
-        run(&ohwi, &|linear, prefer| ConvS16::choose_dense(&dense, linear, prefer, Arch::CURRENT));
+        run(&ohwi, &|linear, prefer| choose_dense(&dense, linear, prefer, Arch::CURRENT));
     }
 }
 
@@ -186,11 +199,10 @@ fn int4_layers_are_int8_layers() {
         conv2d_s8(&p, &requantize, pad_value, &ohwi, &bias, &multipliers, &x, &mut expected);
 
         let (bias, multipliers) = (bytes(&bias), bytes(&multipliers));
-        let linear =
-            |weights| LinearS8 { weights, bias: &bias, multipliers: &multipliers, requantize, four_bits: true };
+        let linear = |weights| LinearS8 { weights, bias: &bias, multipliers: &multipliers, requantize };
         for (prefer, arch) in [(Prefer::Speed, Arch::CURRENT), (Prefer::Size, Arch::CURRENT)] {
             let linear = linear(as_bytes(&ohwi));
-            let chosen = ConvS8::choose(&p, pad_value, &linear, prefer, arch);
+            let chosen = ConvS8::choose_w4(&p, pad_value, &linear, prefer, arch);
             assert!(chosen.weight_bytes() <= row.div_ceil(2) * p.output[2] + 3 + 8 * p.output[2]);
             let mut constants = vec![0; chosen.words()];
             chosen.pack_into(&linear, &mut constants);
@@ -208,7 +220,7 @@ fn int4_layers_are_int8_layers() {
             let hwc = taps_first(&p, &ohwi);
             let linear = linear(as_bytes(&hwc));
             for prefer in [Prefer::Speed, Prefer::Size] {
-                let chosen = DepthwiseS8::choose(&p, pad_value, &linear, prefer, Arch::CURRENT);
+                let chosen = DepthwiseS8::choose_w4(&p, pad_value, &linear, prefer, Arch::CURRENT);
                 let mut constants = vec![0; chosen.words()];
                 chosen.pack_into(&linear, &mut constants);
                 let mut scratch = vec![0; chosen.choice().scratch_bytes / 4];
@@ -237,9 +249,9 @@ fn int4_dense_layers_are_int8_layers() {
         dense_s8(&p, &requantize, &weights, &bias, &multipliers, &x, &mut expected);
         let (bias, multipliers) = (bytes(&bias), bytes(&multipliers));
         let weights = as_bytes(&weights);
-        let linear = LinearS8 { weights, bias: &bias, multipliers: &multipliers, requantize, four_bits: true };
+        let linear = LinearS8 { weights, bias: &bias, multipliers: &multipliers, requantize };
         for prefer in [Prefer::Speed, Prefer::Size] {
-            let chosen = ConvS8::choose_dense(&p, &linear, prefer, Arch::CURRENT);
+            let chosen = ConvS8::choose_dense_w4(&p, &linear, prefer, Arch::CURRENT);
             let mut constants = vec![0; chosen.words()];
             chosen.pack_into(&linear, &mut constants);
             let mut y = vec![0; expected.len()];

@@ -33,22 +33,23 @@ pub(crate) struct Settings {
     /// How the range of each tensor is chosen from the samples
     #[arg(long, value_name = "METHOD", value_parser = ["auto", "min-max", "percentile", "mse", "entropy"])]
     ranges: Option<String>,
-    /// The range of a tensor: a method, or from where to where it goes; `*` in a name stands for any characters
-    #[arg(long, value_name = "NAME=METHOD|MIN,MAX")]
+    /// The range of a tensor, by a name in which `*` stands for any characters: METHOD or MIN,MAX; may be repeated
+    #[arg(long, value_name = "NAME=RANGE")]
     tensors: Vec<String>,
-    /// Arithmetic: int8, int16x8, int4, weights8 or float32; `auto`: as the file is quantized, int8 with samples, else float32
+    /// Arithmetic: int8, int16x8, int4, weights8, float32; `auto`: as the file is quantized, int8 with samples, else float32
     #[arg(long, value_name = "TYPE")]
     precision: Option<String>,
-    /// The arithmetic of layers: int8, int16x8, int4, int16x4 or float32; `*` in a name stands for any characters
+    /// The arithmetic of a layer, int8, int16x8, int4, int16x4 or float32, by a name in which `*` stands for any characters;
+    /// may be repeated
     #[arg(long, value_name = "NAME=TYPE")]
     layers: Vec<String>,
-    /// What a search of precisions found [default: <model>.quant.toml]
+    /// What `mcuopt quantize` found [default: <model>.quant.toml]
     #[arg(long, value_name = "FILE")]
     quantization: Option<String>,
-    /// Fail if the outputs' signal-to-quantization-noise ratio over the samples is lower
+    /// Fail if the outputs' signal-to-quantization-noise ratio over the samples is lower, in decibels
     #[arg(long, value_name = "DECIBELS", alias = "min_sqnr")]
     min_sqnr: Option<f64>,
-    /// Fail if more than this share of the float network's accuracy over labelled samples is lost
+    /// Fail if more than this share of the float network's accuracy over the labelled samples is lost
     #[arg(long, value_name = "SHARE", alias = "max_accuracy_drop")]
     max_accuracy_drop: Option<f64>,
     /// What to favour where speed and flash pull apart
@@ -91,9 +92,9 @@ impl Settings {
             ("calibration", &self.calibration),
             ("ranges", &self.ranges),
             ("precision", &self.precision),
+            ("quantization", &self.quantization),
             ("optimize", &self.optimize),
             ("input", &self.input),
-            ("quantization", &self.quantization),
             ("stream", &self.stream),
             ("config", &self.config),
             ("name", &self.name),
@@ -109,17 +110,17 @@ impl Settings {
                 options.set(key, Setting::Number(number))?;
             }
         }
+        for (key, limit) in [("min_sqnr", self.min_sqnr), ("max_accuracy_drop", self.max_accuracy_drop)] {
+            if let Some(limit) = limit {
+                options.set(key, Setting::Real(limit))?;
+            }
+        }
         if self.stateful {
             options.set("stateful", Setting::Flag(true))?;
         }
-        for (key, number) in [("min_sqnr", self.min_sqnr), ("max_accuracy_drop", self.max_accuracy_drop)] {
-            if let Some(number) = number {
-                options.set(key, Setting::Real(number))?;
-            }
-        }
-        for (key, texts) in [("bind", &self.bind), ("tensors", &self.tensors), ("layers", &self.layers)] {
-            if !texts.is_empty() {
-                options.set(key, table(key, texts)?)?;
+        for (key, entries) in [("bind", &self.bind), ("tensors", &self.tensors), ("layers", &self.layers)] {
+            if !entries.is_empty() {
+                options.set(key, Setting::Table(table(key, entries)?))?;
             }
         }
         Ok(options)
@@ -153,19 +154,16 @@ pub(crate) fn platforms() -> PossibleValuesParser {
     PossibleValuesParser::new(Platform::ALL.map(value))
 }
 
-/// A table as the command line has it: `NAME=VALUE`, again and again. A value is a list of numbers, or else a word.
-fn table(key: &str, texts: &[String]) -> Result<Setting, Error> {
-    let mut table = BTreeMap::new();
-    for text in texts {
-        let wrong = || {
-            let message = format!("`{text}` is not of the form NAME=VALUE or NAME=NUMBER,NUMBER");
-            Error::options(message).part(format!("option `{key}`"))
-        };
-        let (name, value) = text.rsplit_once('=').ok_or_else(wrong)?;
+/// `NAME=NUMBER`, `NAME=NUMBER,NUMBER` or `NAME=WORD`.
+fn table(key: &str, entries: &[String]) -> Result<BTreeMap<String, Entry>, Error> {
+    let entry = |text: &String| {
+        let (name, value) = text.rsplit_once('=').ok_or_else(|| {
+            Error::options(format!("`{text}` is not of the form NAME=VALUE")).part(format!("option `{key}`"))
+        })?;
         let numbers: Option<Vec<Number>> = value.split(',').map(|number| parse(number.trim())).collect();
-        table.insert(name.to_string(), numbers.map_or_else(|| Entry::Word(value.into()), Entry::Numbers));
-    }
-    Ok(Setting::Table(table))
+        Ok((name.to_string(), numbers.map_or_else(|| Entry::Word(value.to_string()), Entry::Numbers)))
+    };
+    entries.iter().map(entry).collect()
 }
 
 fn parse(text: &str) -> Option<Number> {

@@ -44,20 +44,34 @@ impl DepthwiseS8 {
     /// The kernel for a layer. `pad_value` is what padded taps read: the input's zero point. The weights are
     /// `[kh, kw, out_c]`.
     pub const fn choose(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new(p, pad_value, linear, false, prefer, arch)
+    }
+
+    /// [`choose`](Self::choose) for int4 weights, −8 to 7. Where the fast loops are, these take them as int8: there are few
+    /// of them.
+    pub const fn choose_w4(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new(p, pad_value, linear, true, prefer, arch)
+    }
+
+    const fn new(
+        p: &Conv2d,
+        pad_value: i8,
+        linear: &LinearS8<'_>,
+        four_bits: bool,
+        prefer: Prefer,
+        arch: Arch,
+    ) -> Self {
+        let portable = if four_bits { Body::FourBits } else { Body::Portable };
         let (body, remark) = match arch {
-            Arch::Portable if linear.four_bits => (Body::FourBits, ""),
-            Arch::Portable => (Body::Portable, ""),
-            Arch::Dsp if linear.four_bits => (Body::FourBits, "int4 weights have portable loops only"),
-            Arch::Dsp if !stays_in_range(p, linear) => {
-                (Body::Portable, "its sums could overflow when they are shifted left")
-            }
+            Arch::Portable => (portable, ""),
+            Arch::Dsp if !stays_in_range(p, linear) => (portable, "its sums could overflow when they are shifted left"),
             Arch::Dsp => match Planar::new(p) {
                 Ok(planar) => {
                     let q = &linear.requantize;
                     let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
                     (Body::Dsp { planar, general }, "")
                 }
-                Err(reason) => (Body::Portable, reason),
+                Err(reason) => (portable, reason),
             },
         };
         DepthwiseS8 {
