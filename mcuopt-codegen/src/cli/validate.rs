@@ -270,8 +270,7 @@ impl Arguments {
                 Metric::Accuracy => ("mean squared difference from the reference", run.difference),
                 _ => ("mean squared error", run.score),
             };
-            // A NaN is above everything.
-            if !(error <= most) {
+            if error > most || error.is_nan() {
                 missed.push(format!("the {what} of {name} is {error:.6}, above {most}"));
             }
         }
