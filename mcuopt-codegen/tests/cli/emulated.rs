@@ -58,6 +58,27 @@ fn device_and_host_answer_with_the_same_bytes() -> Result {
     Ok(())
 }
 
+/// A command in place of the emulator's files: what firmware on a real board does. QEMU is the board here.
+#[test]
+fn a_board_answers_what_is_built_into_its_firmware() -> Result {
+    if !is_possible() {
+        return skip("no qemu-system-arm, or no Rust target");
+    }
+    let sketch = two_of_each();
+    let path = written("two_on_board", &sketch, 16)?;
+    let data = path.with_file_name("items.npz");
+    let arrays = Arrays::create(&data)?.add("left", &[5, 6], vec![0.25_f32; 30])?;
+    arrays.add("right", &[5, 6], (0..30).map(|x| x as f32 / 30.0).collect())?.finish()?;
+    let runner = "qemu-system-arm -machine mps2-an386 -display none -monitor none -serial none \
+                  -semihosting-config enable=on,target=native -kernel";
+    let board = "mps2-an386";
+    let found = json(0, &[&"validate", &path, &"--data", &data, &"--board", &board, &"--runner", &runner])?;
+    ensure!(found["device_equals_host"] == true && found["items"] == 5, "{found}");
+    let silent = mcuopt(&[&"validate", &path, &"--data", &data, &"--board", &board, &"--runner", &"echo"])?;
+    ensure!(silent.code == Some(1) && silent.err.contains("`echo` did not show"), "{silent:?}");
+    Ok(())
+}
+
 #[test]
 fn measured_cycles_beside_the_estimate() -> Result {
     if !is_possible() {
