@@ -116,6 +116,7 @@ struct Run {
 
 #[derive(Debug, Serialize)]
 struct LayerError {
+    /// The node's name in the file.
     layer: String,
     operator: String,
     /// Null: without an error.

@@ -34,7 +34,7 @@ fn device_and_host_answer_with_the_same_bytes() -> Result {
         arrays = arrays.add(name, &[9, 6], elements)?;
     }
     arrays.finish()?;
-    for (precision, output) in [("int8", "scores"), ("float32", "scores"), ("int8", "sum")] {
+    for (precision, output) in [("int8", "scores"), ("int16x8", "scores"), ("float32", "sum")] {
         let found = json(
             0,
             &[
