@@ -39,7 +39,7 @@ Colours follow NO_COLOR and CLICOLOR_FORCE; --json prints one JSON object, for e
 
 /// Neural networks in firmware: look at a model, see what it costs, prove that it is right.
 #[derive(Debug, Parser)]
-#[command(name = "mcuopt", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "mcuopt", version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 110)]
 struct CommandLine {
     /// Print one JSON object instead of text
     #[arg(long, global = true)]
