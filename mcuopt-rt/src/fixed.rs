@@ -143,6 +143,7 @@ pub const fn dequantize(q: i8, scale: f32, zero_point: i32) -> f32 {
 
 /// How an int8 tensor stands for real numbers: `real = (q − zero_point) · scale`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Quantization {
     /// The step between neighbouring values; positive.
     pub scale: f32,

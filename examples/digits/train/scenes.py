@@ -10,7 +10,7 @@ SIZE = 40
 # A cell of the detector's output: a square of so many pixels.
 CELL = 8
 CELLS = SIZE // CELL
-# Digits are written to this file by writer, the last third by people that the first two thirds do not know.
+# The share of digits, and of each photograph's width, that is for training; tests see the rest.
 TRAIN = 2 / 3
 
 

@@ -6,6 +6,7 @@ use example_board::{Error, Tally, println, records, report};
 use mcuopt_macros::include_model;
 
 include_model!("trees.onnx");
+mcuopt_rt::linker_symbols!(Trees);
 
 /// What one tumour is described by.
 const MEASUREMENTS: usize = 30;
