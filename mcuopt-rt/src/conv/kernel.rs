@@ -1,12 +1,12 @@
 //! The choice of a kernel for an int8 convolution or dense layer.
 
 use super::stream::{self, Sizes};
-use super::{Operands, conv2d_s8, conv2d_s8_overlapping, winograd};
+use super::{Operands, conv2d_s8, conv2d_s8_overlapping, conv2d_s8_w4, conv2d_s8_w4_overlapping, winograd};
 use crate::arch::{Arch, memory};
-use crate::dense::{Dense, dense_s8};
+use crate::dense::{Dense, dense_s8, dense_s8_w4};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
-use crate::linear::{Choice, LinearS8, Order, Prefer, plain};
+use crate::linear::{Choice, LinearS8, Order, Prefer, nibble_bytes, plain};
 use crate::shared;
 use crate::weights::Aligned;
 
@@ -31,6 +31,8 @@ pub struct ConvS8 {
 enum Body {
     /// [`conv2d_s8`] or [`dense_s8`].
     Portable,
+    /// [`conv2d_s8_w4`] or [`dense_s8_w4`].
+    FourBits,
     /// `arch::dsp::convolution`.
     Dsp {
         /// With split sums.
@@ -50,7 +52,9 @@ impl ConvS8 {
     /// `[out_c, kh, kw, in_c / groups]`.
     pub const fn choose(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
         let (body, remark) = match arch {
+            Arch::Portable if linear.four_bits => (Body::FourBits, ""),
             Arch::Portable => (Body::Portable, ""),
+            Arch::Dsp if linear.four_bits => (Body::FourBits, "int4 weights have portable loops only"),
             Arch::Dsp if stays_in_range(p, linear) => {
                 let q = &linear.requantize;
                 let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
@@ -98,6 +102,8 @@ impl ConvS8 {
         match (self.body, self.dense) {
             (Body::Portable, false) => "conv2d_s8",
             (Body::Portable, true) => "dense_s8",
+            (Body::FourBits, false) => "conv2d_s8_w4",
+            (Body::FourBits, true) => "dense_s8_w4",
             (Body::Dsp { .. }, false) => "conv2d_s8_dsp",
             (Body::Dsp { .. }, true) => "dense_s8_dsp",
             (Body::Winograd { .. }, _) => "conv2d_s8_winograd",
@@ -123,7 +129,7 @@ impl ConvS8 {
             scratch_bytes: 4 * self.scratch_words(),
             distance: self.distance(),
             order: match self.body {
-                Body::Portable | Body::Dsp { .. } => Order::Pixels,
+                Body::Portable | Body::FourBits | Body::Dsp { .. } => Order::Pixels,
                 Body::Winograd { .. } => Order::Tiles { edge: 2, at_once: winograd::TILES },
             },
         }
@@ -133,9 +139,9 @@ impl ConvS8 {
         let sizes = &self.sizes;
         match self.body {
             // A row of a dense layer never lies over its own inputs.
-            Body::Portable if self.dense && sizes.pixels == 1 => 0,
+            Body::Portable | Body::FourBits if self.dense && sizes.pixels == 1 => 0,
             // One pixel's outputs, where they may lie over its inputs.
-            Body::Portable => self.geometry.output[2].div_ceil(4),
+            Body::Portable | Body::FourBits => self.geometry.output[2].div_ceil(4),
             // Read where it is, as nothing overlaps it.
             Body::Dsp { .. } if self.dense && sizes.pixels == 1 && stream::is_row(&self.geometry) => 0,
             Body::Dsp { .. } => sizes.lane_words + sizes.patch_words,
@@ -147,7 +153,7 @@ impl ConvS8 {
     /// for the order of this kernel. The memory map is the same for all targets, so the largest number counts.
     pub const fn distance(&self) -> usize {
         match self.body {
-            Body::Portable | Body::Dsp { .. } => self.geometry.distance(),
+            Body::Portable | Body::FourBits | Body::Dsp { .. } => self.geometry.distance(),
             Body::Winograd { .. } => winograd::distance(&self.geometry),
         }
     }
@@ -156,7 +162,7 @@ impl ConvS8 {
     pub const fn words(&self) -> usize {
         let p = &self.geometry;
         match self.body {
-            Body::Portable => LinearS8::plain_words(self.weights(), p.output[2]),
+            Body::Portable | Body::FourBits => LinearS8::plain_words(self.weight_len(), p.output[2]),
             Body::Dsp { .. } => p.groups * self.sizes.group_words,
             Body::Winograd { .. } => winograd::Sizes::new(p).words,
         }
@@ -164,6 +170,12 @@ impl ConvS8 {
 
     const fn weights(&self) -> usize {
         self.geometry.output[2] * taps(&self.geometry)
+    }
+
+    /// Bytes of the weights in the portable loops' arrangement.
+    const fn weight_len(&self) -> usize {
+        let p = &self.geometry;
+        if matches!(self.body, Body::FourBits) { nibble_bytes(taps(p), p.output[2]) } else { self.weights() }
     }
 
     /// The constants, arranged for this kernel.
@@ -183,6 +195,7 @@ impl ConvS8 {
         assert!(linear.weights.len() == self.weights() && linear.outputs() == self.geometry.output[2], "weights, bias");
         match self.body {
             Body::Portable => linear.pack_plain(words),
+            Body::FourBits => linear.pack_nibbles(taps(&self.geometry), words),
             Body::Dsp { split, .. } => stream::pack(&self.geometry, split, linear, words),
             Body::Winograd { .. } => winograd::pack(&self.geometry, linear, words),
         }
@@ -195,12 +208,22 @@ impl ConvS8 {
     /// fewer bytes than [`choice`](Self::choice) says.
     #[inline(always)]
     pub fn run(&self, constants: &[u32], x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
-        if self.body != Body::Portable {
+        if !matches!(self.body, Body::Portable | Body::FourBits) {
             return self.run_dsp(constants, Operands::Apart(x, y), scratch);
         }
         let (p, q) = (&self.geometry, &self.requantize);
         let dense = Dense { rows: p.input[1], inputs: p.input[2], outputs: p.output[2] };
-        let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
+        let (weights, bias, multipliers) = plain(constants, self.weight_len(), p.output[2]);
+        if self.body == Body::FourBits {
+            return match (self.dense, self.prefer) {
+                (false, Prefer::Fastest | Prefer::Speed) => {
+                    conv2d_s8_w4(p, q, self.pad_value, weights, bias, multipliers, x, y)
+                }
+                (false, Prefer::Size) => shared::conv2d_s8_w4(p, q, self.pad_value, weights, bias, multipliers, x, y),
+                (true, Prefer::Fastest | Prefer::Speed) => dense_s8_w4(&dense, q, weights, bias, multipliers, x, y),
+                (true, Prefer::Size) => shared::dense_s8_w4(&dense, q, weights, bias, multipliers, x, y),
+            };
+        }
         match (self.dense, self.prefer) {
             (false, Prefer::Fastest | Prefer::Speed) => {
                 conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y)
@@ -219,12 +242,19 @@ impl ConvS8 {
     /// As [`run`](Self::run), and if `xy` is too short for either.
     #[inline(always)]
     pub fn run_overlapping(&self, constants: &[u32], x_start: usize, xy: &mut [i8], scratch: &mut [u32]) {
-        if self.body != Body::Portable {
+        if !matches!(self.body, Body::Portable | Body::FourBits) {
             return self.run_dsp(constants, Operands::Overlapping(xy, x_start), scratch);
         }
         let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
-        let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
+        let (weights, bias, multipliers) = plain(constants, self.weight_len(), p.output[2]);
         let pixel = memory::i8s_mut(scratch);
+        if self.body == Body::FourBits {
+            let run = match self.prefer {
+                Prefer::Fastest | Prefer::Speed => conv2d_s8_w4_overlapping,
+                Prefer::Size => shared::conv2d_s8_w4_overlapping,
+            };
+            return run(p, q, pad, weights, bias, multipliers, x_start, xy, pixel);
+        }
         match self.prefer {
             Prefer::Fastest | Prefer::Speed => {
                 conv2d_s8_overlapping(p, q, pad, weights, bias, multipliers, x_start, xy, pixel)
@@ -246,7 +276,7 @@ impl ConvS8 {
         let pixels = self.geometry.output[0] * self.geometry.output[1];
         let (tiles, rows) = (pixels >= TILE_PIXELS, !pixels.is_multiple_of(TILE_PIXELS));
         let (split, general) = match self.body {
-            Body::Portable => return,
+            Body::Portable | Body::FourBits => return,
             Body::Dsp { split, general } => (split, general),
             Body::Winograd { general } => return self.run_winograd(general, constants, operands, scratch),
         };

@@ -214,6 +214,7 @@ impl Constants {
             bias: &self.bias_bytes[..4 * outputs],
             multipliers: &self.multiplier_bytes[..4 * outputs],
             requantize: *q,
+            four_bits: false,
         };
         let (bias, multipliers) = (&self.bias[..outputs], &self.multipliers[..outputs]);
         (Linear { weights, bias, multipliers, bytes }, &mut self.packed.0)
