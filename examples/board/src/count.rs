@@ -14,7 +14,12 @@ impl Checksum {
 
     /// Takes some numbers in.
     pub fn add(&mut self, numbers: &[f32]) {
-        for byte in numbers.iter().flat_map(|number| number.to_le_bytes()) {
+        self.add_bytes(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    }
+
+    /// Takes some bytes in.
+    pub fn add_bytes(&mut self, bytes: impl Iterator<Item = u8>) {
+        for byte in bytes {
             self.0 = (self.0 ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         }
     }
@@ -82,10 +87,10 @@ impl Display for Tally {
 }
 
 /// The class with the highest score, the first of equals.
-pub fn best(scores: &[f32]) -> usize {
+pub fn best<T: PartialOrd>(scores: &[T]) -> usize {
     let mut best = 0;
     for (class, score) in scores.iter().enumerate() {
-        if *score > scores[best] {
+        if score > &scores[best] {
             best = class;
         }
     }

@@ -33,7 +33,8 @@ fn measure(test_set: &str) -> Result<(), Error> {
         });
         let count = known.iter().flatten().count() as u32;
         let mut right = 0;
-        for digit in detector.look(pixels) {
+        let (digits, scores) = detector.look(pixels);
+        for digit in digits {
             let hit = known.iter_mut().find(|known| known.is_some_and(|known| known.is_same(digit)));
             found.count(hit.is_some());
             if let Some(known) = hit {
@@ -44,7 +45,7 @@ fn measure(test_set: &str) -> Result<(), Error> {
         for number in 0..count {
             there.count(number < right);
         }
-        checksum.add(detector.scores());
+        checksum.add_bytes(scores.iter().map(|score| *score as u8));
     })?;
     println!("found {there}; of what was found, right {found}, {checksum}");
     Ok(())
