@@ -50,7 +50,7 @@ pub enum Precision {
     Int8,
     /// int8 weights, int16 activations.
     Int16x8,
-    /// int4 weights, int8 activations; the first and the last layer with weights in int8.
+    /// int4 weights, int8 activations; int8 weights in depthwise, small, first and last layers.
     Int4,
     /// int8 weights, float32 activations and arithmetic; needs no calibration data.
     Weights8,

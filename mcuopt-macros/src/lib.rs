@@ -30,8 +30,8 @@ use proc_macro::TokenStream;
 /// | `ranges` | `"auto"` (default): for each tensor the method with the smallest error in the layers that read it; `"min-max"`, `"percentile"`, `"mse"`, `"entropy"` |
 /// | `bind` | `{ sequence = 16, shape = [1, -1] }`: sizes of symbolic dimensions, inputs that become constants |
 /// | `tensors` | `{ logits = [-8.0, 8.0], "*/Softmax*" = "min-max" }`: the ranges of single tensors |
-/// | `precision` | `"auto"` (default), `"int8"`, `"int16x8"`, `"int4"`, `"weights8"`, `"float32"` |
-/// | `layers` | `{ "encoder/*" = "int16x8", head = "float32" }`: the arithmetic of single layers |
+/// | `precision` | `"auto"` (default); `"int8"`; `"int16x8"`: int16 activations, int8 weights; `"int4"`: int8 activations, int4 weights where they save flash; `"weights8"`: int8 weights, float32 arithmetic, no calibration data; `"float32"` |
+/// | `layers` | `{ "encoder/*" = "int16x8", head = "float32" }`: the arithmetic of single layers by the names of the file's nodes; `"int8"`, `"int16x8"`, `"int4"`, `"int16x4"` or `"float32"` |
 /// | `quantization` | `"x.quant.toml"`: what a search of precisions found; found by itself as `<model>.quant.toml` |
 /// | `min_sqnr`, `max_accuracy_drop` | the build fails if the outputs are noisier, or more of the accuracy is lost |
 /// | `optimize` | `"speed"`, `"size"` or `"balanced"` (default) |
