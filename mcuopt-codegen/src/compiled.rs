@@ -19,7 +19,10 @@ use crate::tensor::{DType, Tensor};
 /// A compiled model: every stage's result, and the code.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// The simplified float graph, with the quantization of each tensor.
+    /// The simplified float graph as samples go through it: over whole windows, with the biases of the file. What
+    /// [`quantize::report`](crate::quantize::report) compares with.
+    pub float: Graph<Op>,
+    /// The simplified float graph, with the quantization of each tensor, and with biases corrected for it.
     pub graph: Graph<Op>,
     /// The layers of the firmware.
     pub lowered: Graph<Layer>,
@@ -79,7 +82,7 @@ impl Compiled {
 
     /// Runs the layers on the host through mcuopt-rt, as the firmware does.
     ///
-    /// `inputs` are what the firmware takes: int8 where [`input_quantization`](Self::input_quantization) is given,
+    /// `inputs` are what the firmware takes: int8 or int16 where [`input_quantization`](Self::input_quantization) is given,
     /// else float, in the file's layout.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         self.in_declared_shape(interp::run_lowered(&self.lowered, inputs, |_, _| {})?)
@@ -115,12 +118,12 @@ impl Compiled {
         reshaped.collect::<Option<_>>().ok_or_else(|| Error::bug("an output has another size than declared"))
     }
 
-    /// Scale and zero point of input `index`, if the firmware takes it in int8.
+    /// Scale and zero point of input `index`, if the firmware takes it in int8 or int16.
     pub fn input_quantization(&self, index: usize) -> Option<(f32, i32)> {
         self.quantization(self.graph.inputs.get(index)?, self.lowered.inputs.get(index)?)
     }
 
-    /// Scale and zero point of output `index`, if the firmware gives it in int8.
+    /// Scale and zero point of output `index`, if the firmware gives it in int8 or int16.
     pub fn output_quantization(&self, index: usize) -> Option<(f32, i32)> {
         self.quantization(self.graph.outputs.get(index)?, self.lowered.outputs.get(index)?)
     }

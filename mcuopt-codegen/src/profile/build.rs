@@ -13,7 +13,8 @@ use crate::project::{self, File};
 pub(super) fn build(files: &[File], name: &str, target: &str, folder: &Path) -> Result<PathBuf, Error> {
     check_target(target)?;
     let home = folder.join(name).join(target);
-    let unwritable = |error: io::Error| Error::io(format!("cannot be written ({error})")).in_file(home.display().to_string());
+    let unwritable =
+        |error: io::Error| Error::io(format!("cannot be written ({error})")).in_file(home.display().to_string());
     fs::create_dir_all(&home).map_err(unwritable)?;
     // One project in a folder at a time. The lock goes with the file handle.
     let lock = OpenFile::create(folder.join("lock")).map_err(unwritable)?;

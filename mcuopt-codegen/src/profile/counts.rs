@@ -54,8 +54,10 @@ mod tests {
     fn runs_have_laps() {
         let text = "run 10 20\nlap 4 8\nlap 6 12\nrun 5 6\nmnemonic smlad 3\n";
         let count = |instructions, cycles| Count { instructions, cycles };
-        let expected =
-            vec![Run { total: count(10, 10), laps: vec![count(4, 4), count(6, 6)] }, Run { total: count(5, 3), laps: vec![] }];
+        let expected = vec![
+            Run { total: count(10, 10), laps: vec![count(4, 4), count(6, 6)] },
+            Run { total: count(5, 3), laps: vec![] },
+        ];
         assert_eq!(parse(text, 0.5), Some(expected));
         assert_eq!(parse("lap 1 2", 1.0), None);
         assert_eq!(parse("run 1 x", 1.0), None);

@@ -41,7 +41,9 @@ pub(super) fn run(runner: &str, program: &Path, layers: usize) -> Result<Vec<u64
     let all: Option<Vec<u64>> = cycles.into_iter().collect();
     match all {
         Some(cycles) if done => Ok(cycles),
-        _ => Err(Error::io(format!("`{runner}` did not show what the firmware prints over semihosting; it said:\n{said}"))),
+        _ => Err(Error::io(format!(
+            "`{runner}` did not show what the firmware prints over semihosting; it said:\n{said}"
+        ))),
     }
 }
 

@@ -24,8 +24,9 @@ pub(super) fn main_rs(compiled: &Compiled, platform: Platform, purpose: Purpose)
         Purpose::Start => show(voice),
         Purpose::Count => COUNT,
         Purpose::Time => "",
+        Purpose::Answer => ANSWER,
     };
-    if purpose != Purpose::Start {
+    if matches!(purpose, Purpose::Count | Purpose::Time) {
         text += RANDOM;
     }
     if purpose == Purpose::Time {
@@ -56,6 +57,7 @@ struct Port {
     element: &'static str,
     is_float: bool,
     length: usize,
+    bytes: usize,
 }
 
 impl Network {
@@ -65,7 +67,7 @@ impl Network {
             let port = |(name, id): (String, &ValueId)| {
                 let ty = &graph.value(*id).ty;
                 let is_float = ty.dtype == DType::F32;
-                Port { name, element: emit::element_name(ty.dtype), is_float, length: ty.len() }
+                Port { name, element: emit::element_name(ty.dtype), is_float, length: ty.len(), bytes: ty.bytes() }
             };
             names.into_iter().zip(ids).map(port).collect()
         };
@@ -141,6 +143,9 @@ fn head(compiled: &Compiled, platform: Platform, purpose: Purpose, voice: Voice)
         Purpose::Start => "Runs the network and says what it answers",
         Purpose::Count => "Runs the network between marks, for a plugin of QEMU to count",
         Purpose::Time => "Says how many cycles each layer of the network takes",
+        Purpose::Answer => {
+            "Takes inputs from a file of the computer behind the debugger, and writes its answers to another"
+        }
     };
     let mut text = format!("//! {what}: `{model}`.\n\n#![no_std]\n#![no_main]\n\n");
     // Not every program calls all of it.
@@ -153,6 +158,9 @@ fn head(compiled: &Compiled, platform: Platform, purpose: Purpose, voice: Voice)
     text += match (voice, purpose) {
         (Voice::Defmt, _) => "use defmt::println;\nuse {defmt_rtt as _, panic_probe as _};\n",
         (Voice::Semihosting, Purpose::Count) => "use semihosting::process;\n",
+        (Voice::Semihosting, Purpose::Answer) => {
+            "use semihosting::fs::File;\nuse semihosting::io::{Read as _, Write as _};\nuse semihosting::process;\n"
+        }
         (Voice::Semihosting, _) => "use semihosting::{println, process};\n",
         (Voice::Serial, _) => "",
     };
@@ -194,7 +202,8 @@ fn entry(network: &Network, platform: Platform, purpose: Purpose, voice: Voice) 
     };
     match purpose {
         Purpose::Start => {
-            text += "    // A sensor's numbers go here, in the layout and with the scale that the type's constants say.\n";
+            text +=
+                "    // A sensor's numbers go here, in the layout and with the scale that the type's constants say.\n";
             for port in &network.inputs {
                 text += &format!("    {}.fill({});\n", network.input(port), port.zero());
             }
@@ -215,13 +224,33 @@ fn entry(network: &Network, platform: Platform, purpose: Purpose, voice: Voice) 
         }
         Purpose::Time => {
             text += "    let mut noise = Noise(0x2545_f491);\n    start_counter();\n";
-            text += &format!("    let mut laps = Laps {{ cycles: [0; {}::LAYERS.len()], last: 0, number: 0 }};\n", network.ty);
+            text += &format!(
+                "    let mut laps = Laps {{ cycles: [0; {}::LAYERS.len()], last: 0, number: 0 }};\n",
+                network.ty
+            );
             text += "    // The first inference is cold.\n    for _ in 0..2 {\n";
             text += &network.fill_with_noise();
             text += "        laps.number = 0;\n        laps.last = counter();\n";
             text += &format!("        let _ = {};\n    }}\n", network.run(Some("&mut laps")));
             text += "    for (index, cycles) in laps.cycles.iter().enumerate() {\n";
             text += "        println!(\"mcuopt layer {} {}\", index, cycles);\n    }\n    println!(\"mcuopt done\");\n";
+        }
+        Purpose::Answer => {
+            let bytes: usize = network.inputs.iter().map(|port| port.bytes).sum();
+            text += "    let mut items = File::open(c\"inputs\").expect(\"there is a file `inputs`\");\n";
+            text += "    let mut answers = File::create(c\"outputs\").expect(\"the folder is writable\");\n";
+            text += "    let bytes = items.metadata().expect(\"the file has a length\").len();\n";
+            text += &format!("    for _ in 0..bytes / {bytes} {{\n");
+            for port in &network.inputs {
+                text += &format!("        read({}, &mut items);\n", network.input(port));
+            }
+            let names: Vec<&str> = network.outputs.iter().map(|port| port.name.as_str()).collect();
+            let pattern = if let [name] = names[..] { name.to_string() } else { format!("({})", names.join(", ")) };
+            text += &format!("        let {pattern} = {};\n", network.run(None));
+            for name in names {
+                text += &format!("        write({name}, &mut answers);\n");
+            }
+            text += "    }\n";
         }
     }
     text + end + "}\n"
@@ -249,6 +278,56 @@ fn show<T: Copy + PartialOrd + core::fmt::Display>(name: &str, numbers: &[T]) {
         }
     }
 }
+
+const ANSWER: &str = "
+/// Bytes that are moved at a time.
+const BUFFER: usize = 512;
+
+fn read<T: Number>(numbers: &mut [T], file: &mut File) {
+    let mut buffer = [0; BUFFER];
+    for numbers in numbers.chunks_mut(BUFFER / size_of::<T>()) {
+        let bytes = &mut buffer[..size_of_val(numbers)];
+        file.read_exact(bytes).expect(\"the file holds whole items\");
+        for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(size_of::<T>())) {
+            *number = T::load(bytes);
+        }
+    }
+}
+
+fn write<T: Number>(numbers: &[T], file: &mut File) {
+    let mut buffer = [0; BUFFER];
+    for numbers in numbers.chunks(BUFFER / size_of::<T>()) {
+        let bytes = &mut buffer[..size_of_val(numbers)];
+        for (number, bytes) in numbers.iter().zip(bytes.chunks_exact_mut(size_of::<T>())) {
+            number.store(bytes);
+        }
+        file.write_all(bytes).expect(\"the disk is not full\");
+    }
+}
+
+/// An element of an input or output, in a file the lowest byte first.
+trait Number {
+    fn load(bytes: &[u8]) -> Self;
+    fn store(&self, bytes: &mut [u8]);
+}
+
+macro_rules! numbers {
+    ($($ty:ty),*) => {$(
+        impl Number for $ty {
+            fn load(bytes: &[u8]) -> Self {
+                let mut array = [0; size_of::<Self>()];
+                array.copy_from_slice(bytes);
+                Self::from_le_bytes(array)
+            }
+
+            fn store(&self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&self.to_le_bytes());
+            }
+        }
+    )*};
+}
+numbers!(f32, i8, u8, i16, u16, i32, u32, i64, u64);
+";
 
 const RANDOM: &str = "
 /// Numbers without a pattern that are the same in every run: xorshift32.

@@ -51,6 +51,9 @@ pub enum Purpose {
     Count,
     /// Reads the core's cycle counter behind each layer and says what it found.
     Time,
+    /// Takes inputs from the file `inputs` and writes its answers to the file `outputs`, both in the working directory of
+    /// the emulator, bytes as they lie in memory: see [`profile::answers`](crate::profile::answers).
+    Answer,
 }
 
 /// A file of a project.
@@ -72,6 +75,10 @@ pub fn generate(
     runtime: &Runtime,
     purpose: Purpose,
 ) -> Result<Vec<File>, Error> {
+    if purpose == Purpose::Answer && !platform.is_emulated() {
+        let what = format!("{} reads no files: answers come from emulated boards", platform.title);
+        return Err(Error::options(what));
+    }
     let name = package_name(compiled);
     let file = |path: &str, text: String| File { path: path.into(), text };
     let mut files = vec![
@@ -104,7 +111,8 @@ pub fn write(files: &[File], folder: &Path) -> Result<(), Error> {
         }
         let parent = path.parent().unwrap_or(folder);
         let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, text));
-        written.map_err(|error| Error::io(format!("cannot be written ({error})")).in_file(path.display().to_string()))?;
+        written
+            .map_err(|error| Error::io(format!("cannot be written ({error})")).in_file(path.display().to_string()))?;
     }
     Ok(())
 }
@@ -150,7 +158,8 @@ fn manifest(name: &str, platform: Platform, runtime: &Runtime, purpose: Purpose)
         add("defmt-rtt = \"1\"");
         add("panic-probe = { version = \"1\", features = [\"print-defmt\"] }");
     } else if platform.kind != Kind::Esp {
-        add("semihosting = { version = \"0.1.25\", features = [\"panic-handler\", \"stdio\"] }");
+        let files = if purpose == Purpose::Answer { "\"fs\", " } else { "" };
+        add(&format!("semihosting = {{ version = \"0.1.25\", features = [{files}\"panic-handler\", \"stdio\"] }}"));
     }
     dependencies.sort();
     format!(
@@ -190,7 +199,9 @@ fn build_script(platform: Platform, purpose: Purpose) -> String {
     if uses_defmt(platform, purpose) {
         link("-Tdefmt.x");
     }
-    format!("//! What the linker needs to know.\n\nfn main() {{\n    println!(\"cargo::rerun-if-changed=build.rs\");\n{body}}}\n")
+    format!(
+        "//! What the linker needs to know.\n\nfn main() {{\n    println!(\"cargo::rerun-if-changed=build.rs\");\n{body}}}\n"
+    )
 }
 
 fn read_me(compiled: &Compiled, name: &str, platform: Platform) -> String {

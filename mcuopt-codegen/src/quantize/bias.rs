@@ -13,7 +13,7 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Op, linear};
 use crate::tensor::Tensor;
 
-/// Corrects the bias of every linear layer that will run in int8 with weights of our own rounding.
+/// Corrects the bias of every linear layer that will run in integers. Weights that the author rounded have no error.
 pub fn correct_bias(graph: &mut Graph<Op>, ranges: &Ranges) -> Result<(), Error> {
     for index in 0..graph.nodes.len() {
         let node = graph.nodes[index].clone();
@@ -33,23 +33,26 @@ fn corrected_bias(graph: &Graph<Op>, node: &Node<Op>, ranges: &Ranges) -> Option
         _ => return None,
     };
     let &[x, weights, bias] = &node.inputs[..] else { return None };
-    let (x_scale, _) = graph.value(x).quantization.as_ref()?.single()?;
-    let means: Vec<f32> = ranges.get(&x)?.channels.iter().map(|channel| channel.mean).collect();
+    graph.value(node.outputs[0]).quantization.as_ref()?;
+    let x_quantization = graph.value(x).quantization.as_ref()?;
+    let (x_scale, _) = x_quantization.single()?;
+    // A step between widths has seen what is before it.
+    let step = graph.nodes.iter().find(|node| matches!(node.op, Op::FakeQuantize(_)) && node.outputs.contains(&x));
+    let seen = ranges.get(&x).or_else(|| ranges.get(&step?.inputs[0]))?;
+    let means: Vec<f32> = seen.channels.iter().map(|channel| channel.mean).collect();
     let floats = |id: ValueId| graph.constant(id).and_then(Tensor::f32s);
     let (values, bias) = (floats(weights)?, floats(bias)?);
     let weights = graph.value(weights);
-    if weights.quantization.is_some() {
-        return None;
-    }
+    let width = linear::weight_width(weights);
     // Each row is [taps, channels of the group].
     let (row, per_group) = (values.len() / bias.len().max(1), means.len() / groups.max(1));
     let group_outputs = bias.len() / groups.max(1);
     let correct = |(channel, &b): (usize, &f32)| {
         let w = &values[channel * row..(channel + 1) * row];
-        let scale = linear::weight_scale(weights, channel, w, b, x_scale);
+        let scale = linear::weight_scale(weights, channel, w, b, (x_scale, x_quantization.width));
         let group = &means[channel / group_outputs.max(1) * per_group..][..per_group];
         let error = |(i, &w): (usize, &f32)| {
-            let rounded = rt::dequantize(rt::quantize_f32(w, scale, 0), scale, 0);
+            let rounded = rt::dequantize(linear::round_weight(w, scale, width), scale, 0);
             f64::from(rounded - w) * f64::from(group[i % per_group.max(1)])
         };
         (f64::from(b) - w.iter().enumerate().map(error).sum::<f64>()) as f32
