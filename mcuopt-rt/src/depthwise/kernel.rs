@@ -1,7 +1,7 @@
 //! The choice of a kernel for an int8 depthwise convolution.
 
 use super::planar::Planar;
-use super::{depthwise_s8, depthwise_s8_in_place, depthwise_s8_w4, depthwise_s8_w4_in_place, in_place, span};
+use super::{Planes, depthwise_s8, depthwise_s8_in_place, depthwise_s8_w4, depthwise_s8_w4_in_place, in_place, span};
 use crate::arch::{Arch, memory};
 use crate::conv::Operands;
 use crate::fixed::Requantize;
@@ -113,6 +113,24 @@ impl DepthwiseS8 {
             scratch_bytes: 4 * self.scratch_words(),
             distance: 0,
             order: Order::Pixels,
+        }
+    }
+
+    /// How the kernel goes about the layer, for models of its cost; `None` for portable loops.
+    pub const fn planes(&self) -> Option<Planes> {
+        match self.body {
+            Body::Portable | Body::FourBits => None,
+            Body::Dsp { planar, general } => Some(Planes {
+                along: planar.along,
+                stride: planar.stride,
+                pairs: planar.pairs,
+                taps: planar.taps,
+                unrolled: planar.unrolled(),
+                wide: planar.wide,
+                words: planar.plane_words,
+                inside: planar.inside,
+                general,
+            }),
         }
     }
 
