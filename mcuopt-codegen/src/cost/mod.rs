@@ -107,7 +107,8 @@ fn stack_bytes(layers: &[LayerCost]) -> usize {
         "dense_s8_dsp" => 580,
         _ => 150,
     };
-    let inlined = layers.iter().filter(|layer| matches!(layer.kernel, "conv2d_f32" | "depthwise_f32" | "conv2d_s8")).count();
+    let inlined =
+        layers.iter().filter(|layer| matches!(layer.kernel, "conv2d_f32" | "depthwise_f32" | "conv2d_s8")).count();
     layers.iter().map(deepest).max().unwrap_or(0) + 50 * inlined
 }
 

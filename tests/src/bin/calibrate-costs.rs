@@ -39,7 +39,11 @@ fn main() {
     let shown = words.iter().find_map(|word| word.strip_prefix("show="));
     let named = |core: &Core| words.iter().any(|word| word == core.name());
     let mut cores: Vec<Core> = CORES.into_iter().filter(named).collect();
-    assert_eq!(cores.len() + usize::from(cached) + usize::from(shown.is_some()), words.len(), "{words:?}: not all are cores or `cached`");
+    assert_eq!(
+        cores.len() + usize::from(cached) + usize::from(shown.is_some()),
+        words.len(),
+        "{words:?}: not all are cores or `cached`"
+    );
     if cores.is_empty() {
         cores = CORES.to_vec();
     }
@@ -94,10 +98,16 @@ fn calibrate(core: Core, cached: bool, shown: Option<&str>) -> Vec<String> {
     kernels.insert("*".into(), others);
     let line = |(kernel, samples): (&String, &Vec<Sample>)| {
         let (terms, coefficients) = fit(samples);
-        let errors: Vec<f64> = samples.iter().map(|sample| predict(&terms, &coefficients, sample) / sample.cycles - 1.0).collect();
+        let errors: Vec<f64> =
+            samples.iter().map(|sample| predict(&terms, &coefficients, sample) / sample.cycles - 1.0).collect();
         let worst = errors.iter().fold(0f64, |worst, error| worst.max(error.abs()));
         let mean = errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len() as f64;
-        println!("{core} {kernel:28} {:3} layers, error {:5.1} % on average, {:5.1} % at most", errors.len(), 100.0 * mean, 100.0 * worst);
+        println!(
+            "{core} {kernel:28} {:3} layers, error {:5.1} % on average, {:5.1} % at most",
+            errors.len(),
+            100.0 * mean,
+            100.0 * worst
+        );
         for (sample, error) in samples.iter().zip(&errors).filter(|_| shown == Some(kernel.as_str())) {
             println!("    {:9} {:+6.1} % {:?} {}", sample.cycles, 100.0 * error, sample.work.terms, sample.params);
         }
@@ -127,10 +137,17 @@ fn code(networks: &[Network]) -> BTreeMap<String, [f64; 2]> {
     names.dedup();
     let count = |network: &Network, (name, each): &(String, bool)| {
         let layers = network.samples.iter().filter(|sample| sample.work.kernel == *name).count();
-        let count = if name == PROGRAM { 1 } else if *each { layers } else { layers.min(1) };
+        let count = if name == PROGRAM {
+            1
+        } else if *each {
+            layers
+        } else {
+            layers.min(1)
+        };
         count as f64 / network.code
     };
-    let rows: Vec<Vec<f64>> = networks.iter().map(|network| names.iter().map(|name| count(network, name)).collect()).collect();
+    let rows: Vec<Vec<f64>> =
+        networks.iter().map(|network| names.iter().map(|name| count(network, name)).collect()).collect();
     let bytes = solve(&rows, &vec![1.0; rows.len()]);
     let mut code: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     for ((name, each), bytes) in names.into_iter().zip(bytes) {
@@ -190,7 +207,8 @@ fn count(core: Core, name: &str, compiled: &Compiled) -> Vec<u64> {
     let mut compiled = compiled.clone();
     compiled.options.model = name.to_lowercase().into();
     let options = Options { folder: Some(folder::output("costs")), ..Options::emulated(core) };
-    let profile = profile::profile(&compiled, &options, &mut |_| {}).unwrap_or_else(|error| panic!("{name} on {core}: {error}"));
+    let profile =
+        profile::profile(&compiled, &options, &mut |_| {}).unwrap_or_else(|error| panic!("{name} on {core}: {error}"));
     let flash = Sizes::of(&profile.program).flash;
     let code = flash.saturating_sub(compiled.weight_bytes(core.arch()) as u64);
     profile.layers.iter().map(|layer| layer.cycles).chain([code]).collect()
@@ -205,11 +223,13 @@ fn predict(terms: &[&'static str], coefficients: &[f64], sample: &Sample) -> f64
 
 /// Terms and their coefficients.
 fn fit(samples: &[Sample]) -> (Vec<&'static str>, Vec<f64>) {
-    let mut terms: Vec<&'static str> = samples.iter().flat_map(|sample| sample.work.terms.iter().map(|(term, _)| *term)).collect();
+    let mut terms: Vec<&'static str> =
+        samples.iter().flat_map(|sample| sample.work.terms.iter().map(|(term, _)| *term)).collect();
     terms.sort_unstable();
     terms.dedup();
     let row = |sample: &Sample| -> Vec<f64> {
-        let count = |term: &&str| sample.work.terms.iter().find(|(other, _)| other == term).map_or(0.0, |(_, count)| *count);
+        let count =
+            |term: &&str| sample.work.terms.iter().find(|(other, _)| other == term).map_or(0.0, |(_, count)| *count);
         terms.iter().map(|term| count(term) / sample.cycles).collect()
     };
     let rows: Vec<Vec<f64>> = samples.iter().map(row).collect();
@@ -223,9 +243,11 @@ fn fit(samples: &[Sample]) -> (Vec<&'static str>, Vec<f64>) {
 fn solve(rows: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
     let n = rows.first().map_or(0, Vec::len);
     let squares: Vec<f64> = weights.iter().map(|weight| weight * weight).collect();
-    let product = |i: usize, j: usize| rows.iter().zip(&squares).map(|(row, square)| row[i] * row[j] * square).sum::<f64>();
+    let product =
+        |i: usize, j: usize| rows.iter().zip(&squares).map(|(row, square)| row[i] * row[j] * square).sum::<f64>();
     let normal: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| product(i, j)).collect()).collect();
-    let target: Vec<f64> = (0..n).map(|i| rows.iter().zip(&squares).map(|(row, square)| row[i] * square).sum()).collect();
+    let target: Vec<f64> =
+        (0..n).map(|i| rows.iter().zip(&squares).map(|(row, square)| row[i] * square).sum()).collect();
     let mut x = vec![0f64; n];
     for _ in 0..5_000 {
         let mut moved = 0f64;

@@ -60,12 +60,7 @@ impl Grid {
     }
 
     /// An operator of one operand and constants.
-    fn node<'a>(
-        &mut self,
-        op_type: &str,
-        inputs: &[&str],
-        attributes: impl IntoIterator<Item = (&'a str, Attribute)>,
-    ) {
+    fn node<'a>(&mut self, op_type: &str, inputs: &[&str], attributes: impl IntoIterator<Item = (&'a str, Attribute)>) {
         let y = self.s.node(op_type, inputs, attributes);
         self.output(&y);
     }
@@ -84,8 +79,10 @@ fn convolution(grid: &mut Grid) {
         let random = &mut grid.random;
         let channels = random.pick(&[1, 2, 3, 4, 4, 6, 8, 8, 12, 16, 16, 20, 24, 32, 40, 64, 96, 130]);
         let filters = random.pick(&[1, 2, 4, 5, 8, 8, 10, 12, 16, 16, 24, 31, 32, 48, 64, 96]);
-        let [h, w] = [random.pick(&[1, 2, 4, 5, 6, 8, 9, 12, 16, 20, 25]), random.pick(&[1, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24])];
-        let [kh, kw] = random.pick(&[[1, 1], [1, 1], [1, 1], [3, 3], [3, 3], [3, 3], [5, 5], [2, 2], [3, 1], [1, 5], [10, 4]]);
+        let [h, w] =
+            [random.pick(&[1, 2, 4, 5, 6, 8, 9, 12, 16, 20, 25]), random.pick(&[1, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24])];
+        let [kh, kw] =
+            random.pick(&[[1, 1], [1, 1], [1, 1], [3, 3], [3, 3], [3, 3], [5, 5], [2, 2], [3, 1], [1, 5], [10, 4]]);
         let stride = random.pick(&[1, 1, 1, 2, 2, 3]);
         let pad = random.pick(&[0, 1, 1, 2]).min(kh - 1).min(kw - 1);
         let dilation = if random.chance(8) { 2 } else { 1 };
@@ -126,9 +123,26 @@ fn depthwise(grid: &mut Grid) {
     loop {
         let random = &mut grid.random;
         let channels = random.pick(&[2, 3, 4, 8, 8, 12, 16, 16, 24, 32, 40, 64, 100]);
-        let [h, w] = [random.pick(&[1, 2, 3, 4, 6, 8, 9, 12, 16, 20, 25, 48]), random.pick(&[1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 48])];
-        let kernels =
-            [[3, 3], [3, 3], [3, 3], [3, 3], [5, 5], [2, 2], [3, 1], [1, 3], [5, 1], [1, 9], [7, 7], [4, 4], [1, 1], [13, 1]];
+        let [h, w] = [
+            random.pick(&[1, 2, 3, 4, 6, 8, 9, 12, 16, 20, 25, 48]),
+            random.pick(&[1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 48]),
+        ];
+        let kernels = [
+            [3, 3],
+            [3, 3],
+            [3, 3],
+            [3, 3],
+            [5, 5],
+            [2, 2],
+            [3, 1],
+            [1, 3],
+            [5, 1],
+            [1, 9],
+            [7, 7],
+            [4, 4],
+            [1, 1],
+            [13, 1],
+        ];
         let [kh, kw] = random.pick(&kernels);
         let stride = random.pick(&[1, 1, 1, 2, 2, 3]);
         let pad = if random.chance(70) { [kh / 2, kw / 2] } else { [0, 0] };
@@ -225,7 +239,19 @@ fn elementwise() -> Synthetic {
 
 fn functions() -> Synthetic {
     let mut grid = Grid::new("functions");
-    let plain = ["Sigmoid", "Tanh", "HardSwish", "Relu", "Exp", "Erf", "Softplus", "Softsign", "Elu", "LeakyRelu", "HardSigmoid"];
+    let plain = [
+        "Sigmoid",
+        "Tanh",
+        "HardSwish",
+        "Relu",
+        "Exp",
+        "Erf",
+        "Softplus",
+        "Softsign",
+        "Elu",
+        "LeakyRelu",
+        "HardSigmoid",
+    ];
     for [c, h, w] in [SHAPES[1], SHAPES[3], SHAPES[4]] {
         for op_type in plain {
             let x = grid.input(&[1, c, h, w]);
