@@ -8,8 +8,7 @@ use mcuopt_rt::v0 as rt;
 use mcuopt_rt::v0::{Arch, Prefer};
 
 use crate::graph::{Graph, Node};
-use crate::ops::linear::Linear;
-use crate::ops::{Kernel, Layer};
+use crate::ops::{Kernel, Layer, conv, dense};
 
 /// The work of one layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,64 +25,58 @@ impl Work {
     pub fn of(lowered: &Graph<Layer>, node: &Node<Layer>, arch: Arch) -> Self {
         let mut work = Counts::default();
         work.add("call", 1);
-        let name = match &node.op.kernel {
-            Kernel::ConvS8(layer) => conv_s8(&mut work, layer, node.op.prefer, arch),
-            Kernel::DenseS8(layer) => {
+        let chosen = node.op.choice(arch);
+        let name = chosen.map_or_else(|| function(lowered, node), |choice| choice.name);
+        match &node.op.kernel {
+            Kernel::ConvS8(layer) => {
                 let p = &layer.geometry;
-                let choose = |linear: &rt::LinearS8<'_>| rt::ConvS8::choose_dense(p, linear, node.op.prefer, arch);
-                let chosen = layer.linear.with_bytes(choose);
-                match chosen.tiling() {
+                match conv_s8(layer, node.op.prefer, arch).tiling() {
+                    Some(tiling) if name == "conv2d_s8_winograd" => winograd(&mut work, p, tiling.general),
                     Some(tiling) => tiles(&mut work, &tiling),
-                    None => dense(&mut work, p),
+                    None => portable_conv(&mut work, p, layer.pad_value != 0),
                 }
-                chosen.name()
             }
-            Kernel::DepthwiseS8(layer) => {
-                let (p, pad) = (&layer.geometry, layer.pad_value);
-                let choose = |linear: &rt::LinearS8<'_>| rt::DepthwiseS8::choose(p, pad, linear, node.op.prefer, arch);
-                let chosen = layer.linear.with_bytes(choose);
-                match chosen.planes() {
-                    Some(layout) => planes(&mut work, p, &layout),
-                    None => depthwise(&mut work, p, pad != 0),
+            Kernel::DenseS8(layer) => match dense_s8(layer, node.op.prefer, arch).tiling() {
+                Some(tiling) => tiles(&mut work, &tiling),
+                None => portable_dense(&mut work, &layer.geometry),
+            },
+            Kernel::DepthwiseS8(layer) => match depthwise_s8(layer, node.op.prefer, arch).planes() {
+                Some(layout) => planes(&mut work, &layer.geometry, &layout),
+                None => depthwise(&mut work, &layer.geometry, layer.pad_value != 0),
+            },
+            Kernel::ConvS16(layer) => {
+                let (p, padded) = (&layer.geometry, layer.pad_value != 0);
+                match layer.linear.with_bytes(|linear| layer.chosen(linear, node.op.prefer, arch)).tiling() {
+                    Some(tiling) => tiles(&mut work, &tiling),
+                    None if layer.depthwise => depthwise(&mut work, p, padded),
+                    None => portable_conv(&mut work, p, padded),
                 }
-                chosen.name()
             }
-            Kernel::ConvF32(layer) => {
-                conv(&mut work, &layer.geometry, false);
-                "conv2d_f32"
-            }
-            Kernel::DepthwiseF32(layer) => {
-                depthwise(&mut work, &layer.geometry, false);
-                "depthwise_f32"
-            }
-            Kernel::DenseF32(layer) => {
-                dense(&mut work, &layer.geometry);
-                "dense_f32"
-            }
-            Kernel::MaxPool(layer) => {
-                pool(&mut work, &layer.geometry);
-                function(lowered, node)
-            }
-            Kernel::AveragePoolS8(layer) => {
-                pool(&mut work, &layer.geometry);
-                function(lowered, node)
-            }
-            Kernel::AveragePoolF32(layer) => {
-                pool(&mut work, &layer.geometry);
-                function(lowered, node)
-            }
-            kernel => {
-                match (reduction(kernel), movement(&mut work, lowered, node)) {
-                    (Some(geometry), _) => reduce(&mut work, geometry),
-                    (None, true) => {}
-                    (None, false) => elements(&mut work, lowered, node),
+            Kernel::DenseS16(layer) => {
+                match layer.linear.with_bytes(|linear| layer.chosen(linear, node.op.prefer, arch)).tiling() {
+                    Some(tiling) => tiles(&mut work, &tiling),
+                    None => portable_dense(&mut work, &layer.geometry),
                 }
-                function(lowered, node)
             }
-        };
-        let inlined = matches!(name, "conv2d_s8" | "dense_s8" | "depthwise_s8") || is_inlined(lowered, node);
+            Kernel::ConvF32W8(layer) if layer.depthwise => depthwise(&mut work, &layer.geometry, false),
+            Kernel::ConvF32W8(layer) => portable_conv(&mut work, &layer.geometry, false),
+            Kernel::DenseF32W8(layer) => portable_dense(&mut work, &layer.geometry),
+            Kernel::ConvF32(layer) => portable_conv(&mut work, &layer.geometry, false),
+            Kernel::DepthwiseF32(layer) => depthwise(&mut work, &layer.geometry, false),
+            Kernel::DenseF32(layer) => portable_dense(&mut work, &layer.geometry),
+            Kernel::MaxPool(layer) => pool(&mut work, &layer.geometry),
+            Kernel::AveragePoolS8(layer) => pool(&mut work, &layer.geometry),
+            Kernel::AveragePoolS16(layer) => pool(&mut work, &layer.geometry),
+            Kernel::AveragePoolF32(layer) => pool(&mut work, &layer.geometry),
+            kernel => match (reduction(kernel), movement(&mut work, lowered, node)) {
+                (Some(geometry), _) => reduce(&mut work, geometry),
+                (None, true) => {}
+                (None, false) => elements(&mut work, lowered, node),
+            },
+        }
         let fast = name.ends_with("_dsp") || name.ends_with("_winograd");
-        let shared = if node.op.prefer == Prefer::Size && inlined && !fast { "shared::" } else { "" };
+        let inlined = !fast && (chosen.is_some() || is_inlined(lowered, node));
+        let shared = if node.op.prefer == Prefer::Size && inlined { "shared::" } else { "" };
         let element = match &node.op.kernel {
             Kernel::UnaryLoop(layer) => format!(":{}", layer.function.rust_name()),
             Kernel::BinaryLoop(layer) => format!(":{:?}", layer.kind),
@@ -116,17 +109,19 @@ impl Counts {
     }
 }
 
-fn conv_s8(work: &mut Counts, layer: &crate::ops::conv::ConvS8, prefer: Prefer, arch: Arch) -> &'static str {
-    let (p, pad) = (&layer.geometry, layer.pad_value);
-    let choose = |linear: &rt::LinearS8<'_>| rt::ConvS8::choose(p, pad, linear, prefer, arch);
-    let linear: &Linear = &layer.linear;
-    let chosen = linear.with_bytes(choose);
-    match (chosen.tiling(), chosen.name()) {
-        (Some(tiling), "conv2d_s8_winograd") => winograd(work, p, tiling.general),
-        (Some(tiling), _) => tiles(work, &tiling),
-        (None, _) => conv(work, p, pad != 0),
-    }
-    chosen.name()
+fn conv_s8(layer: &conv::ConvS8, prefer: Prefer, arch: Arch) -> rt::ConvS8 {
+    let choose = if layer.linear.four_bits { rt::ConvS8::choose_w4 } else { rt::ConvS8::choose };
+    layer.linear.with_bytes(|linear| choose(&layer.geometry, layer.pad_value, linear, prefer, arch))
+}
+
+fn dense_s8(layer: &dense::DenseS8, prefer: Prefer, arch: Arch) -> rt::ConvS8 {
+    let choose = if layer.linear.four_bits { rt::ConvS8::choose_dense_w4 } else { rt::ConvS8::choose_dense };
+    layer.linear.with_bytes(|linear| choose(&layer.geometry, linear, prefer, arch))
+}
+
+fn depthwise_s8(layer: &conv::DepthwiseS8, prefer: Prefer, arch: Arch) -> rt::DepthwiseS8 {
+    let choose = if layer.linear.four_bits { rt::DepthwiseS8::choose_w4 } else { rt::DepthwiseS8::choose };
+    layer.linear.with_bytes(|linear| choose(&layer.geometry, layer.pad_value, linear, prefer, arch))
 }
 
 /// Pixels of a tile: `arch::dsp::convolution`.
@@ -284,7 +279,7 @@ fn planes(work: &mut Counts, p: &rt::Conv2d, planes: &rt::Planes) {
 }
 
 /// Portable convolution: four outputs at a time, at pixels whose window is inside the image and at others.
-fn conv(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
+fn portable_conv(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
     let (filters, depth) = (p.output[2] / p.groups, p.input[2] / p.groups);
     let (quads, singles) = (filters / 4 * p.groups, filters % 4 * p.groups);
     let neighbours = p.groups == 1 && p.dilation[1] == 1;
@@ -345,7 +340,7 @@ fn depthwise(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
 }
 
 /// Portable dense layer: four outputs at a time.
-fn dense(work: &mut Counts, p: &rt::Dense) {
+fn portable_dense(work: &mut Counts, p: &rt::Dense) {
     let (quads, singles) = (p.rows * (p.outputs / 4), p.rows * (p.outputs % 4));
     let [per_quad, per_single] = match p.inputs < 16 {
         true => ["short products", "short single products"],
@@ -392,7 +387,10 @@ fn elements(work: &mut Counts, lowered: &Graph<Layer>, node: &Node<Layer>) {
         Kernel::BinaryF32(layer) => broadcast(work, &layer.geometry),
         Kernel::BinaryLoop(layer) => broadcast(work, &layer.geometry),
         Kernel::AddS8(layer) => broadcast(work, &layer.geometry),
+        Kernel::AddS16(layer) => broadcast(work, &layer.geometry),
         Kernel::MulS8(layer) => broadcast(work, &layer.geometry),
+        Kernel::MulS16(layer) => broadcast(work, &layer.geometry),
+        Kernel::SoftmaxS16(layer) => work.add("rows", layer.rows.outer * layer.rows.inner),
         Kernel::ConcatBlocks(layer) => {
             work.add("parts", layer.lens.len());
             work.add("copies", layer.outer * layer.lens.len());
@@ -447,6 +445,7 @@ fn reduction(kernel: &Kernel) -> Option<&rt::Reduce> {
     Some(match kernel {
         Kernel::ReduceMeanF32(layer) => &layer.geometry,
         Kernel::ReduceMeanS8(layer) => &layer.geometry,
+        Kernel::ReduceMeanS16(layer) => &layer.geometry,
         Kernel::ReduceSum(layer) => &layer.geometry,
         Kernel::ReduceProduct(layer) => &layer.geometry,
         Kernel::ReduceMax(layer) => &layer.geometry,

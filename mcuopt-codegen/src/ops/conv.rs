@@ -357,7 +357,7 @@ pub struct ConvS16 {
 }
 
 impl ConvS16 {
-    fn chosen(&self, linear: &rt::LinearS16<'_>, prefer: rt::Prefer, arch: rt::Arch) -> rt::ConvS16 {
+    pub(crate) fn chosen(&self, linear: &rt::LinearS16<'_>, prefer: rt::Prefer, arch: rt::Arch) -> rt::ConvS16 {
         let choose = match (self.depthwise, self.linear.four_bits) {
             (false, false) => rt::ConvS16::choose,
             (false, true) => rt::ConvS16::choose_w4,

@@ -212,7 +212,7 @@ pub struct DenseS16 {
 }
 
 impl DenseS16 {
-    fn chosen(&self, linear: &rt::LinearS16<'_>, prefer: rt::Prefer, arch: rt::Arch) -> rt::ConvS16 {
+    pub(crate) fn chosen(&self, linear: &rt::LinearS16<'_>, prefer: rt::Prefer, arch: rt::Arch) -> rt::ConvS16 {
         let choose = if self.linear.four_bits { rt::ConvS16::choose_dense_w4 } else { rt::ConvS16::choose_dense };
         choose(&self.geometry, linear, prefer, arch)
     }

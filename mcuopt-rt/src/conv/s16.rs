@@ -1,7 +1,7 @@
 //! Convolutions and dense layers on int16 activations.
 
 use super::stream::{self, Form, Sizes};
-use super::{Operands, conv2d, conv2d_overlapping};
+use super::{Operands, Tiling, conv2d, conv2d_overlapping};
 use crate::arch::{Arch, memory};
 use crate::dense::{Dense, dense};
 use crate::depthwise::planar::Planar;
@@ -131,6 +131,20 @@ impl ConvS16 {
         let form = if let Body::Dsp { form, .. } = body { form } else { Form::Bytes };
         let sizes = Sizes::new(p, form, 2);
         ConvS16 { geometry: *p, sizes, kind, requantize: *q, pad_value, prefer, body }
+    }
+
+    /// How the kernel goes about the layer, for models of its cost; `None` for portable loops.
+    pub const fn tiling(&self) -> Option<Tiling> {
+        let Body::Dsp { general, .. } = self.body else { return None };
+        let sizes = &self.sizes;
+        Some(Tiling {
+            geometry: self.geometry,
+            taps: sizes.taps4,
+            row_bytes: sizes.row_stride,
+            inside: [sizes.inside_y, sizes.inside_x],
+            split: false,
+            general,
+        })
     }
 
     /// [`Choice::name`].
