@@ -72,7 +72,6 @@ pub struct Linear {
     pub bias: Data,
     pub multipliers: Data,
     pub requantize: TokenStream,
-    pub four_bits: bool,
     /// mcuopt-rt's type of all that.
     pub ty: &'static str,
 }

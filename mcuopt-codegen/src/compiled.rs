@@ -19,7 +19,10 @@ use crate::tensor::{DType, Tensor};
 /// A compiled model: every stage's result, and the code.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// The simplified float graph, with the quantization of each tensor.
+    /// The simplified float graph as samples go through it: over whole windows, with the biases of the file. What
+    /// [`quantize::report`](crate::quantize::report) compares with.
+    pub float: Graph<Op>,
+    /// The simplified float graph, with the quantization of each tensor, and with biases corrected for it.
     pub graph: Graph<Op>,
     /// The layers of the firmware.
     pub lowered: Graph<Layer>,

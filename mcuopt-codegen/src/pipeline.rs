@@ -174,6 +174,7 @@ impl Prepared {
             Arithmetic::AsAuthored => {
                 quantize::tables(&mut graph, false)?;
                 float = graph.clone();
+                quantize::keep_grids(&mut graph);
                 quantize::assign(&mut graph, None)?;
             }
             Arithmetic::Float32 | Arithmetic::Calibrated(_) => {}
@@ -188,6 +189,7 @@ impl Prepared {
         let float = graph.clone();
         let (ranges, notes) = self.ranges(&graph)?;
         quantize::pack_weights(&mut graph, precisions);
+        quantize::keep_grids(&mut graph);
         quantize::assign_mixed(&mut graph, Some(&ranges), precisions)?;
         quantize::correct_bias(&mut graph, &ranges)?;
         Ok(Quantized { float, graph, notes })
@@ -220,7 +222,7 @@ impl Prepared {
 
     /// From the quantized graph to the plan.
     pub(crate) fn finish(&self, quantized: Quantized) -> Result<Compiled, Errors> {
-        let Quantized { mut graph, notes, .. } = quantized;
+        let Quantized { float, mut graph, notes } = quantized;
         let options = self.options.clone();
         let whole = step_by_step(&self.model, &options, &mut graph)?;
         let mut lowered = quantize::lower(&graph)?;
@@ -231,6 +233,7 @@ impl Prepared {
         let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
         let plan = prefer::spend_memory(&mut lowered, plan, &options)?;
         let compiled = Compiled {
+            float,
             graph,
             lowered,
             plan,

@@ -63,8 +63,6 @@ pub struct Linear<'a, Q> {
     pub multipliers: &'a [u8],
     /// The rest of the requantization.
     pub requantize: Q,
-    /// Whether all weights are int4, −8 to 7, to be kept two to a byte.
-    pub four_bits: bool,
 }
 
 /// With int8 activations.

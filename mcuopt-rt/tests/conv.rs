@@ -174,8 +174,7 @@ fn convolutions_over_their_own_input() {
         let bytes = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let weight_bytes: Vec<u8> = weights.iter().map(|&weight| weight as u8).collect();
         let (bias, multipliers) = (bytes(&bias), bytes(&multipliers));
-        let linear =
-            LinearS8 { weights: &weight_bytes, bias: &bias, multipliers: &multipliers, requantize, four_bits: false };
+        let linear = LinearS8 { weights: &weight_bytes, bias: &bias, multipliers: &multipliers, requantize };
         for prefer in [Prefer::Speed, Prefer::Size] {
             let chosen = ConvS8::choose(&p, pad_value, &linear, prefer, Arch::CURRENT);
             let mut constants = vec![0; chosen.words()];

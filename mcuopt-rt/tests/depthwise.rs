@@ -46,7 +46,7 @@ fn check(random: &mut Random, p: &Conv2d, prefer: Prefer) -> bool {
 
     let weights: Vec<u8> = weights.iter().map(|&weight| weight as u8).collect();
     let (bias, multipliers) = (bytes(&bias), bytes(&multipliers));
-    let linear = LinearS8 { weights: &weights, bias: &bias, multipliers: &multipliers, requantize, four_bits: false };
+    let linear = LinearS8 { weights: &weights, bias: &bias, multipliers: &multipliers, requantize };
     let kernel = DepthwiseS8::choose(p, pad_value, &linear, prefer, Arch::CURRENT);
     let mut constants = vec![0; kernel.words()];
     kernel.pack_into(&linear, &mut constants);
@@ -107,7 +107,7 @@ fn common_layers_work_in_place() {
 fn dsp_choice(p: &Conv2d, requantize: Requantize, bias: i32) -> Choice {
     let weights = vec![0x80; p.kernel[0] * p.kernel[1] * p.output[2]];
     let (bias, multipliers) = (bytes(&vec![bias; p.output[2]]), bytes(&vec![1 << 20; p.output[2]]));
-    let linear = LinearS8 { weights: &weights, bias: &bias, multipliers: &multipliers, requantize, four_bits: false };
+    let linear = LinearS8 { weights: &weights, bias: &bias, multipliers: &multipliers, requantize };
     let kernel = DepthwiseS8::choose(p, 0, &linear, Prefer::Speed, Arch::Dsp);
     // The constants can be arranged on the host, whatever the target.
     kernel.pack_into(&linear, &mut vec![0; kernel.words()]);

@@ -30,13 +30,7 @@ impl Constants {
         let bytes = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let weights: Vec<u8> = self.weights.iter().map(|&weight| weight as u8).collect();
         let (bias, multipliers) = (bytes(&self.bias), bytes(&self.multipliers));
-        f(&LinearS8 {
-            weights: &weights,
-            bias: &bias,
-            multipliers: &multipliers,
-            requantize: self.requantize,
-            four_bits: false,
-        })
+        f(&LinearS8 { weights: &weights, bias: &bias, multipliers: &multipliers, requantize: self.requantize })
     }
 
     fn choose(&self, p: &Conv2d, prefer: Prefer, arch: Arch) -> ConvS8 {

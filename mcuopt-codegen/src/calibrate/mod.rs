@@ -26,7 +26,7 @@ pub use choose::choose;
 pub use histogram::Histogram;
 pub use mask::moderate_masks;
 pub use range::{Method, Range};
-pub use samples::{Samples, sample_files};
+pub use samples::{Samples, arrays, sample_files};
 pub use warnings::warnings;
 
 /// What is known of one float value.

@@ -243,15 +243,31 @@ fn read_npy(path: &Path) -> Result<ArrayD<f32>, Error> {
 }
 
 fn read_npz(file: File) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+    let unreadable =
+        |name: &str, error: String| Error::calibration(format!("the array `{name}` cannot be read: {error}"));
+    let arrays = entries_of(file)?.into_iter();
+    arrays.map(|(name, array)| array.map_err(|error| unreadable(&name, error)).map(|array| (name, array))).collect()
+}
+
+/// The arrays of a `.npz` file by name, those that hold numbers, in the order of the file.
+pub fn arrays(path: &Path) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+    let in_file = |error: Error| error.in_file(path.display().to_string());
+    let entries = entries_of(File::open(path).map_err(|error| in_file(Error::io(error)))?).map_err(in_file)?;
+    Ok(entries.into_iter().filter_map(|(name, array)| Some((name, array.ok()?))).collect())
+}
+
+/// An array, or what is wrong with it.
+type Entry = (String, Result<ArrayD<f32>, String>);
+
+/// The entries of an archive.
+fn entries_of(file: File) -> Result<Vec<Entry>, Error> {
     let unreadable = |error| Error::calibration(format!("not a readable .npz file: {error}"));
     let mut npz = ZipArchive::new(BufReader::new(file)).map_err(unreadable)?;
     let mut arrays = Vec::new();
     for index in 0..npz.len() {
         let entry = npz.by_index(index).map_err(unreadable)?;
         let name = entry.name().trim_end_matches(".npy").to_string();
-        let array = npy::read(entry)
-            .map_err(|error| Error::calibration(format!("the array `{name}` cannot be read: {error}")))?;
-        arrays.push((name, array));
+        arrays.push((name, npy::read(entry)));
     }
     Ok(arrays)
 }

@@ -209,7 +209,7 @@ impl Layers {
                     let [weights, bias, multipliers] =
                         [&linear.weights, &linear.bias, &linear.multipliers].map(|data| bytes(program, data));
                     let (requantize, prefer) = (&linear.requantize, prefer(node.op.prefer));
-                    let (linear_ty, four_bits) = (ident(linear.ty), linear.four_bits);
+                    let linear_ty = ident(linear.ty);
                     let text = documentation.take().map(|text| quote!(#[doc = #text]));
                     let kernels = kernels(node);
                     self.constants.extend(quote! {
@@ -222,8 +222,7 @@ impl Layers {
                             weights: #weights,
                             bias: #bias,
                             multipliers: #multipliers,
-                            requantize: #requantize,
-                            four_bits: #four_bits
+                            requantize: #requantize
                         };
                         static #constants: rt::Aligned<[u32; #name.words()]> = #name.pack(&#canonical);
                     });
@@ -371,7 +370,8 @@ fn shared(program: &Program<'_>, names: &[String], slots: &BTreeMap<ValueId, Ide
             both => (format_ident!("{}_XY", names[index].to_ascii_uppercase()), Some(both)),
         };
         let is_output = slot == slots[&output];
-        Some((index, Shared { slot, own_place, is_output, x_start: x.start - y.start }))
+        let x_start = (x.start - y.start) / program.graph.value(input).ty.dtype.size();
+        Some((index, Shared { slot, own_place, is_output, x_start }))
     };
     program.plan.overlaps.iter().enumerate().filter_map(shared).collect()
 }

@@ -97,7 +97,8 @@ fn slots(program: &Program<'_>, layers: &layers::Layers) -> TokenStream {
     let slots = program.graph.nodes.iter().enumerate().flat_map(|(index, node)| {
         let shared = layers.shared.get(&index);
         let shared = shared.and_then(|shared| Some((&shared.slot, shared.own_place.as_ref()?)));
-        let shared = shared.map(|(name, bytes)| slot(name, quote!(i8), bytes.len(), bytes.start));
+        let dtype = program.graph.value(node.outputs[0]).ty.dtype;
+        let shared = shared.map(|(name, bytes)| slot(name, element(dtype), bytes.len() / dtype.size(), bytes.start));
         let scratch = program.plan.scratch.get(&index);
         let scratch = scratch.map(|bytes| slot(&layers.scratch[&index], quote!(u32), bytes.len() / 4, bytes.start));
         [tensor(&node.outputs[0]), shared, scratch]

@@ -358,17 +358,23 @@ pub struct ConvS16 {
 
 impl ConvS16 {
     fn chosen(&self, linear: &rt::LinearS16<'_>, prefer: rt::Prefer, arch: rt::Arch) -> rt::ConvS16 {
-        match self.depthwise {
-            true => rt::ConvS16::choose_depthwise(&self.geometry, self.pad_value, linear, prefer, arch),
-            false => rt::ConvS16::choose(&self.geometry, self.pad_value, linear, prefer, arch),
-        }
+        let choose = match (self.depthwise, self.linear.four_bits) {
+            (false, false) => rt::ConvS16::choose,
+            (false, true) => rt::ConvS16::choose_w4,
+            (true, false) => rt::ConvS16::choose_depthwise,
+            (true, true) => rt::ConvS16::choose_depthwise_w4,
+        };
+        choose(&self.geometry, self.pad_value, linear, prefer, arch)
     }
 }
 
 impl Routine for ConvS16 {
     fn call(&self, _: DType) -> Call {
         let params = vec![linear::by_reference(&self.geometry), self.pad_value.literal()];
-        let choose = if self.depthwise { "choose_depthwise" } else { "choose" };
+        let choose = match self.depthwise {
+            true => ["choose_depthwise", "choose_depthwise_w4"],
+            false => ["choose", "choose_w4"],
+        };
         self.linear.call("ConvS16::run", "ConvS16", choose, params)
     }
 
@@ -381,8 +387,11 @@ impl Routine for ConvS16 {
     }
 
     fn overlap(&self, _: usize) -> Overlap {
-        let in_place = self.depthwise && rt::ConvS16::works_in_place(&self.geometry);
-        if in_place { Overlap::Same } else { Overlap::Never }
+        match self.depthwise {
+            true if rt::ConvS16::works_in_place(&self.geometry) => Overlap::Same,
+            true => Overlap::Never,
+            false => Overlap::Ahead(2 * self.geometry.distance()),
+        }
     }
 
     fn macs(&self) -> u64 {
@@ -403,14 +412,13 @@ pub struct ConvS8 {
 impl Routine for ConvS8 {
     fn call(&self, _: DType) -> Call {
         let params = vec![linear::by_reference(&self.geometry), self.pad_value.literal()];
-        self.linear.call("ConvS8::run", "ConvS8", "choose", params)
+        self.linear.call("ConvS8::run", "ConvS8", ["choose", "choose_w4"], params)
     }
 
     fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
-        let choose = |linear: &rt::LinearS8<'_>| {
-            rt::ConvS8::choose(&self.geometry, self.pad_value, linear, prefer, arch).choice()
-        };
-        Some(self.linear.with_bytes(choose))
+        let choose = if self.linear.four_bits { rt::ConvS8::choose_w4 } else { rt::ConvS8::choose };
+        let choice = |linear: &rt::LinearS8<'_>| choose(&self.geometry, self.pad_value, linear, prefer, arch).choice();
+        Some(self.linear.with_bytes(choice))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -440,14 +448,13 @@ pub struct DepthwiseS8 {
 impl Routine for DepthwiseS8 {
     fn call(&self, _: DType) -> Call {
         let params = vec![linear::by_reference(&self.geometry), self.pad_value.literal()];
-        self.linear.call("DepthwiseS8::run", "DepthwiseS8", "choose", params)
+        self.linear.call("DepthwiseS8::run", "DepthwiseS8", ["choose", "choose_w4"], params)
     }
 
     fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
-        let choose = |linear: &rt::LinearS8<'_>| {
-            rt::DepthwiseS8::choose(&self.geometry, self.pad_value, linear, prefer, arch).choice()
-        };
-        Some(self.linear.with_bytes(choose))
+        let choose = if self.linear.four_bits { rt::DepthwiseS8::choose_w4 } else { rt::DepthwiseS8::choose };
+        let choice = |linear: &rt::LinearS8<'_>| choose(&self.geometry, self.pad_value, linear, prefer, arch).choice();
+        Some(self.linear.with_bytes(choice))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {

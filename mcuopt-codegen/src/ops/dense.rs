@@ -211,22 +211,38 @@ pub struct DenseS16 {
     pub linear: Linear<rt::RequantizeS16>,
 }
 
+impl DenseS16 {
+    fn chosen(&self, linear: &rt::LinearS16<'_>, prefer: rt::Prefer, arch: rt::Arch) -> rt::ConvS16 {
+        let choose = if self.linear.four_bits { rt::ConvS16::choose_dense_w4 } else { rt::ConvS16::choose_dense };
+        choose(&self.geometry, linear, prefer, arch)
+    }
+}
+
+/// How outputs may lie over inputs, both of so many bytes.
+fn overlap(p: &rt::Dense, bytes: usize) -> Overlap {
+    // A single row is read from end to end for each output.
+    match p.rows {
+        1 => Overlap::Never,
+        rows => Overlap::Ahead(bytes * p.outputs.saturating_sub(p.inputs) * rows.saturating_sub(1)),
+    }
+}
+
 impl Routine for DenseS16 {
     fn call(&self, _: DType) -> Call {
-        self.linear.call("ConvS16::run", "ConvS16", "choose_dense", vec![linear::by_reference(&self.geometry)])
+        let choose = ["choose_dense", "choose_dense_w4"];
+        self.linear.call("ConvS16::run", "ConvS16", choose, vec![linear::by_reference(&self.geometry)])
     }
 
     fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
-        let choose = |linear: &rt::LinearS16<'_>| {
-            rt::ConvS16::choose_dense(&self.geometry, linear, prefer, arch).choice()
-        };
-        Some(self.linear.with_bytes(choose))
+        Some(self.linear.with_bytes(|linear| self.chosen(linear, prefer, arch).choice()))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        let choose =
-            |linear: &rt::LinearS16<'_>, prefer, arch| rt::ConvS16::choose_dense(&self.geometry, linear, prefer, arch);
-        self.linear.run_s16(choose, i16s(x[0]), i16s_mut(y));
+        self.linear.run_s16(|linear, prefer, arch| self.chosen(linear, prefer, arch), i16s(x[0]), i16s_mut(y));
+    }
+
+    fn overlap(&self, _: usize) -> Overlap {
+        overlap(&self.geometry, 2)
     }
 
     fn macs(&self) -> u64 {
@@ -244,14 +260,13 @@ pub struct DenseS8 {
 
 impl Routine for DenseS8 {
     fn call(&self, _: DType) -> Call {
-        self.linear.call("ConvS8::run", "ConvS8", "choose_dense", vec![linear::by_reference(&self.geometry)])
+        let choose = ["choose_dense", "choose_dense_w4"];
+        self.linear.call("ConvS8::run", "ConvS8", choose, vec![linear::by_reference(&self.geometry)])
     }
 
     fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
-        let choose = |linear: &rt::LinearS8<'_>| {
-            rt::ConvS8::choose_dense(&self.geometry, linear, prefer, arch).choice()
-        };
-        Some(self.linear.with_bytes(choose))
+        let choose = if self.linear.four_bits { rt::ConvS8::choose_dense_w4 } else { rt::ConvS8::choose_dense };
+        Some(self.linear.with_bytes(|linear| choose(&self.geometry, linear, prefer, arch).choice()))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
@@ -260,11 +275,7 @@ impl Routine for DenseS8 {
     }
 
     fn overlap(&self, _: usize) -> Overlap {
-        // A single row is read from end to end for each output.
-        match self.geometry.rows {
-            1 => Overlap::Never,
-            rows => Overlap::Ahead(self.geometry.outputs.saturating_sub(self.geometry.inputs) * rows.saturating_sub(1)),
-        }
+        overlap(&self.geometry, 1)
     }
 
     fn macs(&self) -> u64 {

@@ -221,14 +221,21 @@ pub fn constant_f32s(value: &Value) -> Result<&[f32], Error> {
 }
 
 impl<Q: Rescale> Linear<Q> {
-    /// A call of the kernel `ty` of mcuopt-rt that `choose`, given `params` and these constants, takes for the target.
-    pub fn call(&self, function: &'static str, ty: &'static str, choose: &'static str, params: Vec<TokenStream>) -> Call {
+    /// A call of the kernel `ty` of mcuopt-rt that `choose`, of a pair for int8 and for int4 weights, takes for the target,
+    /// given `params` and these constants.
+    pub fn call(
+        &self,
+        function: &'static str,
+        ty: &'static str,
+        choose: [&'static str; 2],
+        params: Vec<TokenStream>,
+    ) -> Call {
+        let choose = choose[usize::from(self.four_bits)];
         let linear = call::Linear {
             weights: Data::I8(self.weights.clone()),
             bias: Data::I32(self.bias.clone()),
             multipliers: Data::I32(self.multipliers.clone()),
             requantize: self.requantize.literal(),
-            four_bits: self.four_bits,
             ty: Q::LINEAR,
         };
         Call::inlined(function).chosen(Constant::Chosen { ty, choose, params, linear: Box::new(linear) })
@@ -239,8 +246,7 @@ impl<Q: Rescale> Linear<Q> {
         let bias = Data::I32(self.bias.clone()).bytes();
         let multipliers = Data::I32(self.multipliers.clone()).bytes();
         let requantize = self.requantize;
-        let weights = rt::as_bytes(&self.weights);
-        f(&rt::Linear { weights, bias: &bias, multipliers: &multipliers, requantize, four_bits: self.four_bits })
+        f(&rt::Linear { weights: rt::as_bytes(&self.weights), bias: &bias, multipliers: &multipliers, requantize })
     }
 }
 
@@ -256,7 +262,7 @@ impl Linear<rt::RequantizeS16> {
             let kernel = choose(linear, rt::Prefer::Size, rt::Arch::Portable);
             let mut constants = vec![0; kernel.words()];
             kernel.pack_into(linear, &mut constants);
-            kernel.run(&constants, x, y, &mut []);
+            kernel.run(&constants, x, y, &mut vec![0; kernel.choice().scratch_bytes / 4]);
         });
     }
 }

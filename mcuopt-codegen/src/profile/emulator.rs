@@ -69,7 +69,7 @@ impl Counter {
 }
 
 /// The version of the plugin interface, by that of QEMU.
-fn plugin_api(program: &str) -> Result<u32, Error> {
+pub(super) fn plugin_api(program: &str) -> Result<u32, Error> {
     let output = Command::new(program).arg("--version").stderr(Stdio::null()).output();
     let Ok(output) = output else {
         let package = if program.ends_with("arm") { "qemu-system-arm" } else { "qemu-system-misc" };

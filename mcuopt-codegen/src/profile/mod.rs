@@ -4,6 +4,7 @@
 //! In QEMU a plugin, `mcount.c` beside this file, counts instructions between markers and models a core's cycles for
 //! them. On a board the firmware reads the core's cycle counter.
 
+mod answers;
 mod build;
 mod counts;
 mod emulator;
@@ -11,6 +12,7 @@ mod runner;
 
 use std::path::PathBuf;
 
+pub use answers::answers;
 pub use counts::{Count, Run};
 pub use emulator::Counter;
 

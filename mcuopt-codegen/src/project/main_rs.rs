@@ -24,8 +24,13 @@ pub(super) fn main_rs(compiled: &Compiled, platform: Platform, purpose: Purpose)
         Purpose::Start => show(voice),
         Purpose::Count => COUNT,
         Purpose::Time => "",
+        Purpose::Answer => ANSWER,
+        Purpose::Recite => RECITE,
     };
-    if purpose != Purpose::Start {
+    if matches!(purpose, Purpose::Answer | Purpose::Recite) {
+        text += NUMBER;
+    }
+    if matches!(purpose, Purpose::Count | Purpose::Time) {
         text += RANDOM;
     }
     if purpose == Purpose::Time {
@@ -56,6 +61,7 @@ struct Port {
     element: &'static str,
     is_float: bool,
     length: usize,
+    bytes: usize,
 }
 
 impl Network {
@@ -65,7 +71,7 @@ impl Network {
             let port = |(name, id): (String, &ValueId)| {
                 let ty = &graph.value(*id).ty;
                 let is_float = ty.dtype == DType::F32;
-                Port { name, element: emit::element_name(ty.dtype), is_float, length: ty.len() }
+                Port { name, element: emit::element_name(ty.dtype), is_float, length: ty.len(), bytes: ty.bytes() }
             };
             names.into_iter().zip(ids).map(port).collect()
         };
@@ -141,10 +147,17 @@ fn head(compiled: &Compiled, platform: Platform, purpose: Purpose, voice: Voice)
         Purpose::Start => "Runs the network and says what it answers",
         Purpose::Count => "Runs the network between marks, for a plugin of QEMU to count",
         Purpose::Time => "Says how many cycles each layer of the network takes",
+        Purpose::Answer => {
+            "Takes inputs from a file of the computer behind the debugger, and writes its answers to another"
+        }
+        Purpose::Recite => "Answers the inputs that are built into it, and says the answers",
     };
     let mut text = format!("//! {what}: `{model}`.\n\n#![no_std]\n#![no_main]\n\n");
     // Not every program calls all of it.
     text += "#[allow(dead_code, unused_imports)]\nmod network;\n\nuse core::ptr::addr_of_mut;\n\n";
+    if purpose == Purpose::Recite {
+        text = text.replace("\nmod network;", "\nmod network;\nmod items;");
+    }
     text += match platform.kind {
         Kind::CortexM | Kind::Rp2040 | Kind::Rp2350 => "use cortex_m_rt::entry;\n",
         Kind::RiscV => "use riscv_rt::entry;\n",
@@ -153,6 +166,9 @@ fn head(compiled: &Compiled, platform: Platform, purpose: Purpose, voice: Voice)
     text += match (voice, purpose) {
         (Voice::Defmt, _) => "use defmt::println;\nuse {defmt_rtt as _, panic_probe as _};\n",
         (Voice::Semihosting, Purpose::Count) => "use semihosting::process;\n",
+        (Voice::Semihosting, Purpose::Answer) => {
+            "use semihosting::fs::File;\nuse semihosting::io::{Read as _, Write as _};\nuse semihosting::process;\n"
+        }
         (Voice::Semihosting, _) => "use semihosting::{println, process};\n",
         (Voice::Serial, _) => "",
     };
@@ -227,6 +243,37 @@ fn entry(network: &Network, platform: Platform, purpose: Purpose, voice: Voice) 
             text += "    for (index, cycles) in laps.cycles.iter().enumerate() {\n";
             text += "        println!(\"mcuopt layer {} {}\", index, cycles);\n    }\n    println!(\"mcuopt done\");\n";
         }
+        Purpose::Answer => {
+            let bytes: usize = network.inputs.iter().map(|port| port.bytes).sum();
+            text += "    let mut items = File::open(c\"inputs\").expect(\"there is a file `inputs`\");\n";
+            text += "    let mut answers = File::create(c\"outputs\").expect(\"the folder is writable\");\n";
+            text += "    let bytes = items.metadata().expect(\"the file has a length\").len();\n";
+            text += &format!("    for _ in 0..bytes / {bytes} {{\n");
+            for port in &network.inputs {
+                text += &format!("        read({}, &mut items);\n", network.input(port));
+            }
+            let names: Vec<&str> = network.outputs.iter().map(|port| port.name.as_str()).collect();
+            let pattern = if let [name] = names[..] { name.to_string() } else { format!("({})", names.join(", ")) };
+            text += &format!("        let {pattern} = {};\n", network.run(None));
+            for name in names {
+                text += &format!("        write({name}, &mut answers);\n");
+            }
+            text += "    }\n";
+        }
+        Purpose::Recite => {
+            let bytes: usize = network.inputs.iter().map(|port| port.bytes).sum();
+            text += &format!("    for item in items::ITEMS.chunks_exact({bytes}) {{\n        let mut rest = item;\n");
+            for port in &network.inputs {
+                text += &format!("        read({}, &mut rest);\n", network.input(port));
+            }
+            let names: Vec<&str> = network.outputs.iter().map(|port| port.name.as_str()).collect();
+            let pattern = if let [name] = names[..] { name.to_string() } else { format!("({})", names.join(", ")) };
+            text += &format!("        let {pattern} = {};\n", network.run(None));
+            for name in names {
+                text += &format!("        say({name});\n");
+            }
+            text += "    }\n    println!(\"mcuopt done\");\n";
+        }
     }
     text + end + "}\n"
 }
@@ -253,6 +300,90 @@ fn show<T: Copy + PartialOrd + core::fmt::Display>(name: &str, numbers: &[T]) {
         }
     }
 }
+
+const ANSWER: &str = "
+/// Bytes that are moved at a time.
+const BUFFER: usize = 512;
+
+fn read<T: Number>(numbers: &mut [T], file: &mut File) {
+    let mut buffer = [0; BUFFER];
+    for numbers in numbers.chunks_mut(BUFFER / size_of::<T>()) {
+        let bytes = &mut buffer[..size_of_val(numbers)];
+        file.read_exact(bytes).expect(\"the file holds whole items\");
+        for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(size_of::<T>())) {
+            *number = T::load(bytes);
+        }
+    }
+}
+
+fn write<T: Number>(numbers: &[T], file: &mut File) {
+    let mut buffer = [0; BUFFER];
+    for numbers in numbers.chunks(BUFFER / size_of::<T>()) {
+        let bytes = &mut buffer[..size_of_val(numbers)];
+        for (number, bytes) in numbers.iter().zip(bytes.chunks_exact_mut(size_of::<T>())) {
+            number.store(bytes);
+        }
+        file.write_all(bytes).expect(\"the disk is not full\");
+    }
+}
+
+";
+
+const RECITE: &str = "
+/// Bytes of a line.
+const LINE: usize = 64;
+
+fn read<T: Number>(numbers: &mut [T], rest: &mut &[u8]) {
+    let (own, others) = rest.split_at(size_of_val(numbers));
+    *rest = others;
+    for (number, bytes) in numbers.iter_mut().zip(own.chunks_exact(size_of::<T>())) {
+        *number = T::load(bytes);
+    }
+}
+
+/// Says bytes in hexadecimal digits.
+fn say<T: Number>(numbers: &[T]) {
+    const DIGITS: &[u8; 16] = b\"0123456789abcdef\";
+    for numbers in numbers.chunks(LINE / size_of::<T>()) {
+        let (mut bytes, mut text) = ([0; LINE], [0; 2 * LINE]);
+        let bytes = &mut bytes[..size_of_val(numbers)];
+        for (number, bytes) in numbers.iter().zip(bytes.chunks_exact_mut(size_of::<T>())) {
+            number.store(bytes);
+        }
+        for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+            digits[0] = DIGITS[usize::from(byte >> 4)];
+            digits[1] = DIGITS[usize::from(byte & 15)];
+        }
+        let text = core::str::from_utf8(&text[..2 * bytes.len()]).expect(\"digits are ASCII\");
+        println!(\"mcuopt answer {}\", text);
+    }
+}
+";
+
+const NUMBER: &str = "
+/// An element of an input or output; in bytes, the lowest comes first.
+trait Number {
+    fn load(bytes: &[u8]) -> Self;
+    fn store(&self, bytes: &mut [u8]);
+}
+
+macro_rules! numbers {
+    ($($ty:ty),*) => {$(
+        impl Number for $ty {
+            fn load(bytes: &[u8]) -> Self {
+                let mut array = [0; size_of::<Self>()];
+                array.copy_from_slice(bytes);
+                Self::from_le_bytes(array)
+            }
+
+            fn store(&self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&self.to_le_bytes());
+            }
+        }
+    )*};
+}
+numbers!(f32, i8, u8, i16, u16, i32, u32, i64, u64);
+";
 
 const RANDOM: &str = "
 /// Numbers without a pattern that are the same in every run: xorshift32.

@@ -51,6 +51,12 @@ pub enum Purpose {
     Count,
     /// Reads the core's cycle counter behind each layer and says what it found.
     Time,
+    /// Takes inputs from the file `inputs` and writes its answers to the file `outputs`, both in the working directory of
+    /// the emulator, bytes as they lie in memory: see [`profile::answers`](crate::profile::answers).
+    Answer,
+    /// Answers the items that are built into it, `ITEMS` of `src/items.rs`, and says the answers' bytes: for boards, which
+    /// have no files. Whoever generates the project adds that file.
+    Recite,
 }
 
 /// A file of a project.
@@ -72,6 +78,10 @@ pub fn generate(
     runtime: &Runtime,
     purpose: Purpose,
 ) -> Result<Vec<File>, Error> {
+    if purpose == Purpose::Answer && !platform.is_emulated() {
+        let what = format!("{} reads no files: answers come from emulated boards", platform.title);
+        return Err(Error::options(what));
+    }
     let name = package_name(compiled);
     let file = |path: &str, text: String| File { path: path.into(), text };
     let mut files = vec![
@@ -151,7 +161,8 @@ fn manifest(name: &str, platform: Platform, runtime: &Runtime, purpose: Purpose)
         add("defmt-rtt = \"1\"");
         add("panic-probe = { version = \"1\", features = [\"print-defmt\"] }");
     } else if platform.kind != Kind::Esp {
-        add("semihosting = { version = \"0.1.25\", features = [\"panic-handler\", \"stdio\"] }");
+        let files = if purpose == Purpose::Answer { "\"fs\", " } else { "" };
+        add(&format!("semihosting = {{ version = \"0.1.25\", features = [{files}\"panic-handler\", \"stdio\"] }}"));
     }
     dependencies.sort();
     format!(

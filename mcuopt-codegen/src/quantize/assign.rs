@@ -304,10 +304,14 @@ fn power_of_two(range: Range, largest: f32) -> Quantization {
     Quantization::per_tensor(scale, 0)
 }
 
+/// How far int16 reaches beyond what samples had: a step is so fine that a bit of it costs nothing, and inputs that no
+/// sample was like are not clipped.
+const HEADROOM: f32 = 2.0;
+
 /// The quantization of a range for a width.
 pub(crate) fn of_range(range: Range, width: Width) -> Quantization {
     match width {
-        Width::Int16 => Quantization::int16(range.max.abs().max(range.min.abs())),
+        Width::Int16 => Quantization::int16(HEADROOM * range.max.abs().max(range.min.abs())),
         _ => asymmetric(range),
     }
 }

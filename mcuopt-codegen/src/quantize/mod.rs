@@ -6,6 +6,7 @@
 
 mod assign;
 mod bias;
+mod grid;
 mod lower;
 pub(crate) mod pattern;
 mod precision;
@@ -17,6 +18,7 @@ mod weights;
 pub(crate) use assign::asymmetric;
 pub use assign::{assign, assign_mixed};
 pub use bias::correct_bias;
+pub use grid::keep_grids;
 pub use lower::lower;
 pub(crate) use lower::{Origins, lower_with_origins};
 pub use precision::{LayerPrecision, Precisions};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::pattern;
 use crate::error::Error;
-use crate::graph::{Graph, Width};
+use crate::graph::{Graph, Node, Width};
 use crate::ops::Op;
 
 /// In what a layer computes.
@@ -87,8 +87,9 @@ impl Precisions {
     /// Finds the layers that the user's names mean: a node's name as in the file or in snake_case; `*` stands for any
     /// characters.
     ///
-    /// A name without `*` goes before one with it, among these the longer one. With int4 for the whole network the first
-    /// and the last layer with weights stay int8 unless they are named: they are small, and lose most.
+    /// A name without `*` goes before one with it, among these the longer one. With int4 for the whole network the layers
+    /// that lose most by it and save little keep int8 weights, unless they are named: depthwise convolutions, and the first
+    /// and the last layer with weights if they have at most an eighth of all.
     ///
     /// # Errors
     /// If no layer has such a name.
@@ -100,11 +101,9 @@ impl Precisions {
         let names = || graph.nodes.iter().map(|node| node.name.as_str());
         pattern::check(named, names, "layer").map_err(|error| error.part("option `layers`"))?;
         let mut layers = BTreeMap::new();
-        let weighted: Vec<&str> =
-            graph.nodes.iter().filter(|node| node.op.packs_weights()).map(|node| node.name.as_str()).collect();
         if default.has_int4_weights() {
             let whole = if default == LayerPrecision::Int8x4 { LayerPrecision::Int8 } else { LayerPrecision::Int16x8 };
-            layers.extend(weighted.first().iter().chain(&weighted.last()).map(|name| (name.to_string(), whole)));
+            layers.extend(sensitive(graph).into_iter().map(|name| (name, whole)));
         }
         for node in &graph.nodes {
             let best = pattern::best(named, &node.name);
@@ -112,4 +111,18 @@ impl Precisions {
         }
         Ok(Self { default, layers })
     }
+}
+
+/// The layers that int4 weights harm most for the flash that they save.
+fn sensitive(graph: &Graph<Op>) -> Vec<String> {
+    let weights = |node: &Node<Op>| node.inputs.get(1).map_or(0, |id| graph.value(*id).ty.len());
+    let weighted: Vec<&Node<Op>> = graph.nodes.iter().filter(|node| node.op.packs_weights()).collect();
+    let all: usize = weighted.iter().map(|node| weights(node)).sum();
+    let is_sensitive = |(index, node): &(usize, &&Node<Op>)| {
+        let channels = graph.value(node.inputs[0]).ty.shape.last().copied().unwrap_or(1);
+        let is_depthwise = matches!(&node.op, Op::Conv(conv) if conv.group > 1 && conv.group == channels);
+        let is_end = *index == 0 || index + 1 == weighted.len();
+        is_depthwise || (is_end && 8 * weights(node) <= all)
+    };
+    weighted.iter().enumerate().filter(is_sensitive).map(|(_, node)| node.name.clone()).collect()
 }

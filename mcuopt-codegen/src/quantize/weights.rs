@@ -3,6 +3,7 @@
 use mcuopt_rt::v0 as rt;
 
 use super::Precisions;
+use super::grid::grid;
 use crate::graph::{Graph, Quantization, ValueId, Width};
 use crate::ops::Op;
 use crate::tensor::Tensor;
@@ -22,7 +23,7 @@ pub fn pack_weights(graph: &mut Graph<Op>, precisions: &Precisions) {
 pub fn weights8(graph: &mut Graph<Op>, is_float32: impl Fn(&str) -> bool) {
     for index in 0..graph.nodes.len() {
         if !is_float32(&graph.nodes[index].name) {
-            quantize_weights(graph, index, Width::Int8, |row| largest(row) / 127.0);
+            quantize_weights(graph, index, Width::Int8, |row| grid(row, 127).unwrap_or(largest(row) / 127.0));
         }
     }
 }
@@ -55,6 +56,9 @@ fn largest(row: &[f32]) -> f32 {
 
 /// The scale with the least square error of the rounded weights: with sixteen levels it pays to clip the largest ones.
 fn int4_scale(row: &[f32]) -> f32 {
+    if let Some(scale) = grid(row, 7) {
+        return scale;
+    }
     let largest = largest(row);
     let error = |scale: f32| -> f64 {
         let rounded = |w: f32| rt::round_ties_even_f32(w / scale).clamp(-8.0, 7.0) * scale;

@@ -1,7 +1,7 @@
 //! The choice of a kernel for an int8 convolution or dense layer.
 
-use super::stream::{self, Sizes};
-use super::{Operands, conv2d_s8, conv2d_s8_overlapping, conv2d_s8_w4, conv2d_s8_w4_overlapping, winograd};
+use super::stream::{self, Form, Sizes};
+use super::{Operands, Tiling, conv2d_s8, conv2d_s8_overlapping, conv2d_s8_w4, conv2d_s8_w4_overlapping, winograd};
 use crate::arch::{Arch, memory};
 use crate::dense::{Dense, dense_s8, dense_s8_w4};
 use crate::fixed::Requantize;
@@ -35,8 +35,8 @@ enum Body {
     FourBits,
     /// `arch::dsp::convolution`.
     Dsp {
-        /// With split sums.
-        split: bool,
+        /// How the weights share words.
+        form: Form,
         /// With a left shift, or an output range of its own.
         general: bool,
     },
@@ -51,29 +51,51 @@ impl ConvS8 {
     /// The kernel for a convolution. `pad_value` is what padded taps read: the input's zero point. The weights are
     /// `[out_c, kh, kw, in_c / groups]`.
     pub const fn choose(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new(p, pad_value, linear, false, prefer, arch)
+    }
+
+    /// [`choose`](Self::choose) for int4 weights, −8 to 7, which take half a byte each where they are packed.
+    pub const fn choose_w4(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new(p, pad_value, linear, true, prefer, arch)
+    }
+
+    const fn new(p: &Conv2d, pad: i8, linear: &LinearS8<'_>, four_bits: bool, prefer: Prefer, arch: Arch) -> Self {
+        let q = &linear.requantize;
+        let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
+        let portable = if four_bits { Body::FourBits } else { Body::Portable };
         let (body, remark) = match arch {
-            Arch::Portable if linear.four_bits => (Body::FourBits, ""),
-            Arch::Portable => (Body::Portable, ""),
-            Arch::Dsp if linear.four_bits => (Body::FourBits, "int4 weights have portable loops only"),
-            Arch::Dsp if stays_in_range(p, linear) => {
-                let q = &linear.requantize;
-                let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
+            Arch::Portable => (portable, ""),
+            Arch::Dsp if !stays_in_range(p, linear, q.left_shift) => {
+                (portable, "its sums could overflow when they are shifted left")
+            }
+            Arch::Dsp if four_bits && stays_in_range(p, linear, 4) => (Body::Dsp { form: Form::Nibbles, general }, ""),
+            Arch::Dsp if four_bits => (portable, "16 times its sums could overflow"),
+            Arch::Dsp => {
                 let split = can_split(p, linear);
+                let form = if split { Form::Split } else { Form::Bytes };
                 match winograd(p, linear, split, prefer) {
                     Ok(true) => (Body::Winograd { general }, ""),
-                    Ok(false) => (Body::Dsp { split, general }, ""),
-                    Err(remark) => (Body::Dsp { split, general }, remark),
+                    Ok(false) => (Body::Dsp { form, general }, ""),
+                    Err(remark) => (Body::Dsp { form, general }, remark),
                 }
             }
-            Arch::Dsp => (Body::Portable, "its sums could overflow when they are shifted left"),
         };
         let geometry = if stream::is_pointwise(p) && p.stride[0] == 1 && p.stride[1] == 1 { one_row(p) } else { *p };
-        let sizes = Sizes::new(&geometry);
-        ConvS8 { geometry, sizes, requantize: linear.requantize, pad_value, dense: false, prefer, body, remark }
+        let sizes = Sizes::new(&geometry, if let Body::Dsp { form, .. } = body { form } else { Form::Bytes }, 1);
+        ConvS8 { geometry, sizes, requantize: *q, pad_value: pad, dense: false, prefer, body, remark }
     }
 
     /// The kernel for a dense layer: a convolution over `rows` pixels. The weights are `[outputs, inputs]`.
     pub const fn choose_dense(p: &Dense, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new_dense(p, linear, false, prefer, arch)
+    }
+
+    /// [`choose_dense`](Self::choose_dense) for int4 weights, as [`choose_w4`](Self::choose_w4).
+    pub const fn choose_dense_w4(p: &Dense, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new_dense(p, linear, true, prefer, arch)
+    }
+
+    const fn new_dense(p: &Dense, linear: &LinearS8<'_>, four_bits: bool, prefer: Prefer, arch: Arch) -> Self {
         let geometry = Conv2d {
             batch: 1,
             input: [1, p.rows, p.inputs],
@@ -84,13 +106,13 @@ impl ConvS8 {
             dilation: [1, 1],
             groups: 1,
         };
-        let chosen = ConvS8 { dense: true, ..Self::choose(&geometry, 0, linear, prefer, arch) };
+        let chosen = ConvS8 { dense: true, ..Self::new(&geometry, 0, linear, four_bits, prefer, arch) };
         // Cycles of a Cortex-M4, about. The portable loop is inlined; the other one has a driver, and may have to gather.
         let portable = p.rows * p.outputs * (5 * p.inputs + 12);
         let gathering = if p.inputs.is_multiple_of(4) { 0 } else { 250 };
         let dsp = 500 + p.rows * (gathering + p.outputs.div_ceil(4) * (60 + 5 * chosen.sizes.taps4));
         match (prefer, chosen.body) {
-            (Prefer::Fastest | Prefer::Speed, Body::Dsp { .. }) if portable < dsp => {
+            (Prefer::Fastest | Prefer::Speed, Body::Dsp { .. }) if portable < dsp && !four_bits => {
                 ConvS8 { body: Body::Portable, remark: "so small a layer is faster without", ..chosen }
             }
             _ => chosen,
@@ -104,6 +126,8 @@ impl ConvS8 {
             (Body::Portable, true) => "dense_s8",
             (Body::FourBits, false) => "conv2d_s8_w4",
             (Body::FourBits, true) => "dense_s8_w4",
+            (Body::Dsp { form: Form::Nibbles, .. }, false) => "conv2d_s8_w4_dsp",
+            (Body::Dsp { form: Form::Nibbles, .. }, true) => "dense_s8_w4_dsp",
             (Body::Dsp { .. }, false) => "conv2d_s8_dsp",
             (Body::Dsp { .. }, true) => "dense_s8_dsp",
             (Body::Winograd { .. }, _) => "conv2d_s8_winograd",
@@ -133,6 +157,24 @@ impl ConvS8 {
                 Body::Winograd { .. } => Order::Tiles { edge: 2, at_once: winograd::TILES },
             },
         }
+    }
+
+    /// How the kernel goes about the layer, for models of its cost; `None` for portable loops.
+    pub const fn tiling(&self) -> Option<Tiling> {
+        let (split, general) = match self.body {
+            Body::Portable | Body::FourBits => return None,
+            Body::Dsp { form, general } => (matches!(form, Form::Split), general),
+            Body::Winograd { general } => (false, general),
+        };
+        let sizes = &self.sizes;
+        Some(Tiling {
+            geometry: self.geometry,
+            taps: sizes.taps4,
+            row_bytes: sizes.row_stride,
+            inside: [sizes.inside_y, sizes.inside_x],
+            split,
+            general,
+        })
     }
 
     const fn scratch_words(&self) -> usize {
@@ -196,7 +238,7 @@ impl ConvS8 {
         match self.body {
             Body::Portable => linear.pack_plain(words),
             Body::FourBits => linear.pack_nibbles(taps(&self.geometry), words),
-            Body::Dsp { split, .. } => stream::pack(&self.geometry, split, linear, words),
+            Body::Dsp { form, .. } => stream::pack(&self.geometry, form, 1, linear, words),
             Body::Winograd { .. } => winograd::pack(&self.geometry, linear, words),
         }
     }
@@ -270,40 +312,45 @@ impl ConvS8 {
         use super::stream::TILE_PIXELS;
         use core::hint::black_box;
 
-        use crate::arch::dsp::convolution::{Loops, convolve};
+        use crate::arch::dsp::convolution::{Ends, Loops, convolve};
         use crate::arch::dsp::dot::{row, tile};
 
         let pixels = self.geometry.output[0] * self.geometry.output[1];
         let (tiles, rows) = (pixels >= TILE_PIXELS, !pixels.is_multiple_of(TILE_PIXELS));
-        let (split, general) = match self.body {
+        let (form, general) = match self.body {
             Body::Portable | Body::FourBits => return,
-            Body::Dsp { split, general } => (split, general),
+            Body::Dsp { form, general } => (form, general),
             Body::Winograd { general } => return self.run_winograd(general, constants, operands, scratch),
         };
-        let mut loops = Loops { tile: None, row: None, split };
+        let mut loops = Loops { tile: None, row: None, form };
         if tiles {
-            loops.tile = Some(match (split, general) {
-                (false, false) => tile::<false, false>,
-                (false, true) => tile::<false, true>,
-                (true, false) => tile::<true, false>,
-                (true, true) => tile::<true, true>,
+            loops.tile = Some(match (form, general) {
+                (Form::Bytes, false) => tile::<false, false, false, false>,
+                (Form::Bytes, true) => tile::<false, false, false, true>,
+                (Form::Split, false) => tile::<true, false, false, false>,
+                (Form::Split, true) => tile::<true, false, false, true>,
+                (Form::Nibbles, false) => tile::<false, true, false, false>,
+                (Form::Nibbles, true) => tile::<false, true, false, true>,
             });
         }
         if rows {
-            loops.row = Some(match (split, general) {
-                (false, false) => row::<false, false>,
-                (false, true) => row::<false, true>,
-                (true, false) => row::<true, false>,
-                (true, true) => row::<true, true>,
+            loops.row = Some(match (form, general) {
+                (Form::Bytes, false) => row::<false, false, false, false>,
+                (Form::Bytes, true) => row::<false, false, false, true>,
+                (Form::Split, false) => row::<true, false, false, false>,
+                (Form::Split, true) => row::<true, false, false, true>,
+                (Form::Nibbles, false) => row::<false, true, false, false>,
+                (Form::Nibbles, true) => row::<false, true, false, true>,
             });
         }
         // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
         let (kernel, loops) = black_box((self, loops));
-        convolve(
+        let Requantize { left_shift, zero_point, min, max } = kernel.requantize;
+        convolve::<false>(
             &kernel.geometry,
             &kernel.sizes,
-            &kernel.requantize,
-            kernel.pad_value,
+            &Ends { left_shift, zero_point, min: min.into(), max: max.into() },
+            kernel.pad_value.into(),
             loops,
             constants,
             operands,
@@ -355,14 +402,14 @@ const fn taps(p: &Conv2d) -> usize {
 }
 
 /// Whether no sum, bias included, saturates when it is shifted left.
-const fn stays_in_range(p: &Conv2d, linear: &LinearS8<'_>) -> bool {
+const fn stays_in_range(p: &Conv2d, linear: &LinearS8<'_>, left_shift: u32) -> bool {
     let (taps, mut o) = (taps(p), 0);
-    if linear.requantize.left_shift == 0 {
+    if left_shift == 0 {
         return true;
     }
     while o < linear.outputs() {
         let largest = linear.largest_sum(o * taps, 1, taps) + linear.bias(o).unsigned_abs() as u64;
-        if largest >= 1 << (31 - linear.requantize.left_shift) {
+        if largest >= 1 << (31 - left_shift) {
             return false;
         }
         o += 1;
