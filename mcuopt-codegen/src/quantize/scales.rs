@@ -1,0 +1,81 @@
+//! The scale of each filter's weights: the largest weight need not be the largest integer.
+//!
+//! A smaller scale clips large weights and rounds all others more finely. What counts is the error of the filter's output,
+//! Σ (ŵ − w)²·E\[x²\], for each filter by itself; with eight bits it hardly ever pays, with four it nearly always does.
+
+use super::filters::Filters;
+use crate::calibrate::Ranges;
+use crate::error::Error;
+use crate::graph::{Graph, Quantization};
+use crate::ops::Op;
+
+/// Smallest and largest integer of a weight.
+pub fn limits(bits: u32) -> (f32, f32) {
+    let half = (1u32 << (bits - 1)) as f32;
+    // The kernels for eight bits rely on weights being symmetric.
+    if bits == 8 { (1.0 - half, half - 1.0) } else { (-half, half - 1.0) }
+}
+
+/// The number that a weight becomes.
+pub fn round(w: f32, scale: f32, (min, max): (f32, f32)) -> f32 {
+    mcuopt_rt::v0::round_ties_even_f32(w / scale).clamp(min, max) * scale
+}
+
+/// Gives the weights of every linear layer that will run in integers a scale for each filter, where the file's author
+/// did not.
+pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32) -> Result<(), Error> {
+    for index in 0..graph.nodes.len() {
+        let Some(filters) = Filters::of(graph, index) else { continue };
+        let Some((x_scale, _)) = graph.value(filters.x).quantization.as_ref().and_then(Quantization::single) else {
+            continue;
+        };
+        if graph.value(filters.y).quantization.is_none() || filters.is_authored(graph) {
+            continue;
+        }
+        let Some(statistics) = ranges.get(&filters.x) else { continue };
+        // The mean of an error goes into the bias; what remains of it where windows reach into the padding counts a little.
+        let power = |c: &crate::calibrate::Channel| c.mean_square - 0.9 * c.mean * c.mean;
+        let powers: Vec<f32> = statistics.channels.iter().map(power).collect();
+        let floor = powers.iter().sum::<f32>() / powers.len().max(1) as f32 * 0.01 + f32::MIN_POSITIVE;
+        let (weights, bias) = (filters.weights(graph).to_vec(), filters.bias(graph).to_vec());
+        let scale = |(filter, w): (usize, &[f32])| {
+            let power = |k: usize| powers.get(filters.input_channel(filter, k)).map_or(floor, |p| p.max(floor));
+            let powers: Vec<f32> = (0..w.len()).map(power).collect();
+            least_error(w, &powers, bits).max(narrowest(bias[filter], x_scale))
+        };
+        let scales: Vec<f32> = weights.chunks_exact(filters.len()).enumerate().map(scale).collect();
+        filters.set_weights(graph, weights)?;
+        let id = graph.nodes[index].inputs[1];
+        let zero_points = vec![0; scales.len()];
+        graph.value_mut(id).quantization = Some(Quantization { scales, zero_points, axis: 0 });
+    }
+    Ok(())
+}
+
+/// The narrowest scale that keeps the integer of a bias below 2^24, up to which requantization is exact to 2^-8 of a step.
+fn narrowest(bias: f32, x_scale: f32) -> f32 {
+    bias.abs() / (x_scale * (1 << 24) as f32)
+}
+
+/// The scale with the least error of a filter; the one that clips nothing if all are as good.
+fn least_error(w: &[f32], powers: &[f32], bits: u32) -> f32 {
+    let limits = limits(bits);
+    let largest = w.iter().fold(0f32, |largest, w| largest.max(w.abs()));
+    let widest = largest / limits.1;
+    if !widest.is_normal() {
+        return f32::MIN_POSITIVE.max(widest);
+    }
+    let error = |scale: f32| {
+        let mut sum = 0f32;
+        let mut k = 0;
+        while k < w.len() {
+            let error = round(w[k], scale, limits) - w[k];
+            sum += error * error * powers[k];
+            k += 1;
+        }
+        sum
+    };
+    let candidates = (1..=20).map(|part| widest * (1.0 - part as f32 * 0.03));
+    let with_error = candidates.map(|scale| (error(scale), scale));
+    with_error.fold((error(widest), widest), |best, other| if other.0 < best.0 { other } else { best }).1
+}
