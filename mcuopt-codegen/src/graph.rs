@@ -199,11 +199,11 @@ impl<O> Graph<O> {
 
     /// Checks the invariants named in the module's text.
     pub fn verify(&self) -> Result<(), Error> {
-        let mut ready: BTreeSet<ValueId> = self.inputs.iter().copied().collect();
-        ready.extend(self.ids().filter(|id| self.value(*id).constant.is_some()));
+        let mut ready: Vec<bool> = self.values.iter().map(|value| value.constant.is_some()).collect();
+        self.inputs.iter().for_each(|id| ready[id.0] = true);
         for node in &self.nodes {
             for input in &node.inputs {
-                if !ready.contains(input) {
+                if !ready[input.0] {
                     return Err(Error::bug(format!(
                         "`{}` reads `{}` before it is made",
                         node.name,
@@ -212,12 +212,12 @@ impl<O> Graph<O> {
                 }
             }
             for output in &node.outputs {
-                if !ready.insert(*output) {
+                if std::mem::replace(&mut ready[output.0], true) {
                     return Err(Error::bug(format!("`{}` makes `{}` again", node.name, self.value(*output).name)));
                 }
             }
         }
-        match self.outputs.iter().find(|id| !ready.contains(id)) {
+        match self.outputs.iter().find(|id| !ready[id.0]) {
             Some(id) => Err(Error::bug(format!("nothing makes the output `{}`", self.value(*id).name))),
             None => Ok(()),
         }
@@ -232,6 +232,12 @@ impl<O> Graph<O> {
         O: Clone,
     {
         let producers = self.producers();
+        let behind = |(index, node): (usize, &Node<O>)| {
+            node.inputs.iter().all(|id| producers[id.0].is_none_or(|producer| producer < index))
+        };
+        if self.nodes.iter().enumerate().all(behind) {
+            return Ok(());
+        }
         let mut readers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let mut missing: Vec<usize> = vec![0; self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate() {

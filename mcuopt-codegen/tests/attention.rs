@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use common::{Random, Result, Sketch, compile, ints};
 use mcuopt_codegen::Precision;
-use mcuopt_codegen::calibrate::{Range, Statistics};
+use mcuopt_codegen::calibrate::{Method, Range, Statistics};
 use mcuopt_codegen::graph::Quantization;
 use mcuopt_codegen::import::import;
 use mcuopt_codegen::interp::{run_float, run_lowered};
@@ -211,9 +211,14 @@ fn a_transformer_runs_without_floats() -> Result {
     for sample in &samples {
         let found = run_float(&graph, std::slice::from_ref(sample), |id, tensor| {
             let Some(range) = tensor.f32s().and_then(Range::of) else { return };
-            let entry = ranges.entry(id).or_insert_with(|| Statistics { range, best: range, means: Vec::new() });
+            let entry = ranges.entry(id).or_insert_with(|| Statistics {
+                range,
+                candidates: [range; 4],
+                method: Method::MinMax,
+                channels: Vec::new(),
+            });
             let both = Range { min: entry.range.min.min(range.min), max: entry.range.max.max(range.max) };
-            (entry.range, entry.best) = (both, both);
+            (entry.range, entry.candidates) = (both, [both; 4]);
         })?;
         outputs.push(found[0].f32s().unwrap_or_default().to_vec());
     }

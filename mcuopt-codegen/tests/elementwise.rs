@@ -18,8 +18,11 @@ use mcuopt_codegen::{Precision, quantize};
 
 const SHAPE: [usize; 3] = [2, 3, 4];
 
+/// Operator, operands (numbers are constants), result.
+type Nodes<'a> = &'a [(&'a str, &'a [&'a str], &'a str)];
+
 /// A model with the float input `x` and the numbers that its nodes name; the last node makes the output.
-fn model(nodes: &[(&str, &[&str], &str)], attributes: &[(&str, Attribute)]) -> Sketch {
+fn model(nodes: Nodes<'_>, attributes: &[(&str, Attribute)]) -> Sketch {
     let mut sketch = Sketch::new(20).input("x", &SHAPE);
     for (op, operands, result) in nodes {
         for operand in *operands {
@@ -80,7 +83,7 @@ fn in_int8(sketch: &Sketch) -> Result<(Vec<&'static str>, f32)> {
 
 #[test]
 fn chains_of_one_tensor_become_one_table() -> Result {
-    let chains: &[(&str, &[(&str, &[&str], &str)])] = &[
+    let chains: &[(&str, Nodes<'_>)] = &[
         ("SiLU", &[("Sigmoid", &["x"], "s"), ("Mul", &["x", "s"], "y")]),
         ("quick Gelu", &[("Mul", &["x", "1.702"], "m"), ("Sigmoid", &["m"], "s"), ("Mul", &["x", "s"], "y")]),
         (
@@ -122,7 +125,7 @@ fn chains_of_one_tensor_become_one_table() -> Result {
 #[test]
 fn what_others_read_stays() -> Result {
     // The sum reads both, so that there are three layers, and none is computed twice.
-    let nodes: &[(&str, &[&str], &str)] = &[
+    let nodes: Nodes<'_> = &[
         ("Sigmoid", &["x"], "s"),
         ("Mul", &["x", "s"], "m"),
         ("ReduceMean", &["m"], "r"),
@@ -138,11 +141,11 @@ fn what_others_read_stays() -> Result {
 #[test]
 fn two_tensors_in_int8() -> Result {
     // A mean is no function of one element, so two tensors meet.
-    let means: &[(&str, &[&str], &str)] = &[("ReduceMean", &["x"], "m"), ("Max", &["x", "m"], "y")];
+    let means: Nodes<'_> = &[("ReduceMean", &["x"], "m"), ("Max", &["x", "m"], "y")];
     let (kernels, distance) = in_int8(&model(means, &[]))?;
     ensure!(kernels.contains(&"binary") && !kernels.contains(&"dequantize_s8_f32"), "{kernels:?}");
     ensure!(distance <= 1.5, "{distance} steps");
-    let masked: &[(&str, &[&str], &str)] =
+    let masked: Nodes<'_> =
         &[("ReduceMean", &["x"], "m"), ("Greater", &["x", "0.5"], "g"), ("Where", &["g", "x", "m"], "y")];
     let (kernels, distance) = in_int8(&model(masked, &[]))?;
     ensure!(kernels.contains(&"ternary") && kernels.contains(&"lut_s8"), "{kernels:?}");
@@ -181,10 +184,13 @@ fn with_inputs(types: &[DType], count: usize) -> Sketch {
     sketch
 }
 
+/// Operator, attributes, result.
+type IntegerCase<'a> = (&'a str, &'a [(&'a str, Attribute)], [i64; 4]);
+
 #[test]
 fn integers_at_run_time() -> Result {
     let (a, b) = (Tensor::from_i64s(&[7, -7, 5, i64::MAX]), Tensor::from_i64s(&[3, 3, 0, 1]));
-    let cases: &[(&str, &[(&str, Attribute)], [i64; 4])] = &[
+    let cases: &[IntegerCase<'_>] = &[
         ("Add", &[], [10, -4, 5, i64::MIN]),
         ("Sub", &[], [4, -10, 5, i64::MAX - 1]),
         ("Mul", &[], [21, -21, 0, i64::MAX]),
@@ -234,7 +240,7 @@ fn conversions() -> Result {
     ];
     for (to, expected) in cases {
         let sketch = with_inputs(&[DType::F32], 6).node("Cast", &["x0"], &["y"], &[("to", int(to))]).output("y");
-        let found = run(&sketch, &[floats.clone()])?.at_run_time();
+        let found = run(&sketch, std::slice::from_ref(&floats))?.at_run_time();
         ensure!(found.to_i64s().as_deref() == Some(expected), "to {to}: {:?}", found.to_i64s());
     }
     Ok(())
@@ -332,7 +338,7 @@ fn kernels_of_one_tensor_become_one_table() -> Result {
 #[test]
 fn a_quantized_file_keeps_what_its_author_left_in_float() -> Result {
     // Without quantization of the product, the sum before it and the result are float.
-    let nodes: &[(&str, &[&str], &str)] = &[("Sigmoid", &["x"], "s"), ("Mul", &["x", "s"], "y")];
+    let nodes: Nodes<'_> = &[("Sigmoid", &["x"], "s"), ("Mul", &["x", "s"], "y")];
     let mut graph = import(&model(nodes, &[]).0, &BTreeMap::new())?.graph;
     simplify(&mut graph)?;
     let before = graph.nodes.len();

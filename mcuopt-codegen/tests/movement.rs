@@ -10,7 +10,7 @@ use std::path::Path;
 
 use common::{Random, Result, Sketch, compile};
 use mcuopt_codegen::Precision;
-use mcuopt_codegen::calibrate::{Range, Ranges, Statistics};
+use mcuopt_codegen::calibrate::{Method, Range, Ranges, Statistics};
 use mcuopt_codegen::import::import;
 use mcuopt_codegen::interp::{run_float, run_lowered};
 use mcuopt_codegen::onnx::{Attribute, Model, ValueInfo};
@@ -146,7 +146,15 @@ fn an_embedding_in_int8() -> Result {
     let mut ranges = Ranges::new();
     run_float(&graph, &[Tensor::from_i64s(&[0, 1, 2])], |id, tensor| {
         if let Some(range) = tensor.f32s().and_then(Range::of) {
-            ranges.insert(id, Statistics { range: Range { min: -4.0, max: 4.0 }, best: range, means: Vec::new() });
+            ranges.insert(
+                id,
+                Statistics {
+                    range: Range { min: -4.0, max: 4.0 },
+                    candidates: [range; 4],
+                    method: Method::MinMax,
+                    channels: Vec::new(),
+                },
+            );
         }
     })?;
     assign(&mut graph, Some(&ranges))?;

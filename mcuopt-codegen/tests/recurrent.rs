@@ -182,8 +182,10 @@ fn int8_layers_stay_near_float_ones() -> Result {
     let mut random = Random(0x5eed_0002);
     for op in ["RNN", "GRU", "LSTM"] {
         for linear in 0..2 {
-            let layer = Layer1 { op, steps: 30, batch: 1, inputs: 12, hidden: 16, directions: 1 };
-            let mut attributes = vec![("hidden_size", int(16))];
+            let directions = 1 + linear as usize;
+            let layer = Layer1 { op, steps: 30, batch: 1, inputs: 12, hidden: 16, directions };
+            let direction = ["forward", "bidirectional"][directions - 1];
+            let mut attributes = vec![("hidden_size", int(16)), ("direction", text(direction))];
             if op == "GRU" {
                 attributes.push(("linear_before_reset", int(linear)));
             }
@@ -311,6 +313,35 @@ fn a_layer_that_an_author_left_in_float_stays_there() -> Result {
     for (y, expected) in y.iter().zip(expected[0].f32s().unwrap_or_default()) {
         let expected = (expected / 0.01).round() + 3.0;
         ensure!((f32::from(*y) - expected.clamp(-128.0, 127.0)).abs() <= 1.0, "{y}, not {expected}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_last_states_of_both_directions_need_no_others() -> Result {
+    let mut random = Random(17);
+    let layer = Layer1 { op: "GRU", steps: 12, batch: 1, inputs: 3, hidden: 4, directions: 2 };
+    let attributes = [("hidden_size", int(4)), ("direction", text("bidirectional"))];
+    let sketch = layer
+        .sketch(&mut random, 0)
+        .constant("0", Tensor::new(&[], vec![0i64]).ok_or("an index")?)
+        .constant("1", Tensor::new(&[], vec![1i64]).ok_or("an index")?)
+        .node("GRU", &["x", "w", "r", "b"], &["y", "h"], &attributes)
+        .node("Gather", &["h", "0"], &["forward"], &[])
+        .node("Gather", &["h", "1"], &["backward"], &[])
+        .node("Concat", &["forward", "backward"], &["both"], &[("axis", int(1))])
+        .output("both");
+    let compiled = compile("both", &sketch.0.encode(), Precision::Float32)?;
+    let Some(Kernel::RecurrentF32(gru)) = kernels(&compiled.lowered).first().copied() else {
+        return Err("a GRU".into());
+    };
+    let geometry = gru.geometry;
+    ensure!((geometry.directions, geometry.sequence, geometry.last) == (2, false, true), "{geometry:?}");
+    let x = Tensor::new(&[12, 1, 3], random.floats(36)).ok_or("x")?;
+    let (a, b) = (compiled.run(std::slice::from_ref(&x))?, compiled.run_float(&[x])?);
+    ensure!(a[0].len() == 8, "{:?}", a[0]);
+    for (a, b) in a[0].f32s().unwrap_or_default().iter().zip(b[0].f32s().unwrap_or_default()) {
+        ensure!((a - b).abs() < 1e-5, "{a}, {b}");
     }
     Ok(())
 }

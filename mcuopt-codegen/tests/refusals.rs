@@ -80,7 +80,10 @@ fn element_types() -> Result {
     refused("Sigmoid", integers, "(Sigmoid), input 0: not supported: Sigmoid of int32; what works: a float input")?;
     let mut reals = one("BitwiseAnd", 18, &[4], &["x"], &[]);
     reals.graph().inputs[0] = ValueInfo::tensor("x", DType::F32, &[4]);
-    refused("BitwiseAnd", reals, "(BitwiseAnd): not supported: BitwiseAnd of float and float")
+    refused("BitwiseAnd", reals, "(BitwiseAnd): not supported: BitwiseAnd of float and float")?;
+    let quantize = one("QuantizeLinear", 13, &[4], &["s", "z"], &[]).constant("s", Tensor::scalar(0.5));
+    let words = Tensor::new(&[], vec![0i32]).ok_or("one element")?;
+    refused("int32", quantize.constant("z", words), "quantization to int32; what works: int8, uint8, int16 or uint16")
 }
 
 #[test]

@@ -597,3 +597,90 @@ fn an_axis_is_known_by_its_name_in_the_file() -> Result {
     std::fs::remove_dir_all(folder)?;
     Ok(())
 }
+
+#[test]
+fn operators_that_work_frame_by_frame_get_no_history() -> Result {
+    // Time in the middle: a normalisation, a dense layer, a gate and a softmax for each frame.
+    let mut network = Growing::new(21, true, &[1, 16, 6]);
+    let (gain, offset) = (network.constant(&[6], 1.0), network.constant(&[6], 0.3));
+    network.add("LayerNormalization", &[&gain, &offset], &[], vec![1, 16, 6]);
+    let weights = network.constant(&[6, 4], 0.7);
+    network.add("MatMul", &[&weights], &[], vec![1, 16, 4]);
+    let slopes = network.constant(&[4], 0.5);
+    network.add("PRelu", &[&slopes], &[], vec![1, 16, 4]);
+    let before = network.last.clone();
+    network.add("Sigmoid", &[], &[], vec![1, 16, 4]);
+    network.add("Mul", &[&before], &[], vec![1, 16, 4]);
+    network.add("Softmax", &[], &[("axis", int(-1))], vec![1, 16, 4]);
+    network.add("ReduceMax", &[], &[("axes", ints(&[2])), ("keepdims", int(0))], vec![1, 16]);
+    let model = network.model();
+    for int8 in [false, true] {
+        let mut random = Random(31);
+        let pair = Pair::new(&model, int8, 1, Some(2), &mut random)?;
+        let histories = pair.steps.nodes.iter().filter(|node| node.op.kernel.initial().is_some()).count();
+        ensure!(histories == 0, "{histories} histories in {}", pair.steps);
+        check(&pair, 1, false, &mut random)?;
+    }
+    Ok(())
+}
+
+/// A GRU of two stacked layers whose states come in and go out, as PyTorch exports a step of it.
+fn passed_on(steps: usize) -> Model {
+    let mut network = Growing::new(55, true, &[1, steps, 3]);
+    let mut constants = |shape: &[usize]| network.constant(shape, 0.6);
+    let weights: Vec<[String; 3]> =
+        [3, 5].map(|inputs| [constants(&[1, 15, inputs]), constants(&[1, 15, 5]), constants(&[1, 30])]).to_vec();
+    let mut sketch = network.sketch.input("state", &[2, 1, 5]);
+    for (name, value) in [("zero", 0), ("one", 1), ("two", 2)] {
+        sketch = sketch.constant(name, Tensor::from_i64s(&[value]));
+    }
+    sketch = sketch.node("Transpose", &["x"], &["x0"], &[("perm", ints(&[1, 0, 2]))]);
+    let mut last = "x0".to_string();
+    for (layer, bounds) in [["zero", "one"], ["one", "two"]].iter().enumerate() {
+        let names = ["start", "y", "h", "x"].map(|name| format!("{name}{}", layer + 1));
+        let [w, r, b] = &weights[layer];
+        sketch = sketch
+            .node("Slice", &["state", bounds[0], bounds[1], "zero"], &[&names[0]], &[])
+            .node("GRU", &[&last, w, r, b, "", &names[0]], &[&names[1], &names[2]], &[("hidden_size", int(5))])
+            .node("Squeeze", &[&names[1], "one"], &[&names[3]], &[]);
+        last = names[3].clone();
+    }
+    sketch = sketch.node("Concat", &["h1", "h2"], &["next state"], &[("axis", int(0))]);
+    sketch = sketch.node("Transpose", &[&last], &["out"], &[("perm", ints(&[1, 0, 2]))]);
+    sketch.output("out").output("next state").0
+}
+
+#[test]
+fn states_that_inputs_pass_on_are_kept_instead() -> Result {
+    let model = passed_on(2);
+    let (explicit, kept) = (compiled(&model, |c| c)?, compiled(&model, |c| c.stateful(true))?);
+    ensure!(kept.graph.inputs.len() == 1 && explicit.graph.inputs.len() == 2, "{}", kept.lowered);
+    let mut steps = kept.steps();
+    let mut state = Tensor::new(&[2, 1, 5], vec![0f32; 10]).ok_or("a state")?;
+    let mut random = Random(4);
+    for _ in 0..4 {
+        let x = Tensor::new(&[1, 2, 3], random.floats(6)).ok_or("x")?;
+        let expected = explicit.run(&[x.clone(), state])?;
+        let found = steps.run(&[x], |_, _| {})?;
+        for (found, expected) in found.iter().zip(&expected) {
+            ensure!(found.f32s() == expected.f32s(), "{found:?} {expected:?}");
+        }
+        state = expected[1].reshaped(&[2, 1, 5]).ok_or("a state")?;
+    }
+    // In int8 the explicit one runs in float between its int8 inputs and outputs; the other one in integers.
+    let mut graph = simplified(&model)?;
+    let shapes = graph.inputs.iter().map(|id| graph.value(*id).ty.shape.clone()).collect::<Vec<_>>();
+    let mut sample = |shape: &Vec<usize>| {
+        (0..4).filter_map(|_| Tensor::new(shape, random.floats(shape.iter().product()))).collect::<Vec<_>>()
+    };
+    let ranges = calibrate(&graph, &Samples::from_tensors(shapes.iter().map(&mut sample).collect()))?;
+    assign(&mut graph, Some(&ranges))?;
+    let uses = |graph: &Graph<Layer>, name: &str| {
+        graph.nodes.iter().any(|node| node.op.kernel.call(DType::I8).function == name)
+    };
+    let (explicit, kept) = (lower(&graph)?, lower(&stateful(&graph)?)?);
+    ensure!(uses(&explicit, "gru_f32_from") && !uses(&explicit, "gru_s8"), "{explicit}");
+    ensure!(uses(&kept, "gru_s8") && !uses(&kept, "gru_f32") && kept.inputs.len() == 1, "{kept}");
+    plan::plan(&kept, false)?;
+    Ok(())
+}

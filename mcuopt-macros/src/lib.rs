@@ -52,6 +52,8 @@ use proc_macro::TokenStream;
 /// - Padding behind the last frame needs the future and is refused.
 ///
 /// `stateful = true` without `stream` leaves the input as long as it is in the file: a call takes the next so many frames.
+/// Where a recurrent layer starts from a state that is an input of the network, it keeps the state itself instead, and the
+/// input disappears.
 ///
 /// # Errors
 ///

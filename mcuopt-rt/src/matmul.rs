@@ -181,8 +181,10 @@ fn product<T: Copy, S: Copy, const N: usize>(
     mac: impl Fn(S, T, T) -> S,
 ) -> [S; N] {
     let a = a.iter().step_by(p.a_inner).take(p.inner);
-    for (&a, b_row) in a.zip(b.chunks(p.b_inner)) {
-        sums = each(sums, lanes(b_row, column), |sum, b| mac(sum, a, b));
+    let mut at = column;
+    for &a in a {
+        sums = each(sums, lanes(b, at), |sum, b| mac(sum, a, b));
+        at += p.b_inner;
     }
     sums
 }

@@ -109,13 +109,16 @@ fn random_cell(random: &mut Random) -> Cell {
 }
 
 fn random_shape(random: &mut Random) -> Recurrent {
+    let kinds = random.size(0, 2);
     Recurrent {
         steps: random.size(1, 6),
         batch: random.size(1, 3),
         inputs: random.size(1, 9),
         hidden: random.size(1, 11),
+        directions: random.size(1, 2),
         reverse: random.size(0, 1) == 1,
-        sequence: random.size(0, 1) == 1,
+        sequence: kinds != 0,
+        last: kinds != 1,
         state: false,
         stateful: false,
     }
@@ -135,14 +138,43 @@ fn random_layer(random: &mut Random, p: &Recurrent, cell: Cell) -> Reals {
     }
 }
 
-/// The rows of the reference that `y` holds.
-fn rows_of(p: &Recurrent, y: &[f64]) -> Vec<f64> {
+/// What `y` holds, for a layer a direction.
+fn expected(p: &Recurrent, cell: Cell, layers: &[Reals], x: &[f64], h0: &[f64], c0: &[f64]) -> Vec<f64> {
     let row = p.batch * p.hidden;
-    match (p.sequence, p.reverse) {
-        (true, _) => y.to_vec(),
-        (false, false) => y[(p.steps - 1) * row..].to_vec(),
-        (false, true) => y[..row].to_vec(),
+    let own = |d: usize| d * row..(d + 1) * row;
+    let backward = |d: usize| p.reverse || d == 1;
+    let direction = |(d, layer): (usize, &Reals)| {
+        let p = Recurrent { reverse: backward(d), ..*p };
+        reference(&p, cell, layer, x, &h0[own(d)], &c0[own(d)])
+    };
+    let results: Vec<_> = layers.iter().enumerate().map(direction).collect();
+    let mut y = Vec::new();
+    for t in 0..if p.sequence { p.steps } else { 0 } {
+        results.iter().for_each(|(all, _)| y.extend_from_slice(&all[t * row..][..row]));
     }
+    for (d, (all, _)) in results.iter().enumerate().filter(|_| p.last) {
+        let t = if backward(d) { 0 } else { p.steps - 1 };
+        y.extend_from_slice(&all[t * row..][..row]);
+    }
+    results.iter().filter(|_| p.state).for_each(|(_, cells)| y.extend_from_slice(cells));
+    y
+}
+
+fn random_layers(random: &mut Random, p: &Recurrent, cell: Cell) -> Vec<Reals> {
+    let mut layers: Vec<Reals> = (0..p.directions).map(|_| random_layer(random, p, cell)).collect();
+    let clip = if random.size(0, 2) == 0 { 0.25 } else { f64::INFINITY };
+    let peepholes = random.size(0, 1) == 0;
+    for layer in &mut layers {
+        layer.clip = clip;
+        if !peepholes {
+            layer.peepholes.clear();
+        }
+    }
+    layers
+}
+
+fn joined<T: Clone, L>(layers: &[L], part: impl Fn(&L) -> Vec<T>) -> Vec<T> {
+    layers.iter().flat_map(part).collect()
 }
 
 fn f32_biases(p: &Recurrent, cell: Cell, layer: &Reals) -> Vec<f32> {
@@ -160,10 +192,11 @@ fn f32_biases(p: &Recurrent, cell: Cell, layer: &Reals) -> Vec<f32> {
 }
 
 /// Runs a layer in f32, over what `y` holds already.
-fn run_f32(p: &Recurrent, cell: Cell, layer: &Reals, x: &[f32], start: Option<[&[f32]; 2]>, y: &mut [f32]) {
-    let (w, r, bias) = (to_f32(&layer.w), to_f32(&layer.r), f32_biases(p, cell, layer));
-    let peepholes = to_f32(&layer.peepholes);
-    let clip = layer.clip as f32;
+fn run_f32(p: &Recurrent, cell: Cell, layers: &[Reals], x: &[f32], start: Option<[&[f32]; 2]>, y: &mut [f32]) {
+    let [w, r] = [joined(layers, |layer| to_f32(&layer.w)), joined(layers, |layer| to_f32(&layer.r))];
+    let bias = joined(layers, |layer| f32_biases(p, cell, layer));
+    let peepholes = joined(layers, |layer| to_f32(&layer.peepholes));
+    let clip = layers[0].clip as f32;
     let mut scratch = vec![0x7fc0_0000; 200];
     let (f, g) = (math::sigmoid, math::tanh);
     match (cell, start) {
@@ -195,25 +228,15 @@ fn f32_layers_are_what_onnx_defines() {
         let cell = random_cell(&mut random);
         let mut p = random_shape(&mut random);
         p.state = matches!(cell, Cell::Lstm { .. }) && random.size(0, 1) == 1;
-        let mut layer = random_layer(&mut random, &p, cell);
-        if random.size(0, 2) == 0 {
-            layer.clip = 0.25;
-        }
-        if random.size(0, 1) == 0 {
-            layer.peepholes.clear();
-        }
+        let layers = random_layers(&mut random, &p, cell);
         let x = random.f32s(p.steps * p.batch * p.inputs);
-        let [h0, c0] = [0, 1].map(|_| random.f32s(p.batch * p.hidden));
-        let zeros = vec![0f32; p.batch * p.hidden];
+        let [h0, c0] = [0, 1].map(|_| random.f32s(p.directions * p.batch * p.hidden));
+        let zeros = vec![0f32; h0.len()];
         for start in [None, Some([&h0[..], &c0[..]])] {
             let [h0, c0] = start.unwrap_or([&zeros, &zeros]);
-            let (all, cells) = reference(&p, cell, &layer, &to_f64(&x), &to_f64(h0), &to_f64(c0));
-            let mut expected = rows_of(&p, &all);
-            if p.state {
-                expected.extend(cells);
-            }
+            let expected = expected(&p, cell, &layers, &to_f64(&x), &to_f64(h0), &to_f64(c0));
             let mut y = vec![f32::NAN; expected.len()];
-            run_f32(&p, cell, &layer, &x, start, &mut y);
+            run_f32(&p, cell, &layers, &x, start, &mut y);
             for (y, expected) in y.iter().zip(&expected) {
                 assert!((f64::from(*y) - expected).abs() < 1e-5, "case {case}: {cell:?} {p:?}: {y} for {expected}");
             }
@@ -226,19 +249,22 @@ fn f32_calls_go_on_from_each_other() {
     let mut random = Random::new(2);
     for _ in 0..200 {
         let cell = random_cell(&mut random);
-        let long = Recurrent { steps: 12, reverse: false, sequence: true, ..random_shape(&mut random) };
+        let any = random_shape(&mut random);
+        let long = Recurrent { steps: 12, directions: 1, reverse: false, sequence: true, last: false, ..any };
         let steps = [1, 2, 3, 4, 6][random.size(0, 4)];
         let state = matches!(cell, Cell::Lstm { .. });
-        let short = Recurrent { steps, state, stateful: true, sequence: random.size(0, 1) == 1, ..long };
-        let layer = random_layer(&mut random, &long, cell);
+        let short = Recurrent { steps, state, stateful: true, sequence: any.sequence, last: any.last, ..long };
+        let layers = [random_layer(&mut random, &long, cell)];
         let row = long.batch * long.hidden;
         let x = random.f32s(12 * long.batch * long.inputs);
         let mut whole = vec![0.0; 12 * row];
-        run_f32(&long, cell, &layer, &x, None, &mut whole);
-        let mut y = vec![0.0; (if short.sequence { steps } else { 1 } + usize::from(state)) * row];
+        run_f32(&long, cell, &layers, &x, None, &mut whole);
+        let mut y =
+            vec![0.0; (if short.sequence { steps } else { 0 } + usize::from(short.last) + usize::from(state)) * row];
         for (x, whole) in x.chunks_exact(steps * long.batch * long.inputs).zip(whole.chunks_exact(steps * row)) {
-            run_f32(&short, cell, &layer, x, None, &mut y);
-            let expected = if short.sequence { whole } else { &whole[(steps - 1) * row..] };
+            run_f32(&short, cell, &layers, x, None, &mut y);
+            let mut expected = if short.sequence { whole.to_vec() } else { Vec::new() };
+            expected.extend_from_slice(&whole[if short.last { (steps - 1) * row } else { whole.len() }..]);
             assert_eq!(&y[..expected.len()], expected, "{cell:?} {short:?}");
         }
     }
@@ -260,7 +286,23 @@ struct Integers {
 const X: Quantization = Quantization { scale: 0.02, zero_point: 5 };
 
 impl Integers {
-    /// Quantizes a layer, whose weights then are what their integers stand for.
+    /// Quantizes the layers, whose weights then are what their integers stand for.
+    fn of(p: &Recurrent, cell: Cell, layers: &mut [Reals]) -> Self {
+        // One shift for all directions: as none of them has a factor from 2^3 on.
+        let mut all: Vec<Self> = layers.iter_mut().map(|layer| Self::new(p, cell, layer)).collect();
+        let mut first = all.remove(0);
+        for other in all {
+            first.w.extend(other.w);
+            first.bias.extend(other.bias);
+            first.w_multipliers.extend(other.w_multipliers);
+            first.r.extend(other.r);
+            first.r_bias.extend(other.r_bias);
+            first.r_multipliers.extend(other.r_multipliers);
+            first.peepholes.extend(other.peepholes);
+        }
+        first
+    }
+
     fn new(p: &Recurrent, cell: Cell, layer: &mut Reals) -> Self {
         let rows = cell.gates() * p.hidden;
         let quantize = |matrix: &mut [f64]| -> (Vec<i8>, Vec<f64>) {
@@ -280,7 +322,7 @@ impl Integers {
         let one = f64::from(1 << SUM_BITS);
         let factors = |scales: &[f64], unit: f64| scales.iter().map(|s| s * unit * one).collect::<Vec<_>>();
         let (w_factors, r_factors) = (factors(&w_scales, X.scale.into()), factors(&r_scales, 1.0 / 128.0));
-        let shift = |factors: &[f64]| left_shift_for(factors.iter().copied().fold(0.0, f64::max));
+        let shift = |factors: &[f64]| left_shift_for(factors.iter().copied().fold(3.9, f64::max));
         let (input_shift, hidden_shift) = (shift(&w_factors), shift(&r_factors));
         let multipliers = |f: &[f64], shift: u32| f.iter().map(|&f| multiplier(f, shift)).collect::<Vec<_>>();
         let split = matches!(cell, Cell::Gru { .. });
@@ -330,18 +372,12 @@ fn int8_layers_follow_real_arithmetic() {
     for case in 0..400 {
         let cell = random_cell(&mut random);
         let p = random_shape(&mut random);
-        let mut layer = random_layer(&mut random, &p, cell);
-        if random.size(0, 2) == 0 {
-            layer.clip = 0.25;
-        }
-        if random.size(0, 1) == 0 {
-            layer.peepholes.clear();
-        }
-        let integers = Integers::new(&p, cell, &mut layer);
+        let mut layers = random_layers(&mut random, &p, cell);
+        let integers = Integers::of(&p, cell, &mut layers);
         let x = random.i8s(p.steps * p.batch * p.inputs);
         let reals: Vec<f64> = x.iter().map(|&x| X.dequantize(x).into()).collect();
-        let zeros = vec![0.0; p.batch * p.hidden];
-        let expected = rows_of(&p, &reference(&p, cell, &layer, &reals, &zeros, &zeros).0);
+        let zeros = vec![0.0; p.directions * p.batch * p.hidden];
+        let expected = expected(&p, cell, &layers, &reals, &zeros, &zeros);
         let mut y = vec![0; expected.len()];
         integers.run(&p, cell, &x, &mut y);
         for (&y, expected) in y.iter().zip(&expected) {
@@ -359,20 +395,23 @@ fn int8_calls_go_on_from_each_other() {
     let mut random = Random::new(4);
     for _ in 0..200 {
         let cell = random_cell(&mut random);
-        let long = Recurrent { steps: 12, reverse: false, sequence: true, ..random_shape(&mut random) };
+        let any = random_shape(&mut random);
+        let long = Recurrent { steps: 12, directions: 1, reverse: false, sequence: true, last: false, ..any };
         let steps = [1, 2, 3, 4, 6][random.size(0, 4)];
         let state = cell != Cell::Rnn;
-        let short = Recurrent { steps, state, stateful: true, sequence: random.size(0, 1) == 1, ..long };
+        let short = Recurrent { steps, state, stateful: true, sequence: any.sequence, last: any.last, ..long };
         let mut layer = random_layer(&mut random, &long, cell);
         let integers = Integers::new(&long, cell, &mut layer);
         let row = long.batch * long.hidden;
         let x = random.i8s(12 * long.batch * long.inputs);
         let mut whole = vec![0; 12 * row];
         integers.run(&long, cell, &x, &mut whole);
-        let mut y = vec![0; (if short.sequence { steps } else { 1 } + 2 * usize::from(state)) * row];
+        let mut y =
+            vec![0; (if short.sequence { steps } else { 0 } + usize::from(short.last) + 2 * usize::from(state)) * row];
         for (x, whole) in x.chunks_exact(steps * long.batch * long.inputs).zip(whole.chunks_exact(steps * row)) {
             integers.run(&short, cell, x, &mut y);
-            let expected = if short.sequence { whole } else { &whole[(steps - 1) * row..] };
+            let mut expected = if short.sequence { whole.to_vec() } else { Vec::new() };
+            expected.extend_from_slice(&whole[if short.last { (steps - 1) * row } else { whole.len() }..]);
             assert_eq!(&y[..expected.len()], expected, "{cell:?} {short:?}");
         }
     }
@@ -384,7 +423,7 @@ fn int8_layers_survive_extremes() {
     for _ in 0..200 {
         let cell = random_cell(&mut random);
         let p = Recurrent { inputs: 40, ..random_shape(&mut random) };
-        let rows = cell.gates() * p.hidden;
+        let rows = p.directions * cell.gates() * p.hidden;
         let mut ends = |len: usize| (0..len).map(|_| [i8::MIN, i8::MAX][random.size(0, 1)]).collect::<Vec<_>>();
         let (w, r, x) = (ends(rows * p.inputs), ends(rows * p.hidden), ends(p.steps * p.batch * p.inputs));
         let integers = Integers {
@@ -393,12 +432,13 @@ fn int8_layers_survive_extremes() {
             w_multipliers: vec![i32::MAX; rows],
             r_bias: if cell.gates() == 3 { vec![1 << 24; rows] } else { Vec::new() },
             r_multipliers: vec![i32::MAX; rows],
-            peepholes: vec![i16::MIN; 3 * p.hidden],
+            peepholes: vec![i16::MIN; p.directions * 3 * p.hidden],
             cells: CellsS8 { bits: 11, peephole_bits: 1, input_forget: false },
             w,
             r,
         };
-        let mut y = vec![0; if p.sequence { p.steps } else { 1 } * p.batch * p.hidden];
+        let rows = if p.sequence { p.steps } else { 0 } + usize::from(p.last);
+        let mut y = vec![0; rows * p.directions * p.batch * p.hidden];
         integers.run(&p, cell, &x, &mut y);
     }
 }

@@ -206,7 +206,7 @@ class Activations(nn.Module):
 
     def __init__(self):
         super().__init__()
-        kinds = [nn.Softplus(), nn.Mish(), nn.SELU(), nn.CELU(), nn.PReLU(12), nn.ELU(), nn.Softsign(), nn.Hardtanh(), nn.LogSigmoid()]
+        kinds = [nn.Softplus(), nn.Mish(), nn.SELU(), nn.CELU(), nn.PReLU(12), nn.ELU(), nn.Softsign(), nn.Hardtanh(), nn.Tanhshrink()]
         self.layers = nn.ModuleList(nn.Sequential(nn.Conv1d(12, 12, 3, padding=1), kind) for kind in kinds)
         self.stem, self.head = nn.Conv1d(4, 12, 5, 2), nn.Linear(12, 4)
 
@@ -397,11 +397,14 @@ class Block(nn.Module):
             scores = torch.einsum("nqhd,nkhd->nhqk", q, k) / math.sqrt(q.size(-1))
             return torch.einsum("nhqk,nkhd->nqhd", scores.softmax(-1), v).reshape(n, t, c)
         q, k, v = qkv.reshape(n, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        if self.attention == "sdpa":
-            y = F.scaled_dot_product_attention(q, k, v)
+        if self.attention in ("sdpa", "causal"):
+            used = None if padding is None else ~padding[:, None, None, :]
+            y = F.scaled_dot_product_attention(q, k, v, used, is_causal=self.attention == "causal")
         else:
             scores = (q @ k.transpose(-2, -1)) * (q.size(-1) ** -0.5)
-            if padding is not None:
+            if padding is not None and self.attention == "added":
+                scores = scores + padding[:, None, None, :].to(scores.dtype) * torch.finfo(scores.dtype).min
+            elif padding is not None:
                 scores = scores.masked_fill(padding[:, None, None, :], float("-inf"))
             y = scores.softmax(dim=-1) @ v
         return y.transpose(1, 2).reshape(n, t, c)
@@ -412,18 +415,19 @@ class Block(nn.Module):
 
 
 class Frames(nn.Module):
-    """A transformer over frames of sensors."""
+    """A transformer over frames of sensors, four to a token."""
 
     def __init__(self, attention, norm=nn.LayerNorm, width=16, length=32):
         super().__init__()
-        self.embed = nn.Linear(4, width)
-        angle = torch.arange(length)[:, None] * torch.exp(-torch.arange(0, width, 2) * 0.5)
+        self.embed = nn.Linear(16, width)
+        angle = torch.arange(length // 4)[:, None] * torch.exp(-torch.arange(0, width, 2) * 0.5)
         self.register_buffer("positions", torch.stack([angle.sin(), angle.cos()], 2).flatten(1))
         self.blocks = nn.ModuleList(Block(width, 2, attention, norm) for _ in range(2))
         self.head = nn.Linear(width, 4)
 
     def forward(self, x):
-        x = self.embed(x) + self.positions[: x.size(1)]
+        x = self.embed(x.reshape(x.size(0), -1, 16))
+        x = x + self.positions[: x.size(1)]
         for block in self.blocks:
             x = block(x)
         return self.head(x.mean(dim=1))
@@ -432,15 +436,29 @@ class Frames(nn.Module):
 class MaskedFrames(nn.Module):
     """Padding is masked out of the softmax and out of the mean."""
 
-    def __init__(self, width=16):
+    def __init__(self, attention="matmul", width=16):
         super().__init__()
-        self.embed, self.block, self.head = nn.Linear(4, width), Block(width, 2, "matmul"), nn.Linear(width, 4)
+        self.embed, self.block, self.head = nn.Linear(4, width), Block(width, 2, attention), nn.Linear(width, 4)
         self.positions = nn.Parameter(0.3 * torch.randn(24, width))
 
     def forward(self, x, padding):
         x = self.block(self.embed(x) + self.positions, padding)
         used = torch.where(padding, 0.0, 1.0).unsqueeze(-1)
         return self.head((x * used).sum(1) / used.sum(1).clamp(min=1))
+
+
+class PaddedEncoder(nn.Module):
+    """PyTorch's own encoder with a mask for padding."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.embed, self.positions = nn.Linear(4, width), nn.Parameter(0.3 * torch.randn(24, width))
+        layer = nn.TransformerEncoderLayer(width, 2, 32, 0.0, batch_first=True)
+        self.encoder, self.head = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False), nn.Linear(width, 4)
+
+    def forward(self, x, padding):
+        x = self.encoder(self.embed(x) + self.positions, src_key_padding_mask=padding)
+        return self.head(x[:, :16].mean(1))
 
 
 class MultiHead(nn.Module):
@@ -573,12 +591,17 @@ class TwoSensors(nn.Module):
         return self.head(torch.cat([image * torch.sigmoid(self.vector(vector)), self.vector(vector)], dim=-1))
 
 
+class Maximum(nn.Module):
+    def forward(self, x):
+        return x.amax((2, 3))
+
+
 class TwoAnswers(nn.Module):
     """Classes, a feature vector of length 1, and a number from 0 to 1."""
 
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(conv_bn(1, 8, stride=2), conv_bn(8, 12, stride=2), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        self.body = nn.Sequential(conv_bn(1, 8, stride=2), conv_bn(8, 12, stride=2), Maximum())
         self.classes, self.feature, self.energy = nn.Linear(12, 4), nn.Linear(12, 6), nn.Linear(12, 1)
 
     def forward(self, x):
@@ -662,7 +685,11 @@ NETWORKS = {
     "attention_einsum": (lambda: Frames("einsum", LayerNormByHand), FRAMES),
     "attention_matmul": (lambda: Frames("matmul", RMSNorm), FRAMES),
     "attention_rms": (lambda: Frames("sdpa", nn.RMSNorm), FRAMES),
+    "attention_causal": (lambda: Frames("causal"), FRAMES),
     "attention_masked": (MaskedFrames, tasks.masked()),
+    "attention_mask_added": (lambda: MaskedFrames("added"), tasks.masked()),
+    "attention_mask_sdpa": (lambda: MaskedFrames("sdpa"), tasks.masked()),
+    "attention_encoder": (PaddedEncoder, tasks.masked()),
     "attention_multihead": (MultiHead, tasks.waves()),
     "mixer": (Mixer, IMAGES),
     "autoencoder": (autoencoder, tasks.manifold()),

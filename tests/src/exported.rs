@@ -1,6 +1,7 @@
 //! Networks as PyTorch, Keras and scikit-learn export them, trained by `tests/exporters/generate`, and how the compiled
 //! ones compare with ONNX Runtime.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,20 @@ impl Comparison {
     }
 }
 
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ONNX Runtime {:.1}", self.expected)?;
+        if let Ok(figures) = &self.float {
+            write!(f, ", float32 off by {:.1e}", figures.deviation)?;
+        }
+        if let Ok(figures) = &self.int8 {
+            let (float, all) = figures.float_layers;
+            write!(f, ", int8 {:.1} with {float} of {all} layers in float", figures.score)?;
+        }
+        Ok(())
+    }
+}
+
 impl Exported {
     /// All of them, sorted; none, with a note, where they have not been made.
     pub fn all() -> Vec<Self> {
@@ -119,7 +134,8 @@ impl Exported {
             let lengths = found.iter().map(Vec::len).eq(expected.rows.iter().map(Vec::len));
             if lengths { metric::deviation(&found, &expected.rows) } else { f32::INFINITY }
         });
-        let deviation = deviations.fold(0.0, f32::max);
+        // A NaN must not get lost.
+        let deviation = deviations.fold(0.0, |worst: f32, one| if one <= worst { worst } else { one });
         let first =
             Rows { rows: answers.iter().map(|answer| answer[0].clone()).collect(), is_float: test.outputs[0].is_float };
         let layers = &compiled.lowered.nodes;

@@ -6,6 +6,7 @@
 mod cache;
 mod choose;
 mod histogram;
+mod npy;
 mod range;
 mod samples;
 

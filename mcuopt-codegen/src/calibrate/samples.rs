@@ -1,14 +1,14 @@
 //! Typical inputs, from files or from memory.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use ndarray::{ArrayD, Axis};
-use ndarray_npy::{NpzReader, ReadNpyError, ReadNpyExt, ReadNpzError, ReadableElement, ViewElement};
+use zip::ZipArchive;
 
-use super::Range;
+use super::{Range, npy};
 use crate::error::Error;
 use crate::graph::{Graph, Type};
 use crate::ops::Op;
@@ -178,49 +178,23 @@ fn samples_of(path: &Path, name: &str, ty: &Type) -> Result<Vec<Tensor>, Error> 
     split(&array, name, ty).map_err(in_file)
 }
 
-/// Tries to read an array as each of the types that numbers are stored in, and makes floats of them.
-macro_rules! as_floats {
-    ($read:ident($($source:expr),*)) => {
-        $read($($source,)* |value: f32| value)
-            .or_else(|_| $read($($source,)* |value: f64| value as f32))
-            .or_else(|_| $read($($source,)* |value: u8| f32::from(value)))
-            .or_else(|_| $read($($source,)* |value: i8| f32::from(value)))
-            .or_else(|_| $read($($source,)* |value: i16| f32::from(value)))
-            .or_else(|_| $read($($source,)* |value: i32| value as f32))
-            .or_else(|_| $read($($source,)* |value: i64| value as f32))
-            .or_else(|_| $read($($source,)* |value: bool| f32::from(u8::from(value))))
-    };
-}
-
 fn read_npy(path: &Path) -> Result<ArrayD<f32>, Error> {
-    fn typed<T: ReadableElement + Copy>(path: &Path, to_f32: impl Fn(T) -> f32) -> Result<ArrayD<f32>, ReadNpyError> {
-        Ok(ArrayD::<T>::read_npy(File::open(path)?)?.mapv(to_f32))
-    }
-    as_floats!(typed(path)).map_err(|error| Error::calibration(format!("not a readable .npy file of numbers: {error}")))
+    let file = File::open(path).map_err(Error::io)?;
+    npy::read(BufReader::new(file)).map_err(|error| Error::calibration(format!("not a readable .npy file: {error}")))
 }
 
 fn read_npz(file: File) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
-    let mut npz =
-        NpzReader::new(file).map_err(|error| Error::calibration(format!("not a readable .npz file: {error}")))?;
-    let names = npz.names().map_err(|error| Error::calibration(format!("not a readable .npz file: {error}")))?;
+    let unreadable = |error| Error::calibration(format!("not a readable .npz file: {error}"));
+    let mut npz = ZipArchive::new(BufReader::new(file)).map_err(unreadable)?;
     let mut arrays = Vec::new();
-    for name in names {
-        let array = read_array(&mut npz, &name)?;
-        arrays.push((name.trim_end_matches(".npy").to_string(), array));
+    for index in 0..npz.len() {
+        let entry = npz.by_index(index).map_err(unreadable)?;
+        let name = entry.name().trim_end_matches(".npy").to_string();
+        let array = npy::read(entry)
+            .map_err(|error| Error::calibration(format!("the array `{name}` cannot be read: {error}")))?;
+        arrays.push((name, array));
     }
     Ok(arrays)
-}
-
-fn read_array<R: Read + Seek>(npz: &mut NpzReader<R>, name: &str) -> Result<ArrayD<f32>, Error> {
-    fn typed<R: Read + Seek, T: ReadableElement + ViewElement + Copy>(
-        npz: &mut NpzReader<R>,
-        name: &str,
-        to_f32: impl Fn(T) -> f32,
-    ) -> Result<ArrayD<f32>, ReadNpzError> {
-        npz.by_name::<ndarray::OwnedRepr<T>, ndarray::IxDyn>(name).map(|array: ArrayD<T>| array.mapv(to_f32))
-    }
-    as_floats!(typed(npz, name))
-        .map_err(|error| Error::calibration(format!("the array `{name}` does not hold numbers: {error}")))
 }
 
 /// An array as samples of the given shape.

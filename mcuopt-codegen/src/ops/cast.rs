@@ -33,9 +33,28 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
     let to = if node.op_type == "CastLike" {
         b.graph.value(b.input(1)?).ty.dtype
     } else {
-        dtype(b, "to")?
+        match b.int("to", 0)? {
+            UINT4 => return nibbles(b, x, DType::U8, [0.0, 15.0]),
+            INT4 => return nibbles(b, x, DType::I8, [-8.0, 7.0]),
+            _ => dtype(b, "to")?,
+        }
     };
     Ok(vec![if b.graph.value(x).ty.dtype == to { x } else { b.push(Cast { to }, &[x])? }])
+}
+
+/// `TensorProto.DataType` of the types of four bits, which are wider in firmware.
+const UINT4: i64 = 21;
+const INT4: i64 = 22;
+
+/// Floats as numbers of four bits: rounded, as ONNX's reference has it, and with the limits of their range.
+fn nibbles(b: &mut Builder<'_>, x: ValueId, to: DType, limits: [f32; 2]) -> Result<Vec<ValueId>, Error> {
+    if b.graph.value(x).ty.dtype != DType::F32 {
+        return Err(Error::unsupported("integers of four bits from other integers").instead("from float"));
+    }
+    let [min, max] = limits.map(|limit| Some(b.constant(Tensor::scalar(limit))));
+    let x = b.import("Clip", &[Some(x), min, max], Vec::new())?;
+    let x = b.import("Round", &[Some(x)], Vec::new())?;
+    Ok(vec![b.push(Cast { to }, &[x])?])
 }
 
 impl Operator for Cast {

@@ -2,6 +2,8 @@
 //!
 //! <https://onnx.ai/onnx/operators/onnx__Reshape.html> and its siblings, opset 5 on. All become Reshape or nothing.
 
+use ndarray::{ArrayD, IxDyn};
+
 use super::{Io, Lowered, Operator, Scales};
 use crate::builder::Builder;
 use crate::error::Error;
@@ -28,27 +30,29 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
         }
         "Squeeze" => squeezed(&shape, axes(b)?)?,
         "Unsqueeze" => unsqueezed(&shape, &axes(b)?.unwrap_or_default())?,
-        "Dropout" => {
-            dropout(b)?;
-            shape
-        }
+        "Dropout" => return dropout(b),
         _ => shape,
     };
     Ok(vec![b.reshape(x, &target)?])
 }
 
-/// Dropout is the identity at inference; its mask cannot be asked for.
-fn dropout(b: &Builder<'_>) -> Result<(), Error> {
+/// Dropout is the identity at inference, and its mask keeps every element.
+fn dropout(b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
+    let x = b.input(0)?;
     for ignored in ["ratio", "seed", "is_test"] {
         b.attribute(ignored);
     }
     if b.integers(2)?.is_some_and(|mode| mode != [0]) {
         return Err(Error::unsupported("training mode").instead("the model exported for inference").part("input 2"));
     }
+    let mut outputs = vec![x];
     if b.output_count() > 1 {
-        return Err(Error::unsupported("the mask").instead("the first output alone").part("output 1"));
+        let shape = IxDyn(b.shape(x));
+        let bools = b.opset >= 10;
+        let mask: Tensor = if bools { ArrayD::from_elem(shape, true).into() } else { ArrayD::from_elem(shape, 1_f32).into() };
+        outputs.push(b.constant(mask));
     }
-    Ok(())
+    Ok(outputs)
 }
 
 /// The shape operand with 0 (copy) and −1 (whatever remains) resolved.

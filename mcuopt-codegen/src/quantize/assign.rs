@@ -47,6 +47,11 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
                     };
                     graph.value_mut(output).quantization = quantization;
                 }
+                // Nothing has to be rounded where all operands have one quantization.
+                Scales::Joined if shared(graph, &inputs).is_some() => {
+                    let quantization = shared(graph, &inputs);
+                    graph.value_mut(output).quantization = quantization;
+                }
                 Scales::PowerOfTwo(largest) => {
                     let known = ranges.and_then(|ranges| ranges.get(&output));
                     graph.value_mut(output).quantization = known.map(|known| power_of_two(known.range, largest));
@@ -59,6 +64,13 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
     }
     join(graph, &authored);
     Ok(())
+}
+
+/// The quantization that all operands have.
+fn shared(graph: &Graph<Op>, operands: &[ValueId]) -> Option<Quantization> {
+    let mut quantizations = operands.iter().map(|id| graph.value(*id).quantization.clone());
+    let first = quantizations.next().flatten()?;
+    quantizations.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 /// Whether an operand is, or as a constant can become, int8.

@@ -11,12 +11,20 @@ use crate::calibrate::Range;
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId};
 use crate::ops::quantize::{Dequantize, Quantize, Requantize};
-use crate::ops::recurrent::hidden_bits;
+use crate::ops::recurrent::{STARTS_AT, hidden_bits};
 use crate::ops::{Io, Kernel, Layer, Lowered, Op, Scales, transpose::TransposeCopy};
 use crate::tensor::{DType, Tensor};
 
 /// Chooses a kernel for every node. All nodes that have none are reported together.
 pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
+    lower_with_origins(graph).map(|(lowered, _)| lowered)
+}
+
+/// For each value of a lowered graph the one that it stands for in the graph that was lowered.
+pub(super) type Origins = BTreeMap<ValueId, ValueId>;
+
+/// The lowered graph, and where its values come from.
+pub(super) fn lower_with_origins(graph: &Graph<Op>) -> Result<(Graph<Layer>, Origins), Errors> {
     let mut lowering = Lowering { source: graph, lowered: Graph::default(), made: BTreeMap::new() };
     for id in &graph.inputs {
         let value = graph.value(*id);
@@ -41,7 +49,8 @@ pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
         lowering.lowered.outputs.push(output);
     }
     lowering.lowered.verify()?;
-    Ok(lowering.lowered)
+    let origins = lowering.made.iter().map(|((source, _), lowered)| (*lowered, *source)).collect();
+    Ok((lowering.lowered, origins))
 }
 
 /// The type of a value at the border of the model: int8 where a float has a quantization.
@@ -166,7 +175,9 @@ impl Lowering<'_> {
             Scales::Authored(..) => true,
             // Their kernels know no other scales, whatever an author gave the result.
             Scales::PowerOfTwo(_) => {
-                hidden_bits(self.source.value(output).quantization.as_ref()).is_some() && quantized(&node.inputs[0])
+                let known = hidden_bits(self.source.value(output).quantization.as_ref()).is_some();
+                // Nor a state to start from but zeros.
+                known && quantized(&node.inputs[0]) && node.inputs.len() <= STARTS_AT
             }
             _ => node.inputs.iter().any(|id| is_float(&id)) && node.inputs.iter().filter(is_float).all(quantized),
         };

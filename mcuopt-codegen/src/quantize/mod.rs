@@ -7,12 +7,14 @@
 mod assign;
 mod bias;
 mod lower;
+mod report;
 mod tables;
 
 pub use assign::assign;
 pub(crate) use assign::asymmetric;
 pub use bias::correct_bias;
 pub use lower::lower;
+pub use report::{LayerReport, Report, report};
 pub use tables::{compose, tables};
 
 use std::collections::BTreeMap;

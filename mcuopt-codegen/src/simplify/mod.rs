@@ -105,16 +105,16 @@ pub fn prepare_int8(graph: &mut Graph<Op>) -> Result<Vec<Applied>, Error> {
 /// Applies the first rule that fits somewhere.
 fn apply_one(graph: &mut Graph<Op>) -> Result<Option<Applied>, Error> {
     let uses = Uses::of(graph);
+    // The node may be gone when it is to be named.
+    let nodes: Vec<_> = graph.nodes.iter().map(|node| (node.name.clone(), node.op.name())).collect();
     for rule in RULES {
-        for index in 0..graph.nodes.len() {
-            let Node { name, op, .. } = &graph.nodes[index];
-            let (node, op) = (name.clone(), op.name());
-            if (rule.apply)(graph, &uses, index).map_err(|error| error.at_node(&node, op))? {
+        for (index, (node, op)) in nodes.iter().enumerate() {
+            if (rule.apply)(graph, &uses, index).map_err(|error| error.at_node(node, op))? {
                 remove_dead(graph);
                 let sorted = graph.sort().map_err(|_| Error::bug("a cycle"));
                 let checked = sorted.and_then(|()| graph.verify());
                 checked.map_err(|error| Error::bug(format!("the rule `{}` broke `{node}`: {error}", rule.name)))?;
-                return Ok(Some(Applied { rule: rule.name, node }));
+                return Ok(Some(Applied { rule: rule.name, node: node.clone() }));
             }
         }
     }

@@ -16,40 +16,54 @@ pub(super) fn narrow(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result
     let (x, packed) = (node.inputs[0], node.outputs[0]);
     let shape = graph.value(packed).ty.shape.clone();
     let (steps, row) = (graph.value(x).ty.shape[0], shape[1] * shape[2]);
-    let hidden = op.rows(steps) * row;
     let mut slices = Vec::new();
-    let whole = !slices_of(graph, uses, packed, &mut slices);
-    let last = if op.reverse { 0..row } else { hidden - row..hidden };
-    let reads_cells = whole || slices.iter().any(|(_, range)| range.end > hidden);
-    let reads_others = whole
-        || slices
-            .iter()
-            .any(|(_, range)| range.start < hidden && !(last.start <= range.start && range.end <= last.end));
+    if !slices_of(graph, uses, packed, &mut slices) || slices.is_empty() {
+        return Ok(false);
+    }
+    // Where the parts of the result start: all steps, the last ones, cells.
+    let parts = |op: &Recurrent| {
+        let [all, last] = op.rows(steps).map(|rows| rows * row);
+        [0, all, all + last, all + last + op.directions * op.state_rows * row]
+    };
+    let [_, last, cells, end] = parts(op);
+    // The last of all steps is the same as the last one.
+    let is_single = op.directions == 1;
+    let final_step = if op.reverse { 0 } else { steps - 1 } * row;
+    let is_final =
+        |range: &Range<usize>| is_single && final_step <= range.start && range.end <= (final_step + row).min(last);
+    let among = |range: &Range<usize>, part: Range<usize>| part.start <= range.start && range.end <= part.end;
+    let known = |range: &Range<usize>| [0..last, last..cells, cells..end].into_iter().any(|part| among(range, part));
+    if !slices.iter().all(|(_, range)| known(range)) {
+        return Ok(false);
+    }
+    let sequence = slices.iter().any(|(_, range)| among(range, 0..last) && !is_final(range));
+    let reads_last = slices.iter().any(|(_, range)| among(range, last..cells));
+    let reads_cells = slices.iter().any(|(_, range)| among(range, cells..end));
     let narrowed = Recurrent {
-        sequence: op.sequence && (reads_others || steps == 1),
+        sequence,
+        last: !sequence || (reads_last && !is_single),
         state_rows: if reads_cells { op.state_rows } else { 0 },
         ..op.clone()
     };
-    if narrowed == *op || slices.is_empty() {
+    if narrowed == *op {
         return Ok(false);
     }
-    let rows = narrowed.rows(steps);
     let narrow = push(graph, &node.name, narrowed.clone().into(), &node.inputs)?[0];
+    let [_, new_last, new_cells, new_end] = parts(&narrowed);
     for (slice, range) in slices {
         let target = graph.value(slice).ty.shape.clone();
-        let moved = match range.start >= hidden {
-            true => range.start - hidden + rows * row,
-            false if narrowed.sequence => range.start,
-            false => range.start - last.start,
-        };
-        let flat =
-            push(graph, &node.name, Reshape { shape: vec![(rows + narrowed.state_rows) * row] }.into(), &[narrow])?[0];
-        let op = Slice { starts: vec![moved], steps: vec![1], shape: vec![range.len()] };
-        let part = if graph.value(flat).ty.len() == range.len() {
-            flat
+        let start = if among(&range, cells..end) {
+            range.start - cells + new_cells
+        } else if among(&range, 0..last) {
+            if sequence { range.start } else { range.start - final_step + new_last }
+        } else if narrowed.last {
+            range.start - last + new_last
         } else {
-            push(graph, &node.name, op.into(), &[flat])?[0]
+            range.start - last + final_step
         };
+        let flat = push(graph, &node.name, Reshape { shape: vec![new_end] }.into(), &[narrow])?[0];
+        let op = Slice { starts: vec![start], steps: vec![1], shape: vec![range.len()] };
+        let part = if range.len() == new_end { flat } else { push(graph, &node.name, op.into(), &[flat])?[0] };
         let part = push(graph, &node.name, Reshape { shape: target }.into(), &[part])?[0];
         substitute(graph, slice, part)?;
     }

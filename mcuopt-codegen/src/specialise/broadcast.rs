@@ -1,4 +1,4 @@
-//! Add, Sub and Mul of two tensors: channel for channel where an operand has channels, and all of it where it has one
+//! Add, Sub, Mul and other functions of two tensors: channel for channel where an operand has channels, and all of it where it has one
 //! number for all channels.
 
 use mcuopt_rt::v0::Broadcast;

@@ -128,6 +128,7 @@ fn shrink_tied(kernel: &mut Kernel, x: &[&Kept], y: &Kept) -> Result<(), Error> 
         Kernel::DepthwiseS8(layer) => depthwise::shrink(layer, x[0], y),
         Kernel::AddS8(layer) => broadcast::shrink(&mut layer.geometry, y),
         Kernel::MulS8(layer) => broadcast::shrink(&mut layer.geometry, y),
+        Kernel::BinaryLoop(layer) => broadcast::shrink(&mut layer.geometry, y),
         Kernel::MaxPool(layer) => pool::shrink(&mut layer.geometry, y),
         Kernel::AveragePoolS8(layer) => pool::shrink(&mut layer.geometry, y),
         Kernel::ReduceMeanS8(layer) => pool::shrink_reduce(&mut layer.geometry, y),

@@ -5,7 +5,7 @@ use ndarray::{ArrayD, IxDyn};
 use super::filters::Filters;
 use super::{channels, depthwise};
 use crate::graph::{Graph, Node, Value};
-use crate::ops::{Kernel, Layer};
+use crate::ops::{Kernel, Layer, binary::Kind};
 use crate::tensor::Tensor;
 
 /// The numbers from `min` to `max`.
@@ -75,10 +75,12 @@ fn of_layer(graph: &Graph<Layer>, node: &Node<Layer>, ranges: &[Vec<Range>]) -> 
         Kernel::AddS8(_) | Kernel::MulS8(_) => {
             extremes(graph, node, ranges, &[[false, false], [false, true], [true, false], [true, true]])
         }
+        Kernel::BinaryLoop(layer) if !matches!(layer.kind, Kind::Max | Kind::Min) => None,
         // Without negative weights it rises with each input.
         Kernel::ResizeS8(layer) if layer.weights.iter().any(|&weight| weight < 0) => None,
         Kernel::ResizeNearest(_)
         | Kernel::ResizeS8(_)
+        | Kernel::BinaryLoop(_)
         | Kernel::MaxPool(_)
         | Kernel::AveragePoolS8(_)
         | Kernel::ReduceMeanS8(_)

@@ -29,6 +29,7 @@ pub(super) fn of(kernel: &Kernel, inputs: &[usize], outputs: usize) -> Option<Ve
     let tie = match kernel {
         Kernel::AddS8(layer) => return broadcast::ties(&layer.geometry, inputs, outputs),
         Kernel::MulS8(layer) => return broadcast::ties(&layer.geometry, inputs, outputs),
+        Kernel::BinaryLoop(layer) => return broadcast::ties(&layer.geometry, inputs, outputs),
         Kernel::ConcatBlocks(layer) => return movement::ties_concat(layer, inputs, outputs),
         Kernel::DepthwiseS8(layer) => depthwise::ties(layer, first, outputs),
         Kernel::MaxPool(layer) => pool::ties(&layer.geometry, first, outputs),

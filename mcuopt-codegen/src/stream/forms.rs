@@ -106,8 +106,35 @@ impl<'a> Rewriting<'a> {
             };
             self.graph.outputs.push(id);
         }
+        self.remove_unread();
         self.graph.verify()?;
         Ok(self.graph)
+    }
+
+    /// Removes what passed on the state of layers that keep it themselves now.
+    fn remove_unread(&mut self) {
+        let unread = |graph: &Graph<Op>| -> Vec<bool> {
+            let consumers = graph.consumers();
+            graph.ids().map(|id| consumers[id.index()].is_empty() && !graph.is_output(id)).collect()
+        };
+        let unread_before = unread(self.source);
+        loop {
+            let count = self.graph.nodes.len();
+            let now = unread(&self.graph);
+            self.graph.nodes.retain(|node| node.outputs.iter().any(|id| !now[id.index()]));
+            if self.graph.nodes.len() == count {
+                break;
+            }
+        }
+        // Inputs that nothing read before are the user's business.
+        let now = unread(&self.graph);
+        let kept = self
+            .source
+            .inputs
+            .iter()
+            .zip(&self.graph.inputs)
+            .filter(|(old, new)| unread_before[old.index()] || !now[new.index()]);
+        self.graph.inputs = kept.map(|(_, new)| *new).collect();
     }
 
     /// Says what a value has become.

@@ -4,7 +4,7 @@ use super::forms::{Form, Frames, Outcome, Rewriting};
 use crate::error::Error;
 use crate::graph::{Node, ValueId};
 use crate::ops::pool::Kind;
-use crate::ops::recurrent::{Recurrent, hidden_bits};
+use crate::ops::recurrent::{Recurrent, STARTS_AT, hidden_bits};
 use crate::ops::{Op, Operator as _, Scales, pool::Pool, reshape::Reshape, slice::Slice};
 use crate::reference::Window;
 
@@ -13,10 +13,15 @@ impl Rewriting<'_> {
     pub(super) fn operator(&mut self, node: &Node<Op>, operands: &[Form]) -> Result<Outcome, Error> {
         match (&node.op, operands) {
             (
-                Op::Unary(_) | Op::FakeQuantize(_) | Op::QuantizeLinear(_) | Op::DequantizeLinear(_) | Op::Cast(_),
+                Op::Unary(_)
+                | Op::Table(_)
+                | Op::FakeQuantize(_)
+                | Op::QuantizeLinear(_)
+                | Op::DequantizeLinear(_)
+                | Op::Cast(_),
                 [Form::Last(x), rest @ ..],
             ) if are_same(rest) => self.keep(node, node.op.clone(), operands, *x),
-            (Op::Binary(_), _) => self.elementwise(node, operands),
+            (op, _) if op.pointwise() => self.elementwise(node, operands),
             (Op::Concat(concat), [first, rest @ ..]) => match first {
                 Form::Last(x) if x.axis != concat.axis && rest.iter().all(|form| fits(form, x)) => {
                     let exact = exact(operands);
@@ -28,11 +33,19 @@ impl Rewriting<'_> {
                 let axis = transpose.perm.iter().position(|&from| from == x.axis).unwrap_or(x.axis);
                 self.keep(node, node.op.clone(), operands, Frames { axis, ..*x })
             }
-            (Op::Softmax(softmax), [Form::Last(x)]) if softmax.axis != x.axis => {
-                self.keep(node, node.op.clone(), operands, *x)
-            }
-            (Op::Reduce(reduce), [Form::Last(x)]) if !reduce.axes.contains(&x.axis) => {
-                self.keep(node, node.op.clone(), operands, *x)
+            (
+                Op::Softmax(_) | Op::Hardmax(_) | Op::ArgExtreme(_) | Op::Reduce(_) | Op::InverseDeviation(_),
+                [Form::Last(x)],
+            ) if !works_along(&node.op, x.axis) => self.keep(node, node.op.clone(), operands, *x),
+            (Op::Normalize(normalize), [Form::Last(x), rest @ ..]) if are_same(rest) => {
+                // Blocks of their own are the first axes.
+                let through: usize = self.source.value(node.inputs[0]).ty.shape[..=x.axis].iter().product();
+                let mut op = normalize.clone();
+                if x.whole == 1 || through > op.geometry.outer {
+                    return Ok(Outcome::Whole);
+                }
+                op.geometry.outer = op.geometry.outer / x.whole * x.count;
+                self.keep(node, op.into(), operands, *x)
             }
             (Op::Pad(pad), [Form::Last(x)]) if pad.pads[x.axis] == [0; 2] => {
                 self.keep(node, node.op.clone(), operands, *x)
@@ -56,7 +69,7 @@ impl Rewriting<'_> {
                 }
                 self.window(node, operands, x, &pool.window, fill, &op)
             }
-            (Op::Recurrent(op), [Form::Last(x), rest @ ..]) => self.recurrent(node, op, operands, x, rest.len() > 4),
+            (Op::Recurrent(op), [Form::Last(x), ..]) => self.recurrent(node, op, operands, x),
             _ => Ok(Outcome::Whole),
         }
     }
@@ -209,24 +222,34 @@ impl Rewriting<'_> {
     }
 
     /// A recurrent layer keeps its state, if all frames since a reset reach it.
-    fn recurrent(
-        &mut self,
-        node: &Node<Op>,
-        op: &Recurrent,
-        operands: &[Form],
-        x: &Frames,
-        has_start: bool,
-    ) -> Result<Outcome, Error> {
-        let forward = x.axis == 0 && !op.reverse && !has_start && op.state_rows == 0;
-        if !forward || !(x.exact || self.keeps_state) {
+    fn recurrent(&mut self, node: &Node<Op>, op: &Recurrent, operands: &[Form], x: &Frames) -> Result<Outcome, Error> {
+        let forward = x.axis == 0 && !op.reverse && op.directions == 1 && op.state_rows == 0;
+        let free =
+            if self.keeps_state { self.starts_from_inputs(node) } else { x.exact && node.inputs.len() <= STARTS_AT };
+        if !forward || !free || (op.sequence && op.last) {
             return Ok(Outcome::Whole);
         }
-        let inputs: Vec<ValueId> = operands.iter().map(id_of).collect();
+        let inputs: Vec<ValueId> = operands.iter().take(STARTS_AT).map(id_of).collect();
         let id = self.keep_state(node, op, &inputs)?;
         Ok(Outcome::Made(match op.sequence {
             true => Form::Last(Frames { id, ..*x }),
             false => Form::Same(id),
         }))
+    }
+
+    /// Whether the state that a recurrent layer starts from is zeros, or what the network's inputs pass on.
+    pub(super) fn starts_from_inputs(&self, node: &Node<Op>) -> bool {
+        let producers = self.source.producers();
+        node.inputs.iter().skip(STARTS_AT).all(|start| {
+            let mut id = *start;
+            while let Some(before) = producers[id.index()].map(|producer| &self.source.nodes[producer]) {
+                match before.op {
+                    Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) => id = before.inputs[0],
+                    _ => return false,
+                }
+            }
+            self.source.inputs.contains(&id)
+        })
     }
 
     /// A recurrent layer that goes on from where its last call ended; the result without what it keeps behind it.
@@ -265,6 +288,18 @@ pub(super) fn fill_of(kind: &Kind) -> Option<f32> {
 fn id_of(form: &Form) -> ValueId {
     match form {
         Form::Same(id) | Form::Last(Frames { id, .. }) => *id,
+    }
+}
+
+/// Whether an operator with axes of its own looks from one position to another along an axis.
+fn works_along(op: &Op, axis: usize) -> bool {
+    match op {
+        Op::Softmax(op) => op.axis == axis,
+        Op::Hardmax(op) => op.axis == axis,
+        Op::ArgExtreme(op) => op.axis == axis,
+        Op::Reduce(op) => op.axes.contains(&axis),
+        Op::InverseDeviation(op) => op.axis <= axis,
+        _ => true,
     }
 }
 

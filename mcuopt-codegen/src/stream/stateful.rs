@@ -5,10 +5,11 @@ use super::operators::fill_of;
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::pool::Pool;
+use crate::ops::recurrent::STARTS_AT;
 use crate::ops::{Op, conv::Conv};
 use crate::reference::Window;
 
-/// Lets recurrent layers keep their state, and convolutions and pools with padding before the first frame alone, along one
+/// Lets recurrent layers keep their state, instead of one that inputs of the network pass on, which disappear; and convolutions and pools with padding before the first frame alone, along one
 /// axis, the frames that the padding stands for.
 ///
 /// # Errors
@@ -43,15 +44,16 @@ impl Rewriting<'_> {
     fn go_on(&mut self, node: &Node<Op>) -> Result<bool, Error> {
         let made = match &node.op {
             Op::Recurrent(op) => {
-                if op.reverse {
+                if op.reverse || op.directions > 1 {
                     return Err(Error::unsupported("a backward layer that goes on from call to call")
                         .instead("a forward layer, or a network without `stateful`"));
                 }
-                if node.inputs.len() > 5 {
+                if !self.starts_from_inputs(node) {
                     return Err(Error::unsupported("a state to start from beside the one that is kept")
-                        .instead("a layer that starts from zeros: `bind` the inputs with the state to them"));
+                        .instead("a layer that starts from zeros, or from inputs of the network"));
                 }
-                let inputs = self.inputs(node);
+                let mut inputs = self.inputs(node);
+                inputs.truncate(STARTS_AT);
                 Some(self.keep_state(node, op, &inputs)?)
             }
             Op::Conv(conv) => {

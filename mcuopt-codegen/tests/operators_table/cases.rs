@@ -68,6 +68,27 @@ impl Case {
         self.constant(Tensor::I64(ndarray::ArrayD::from_elem(vec![], value)))
     }
 
+    fn bytes(self, shape: &[usize]) -> Self {
+        let values = (0..shape.iter().product()).map(|i: usize| (i % 7) as i8 * 20 - 60);
+        self.constant(Tensor::new(shape, values.collect::<Vec<i8>>()).expect("as many as the shape says"))
+    }
+
+    /// A scale and a zero point.
+    fn scaled(self) -> Self {
+        self.constant(number(0.05)).constant(Tensor::zeros(DType::I8, &[]))
+    }
+
+    /// x in int8, with scale and zero point.
+    fn quantized(self) -> Self {
+        self.of(DType::I8).scaled()
+    }
+
+    /// The operands that are constants come first.
+    fn x_to_the_end(mut self) -> Self {
+        self.operands.sort_by_key(|operand| matches!(operand, Operand::X));
+        self
+    }
+
     fn attribute(mut self, name: &'static str, value: Attribute) -> Self {
         self.attributes.push((name, value));
         self
@@ -79,6 +100,10 @@ impl Case {
 
     fn ints(self, name: &'static str, values: &[i64]) -> Self {
         self.attribute(name, Attribute::Ints(values.to_vec()))
+    }
+
+    fn float_list(self, name: &'static str, values: &[f32]) -> Self {
+        self.attribute(name, Attribute::Floats(values.to_vec()))
     }
 
     fn string(self, name: &'static str, value: &str) -> Self {
@@ -104,7 +129,7 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "MaxPool" | "AveragePool" | "LpPool" => image.ints("kernel_shape", &[2, 2]),
         "GlobalMaxPool" | "GlobalAveragePool" | "GlobalLpPool" | "Flatten" => image,
         "DepthToSpace" | "SpaceToDepth" => image.int("blocksize", 2),
-        "MaxUnpool" => image.integers(&[]).ints("kernel_shape", &[2, 2]),
+        "MaxUnpool" => Case::new(&[1, 1, 2, 2]).constant(indices(&[1, 1, 2, 2])).ints("kernel_shape", &[2, 2]),
         "Resize" => image.absent().constant(one_dimension(&[1.0, 1.0, 2.0, 2.0])).string("mode", "nearest"),
         "Upsample" => image.constant(one_dimension(&[1.0, 1.0, 2.0, 2.0])),
         "LRN" => image.int("size", 3),
@@ -114,10 +139,16 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "AffineGrid" => Case::new(&[1, 2, 3]).integers(&[1, 1, 4, 4]),
         "DeformConv" => image.floats(&[4, 4, 3, 3]).floats(&[1, 18, 4, 4]),
         "CenterCropPad" => matrix.integers(&[4, 4]),
+        "MaxRoiPool" => image.floats(&[1, 5]).ints("pooled_shape", &[2, 2]),
+        "NonMaxSuppression" => {
+            let scores = Case::new(&[1, 1, 4]).floats(&[1, 4, 4]).x_to_the_end();
+            scores.integers(&[2]).constant(one_dimension(&[0.5])).constant(one_dimension(&[0.1]))
+        }
         // Normalization.
+        "MeanVarianceNormalization" => image,
         "BatchNormalization" => image.floats(&[4]).floats(&[4]).floats(&[4]).floats(&[4]),
         "InstanceNormalization" => image.floats(&[4]).floats(&[4]),
-        "GroupNormalization" => image.floats(&[4]).floats(&[4]).int("num_groups", 2),
+        "GroupNormalization" => image.floats(&[2]).floats(&[2]).int("num_groups", 2),
         "LayerNormalization" => matrix.floats(&[6]).floats(&[6]),
         "RMSNormalization" | "SimplifiedLayerNormalization" => matrix.floats(&[6]),
         // Products.
@@ -133,6 +164,11 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceSumSquare" => matrix.integers(&[1]),
         "TopK" => matrix.integers(&[2]).outputs(2),
         "CumSum" => matrix.integer(1),
+        "Det" => Case::new(&[3, 3]),
+        "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss" => matrix.integers(&[1, 3]),
+        // Signals.
+        "DFT" => Case::new(&[1, 8, 1]).int("axis", 1),
+        "STFT" => Case::new(&[1, 16, 1]).integer(4).floats(&[8]),
         // Movement.
         "Concat" => matrix.x().int("axis", 1),
         "Pad" => matrix.integers(&[0, 1, 0, 1]),
@@ -150,6 +186,7 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "Expand" => Case::new(&[1, 6]).integers(&[2, 6]),
         "Tile" => matrix.integers(&[2, 1]),
         "ReverseSequence" => Case::new(&[4, 2, 3]).integers(&[2, 4]),
+        "TensorScatter" => Case::new(&[1, 4, 3]).floats(&[1, 2, 3]).integers(&[1]),
         "OneHot" => Case::new(&[3]).of(DType::I64).integer(4).floats(&[2]),
         "Where" => matrix.x().constant(Tensor::new(&[6], vec![true; 6]).expect("six")).x_to_the_end(),
         // Types, logic and bits.
@@ -160,18 +197,64 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => integers.x(),
         "BitwiseNot" => integers,
         "BitShift" => matrix.of(DType::U32).x().string("direction", "LEFT"),
+        "Pow" => matrix.constant(number(3.0)),
         "Mod" => matrix.x().int("fmod", 1),
+        // Quantized operands.
+        "MatMulInteger" => matrix.of(DType::I8).bytes(&[6, 4]),
+        "ConvInteger" => image.of(DType::I8).bytes(&[4, 4, 3, 3]),
+        "QLinearConv" | "com.microsoft:QLinearConv" => image.quantized().bytes(&[4, 4, 3, 3]).scaled().scaled(),
+        "QLinearMatMul" => matrix.quantized().bytes(&[6, 4]).scaled().scaled(),
+        "com.microsoft:QGemm" => matrix.quantized().bytes(&[6, 4]).scaled().absent().scaled(),
+        "com.microsoft:QLinearAdd" | "com.microsoft:QLinearMul" => matrix.quantized().x().scaled().scaled(),
+        "com.microsoft:QLinearConcat" => {
+            let y = Case { operands: Vec::new(), ..matrix.of(DType::I8) }.scaled();
+            y.x().scaled().x().scaled().int("axis", 1)
+        }
+        "com.microsoft:QLinearAveragePool" => image.quantized().scaled().ints("kernel_shape", &[2, 2]),
+        "com.microsoft:QLinearGlobalAveragePool" => image.quantized().scaled(),
+        "com.microsoft:QLinearLeakyRelu" | "com.microsoft:QLinearSigmoid" => matrix.quantized().scaled(),
+        "com.microsoft:QLinearSoftmax" => matrix.quantized().scaled().int("opset", 13),
+        "com.microsoft:DynamicQuantizeMatMul" => matrix.bytes(&[6, 4]).constant(number(0.05)),
+        "com.microsoft:MatMulIntegerToFloat" => {
+            matrix.of(DType::I8).bytes(&[6, 4]).constant(number(0.05)).constant(number(0.05))
+        }
+        // Fused by ONNX Runtime.
+        "com.microsoft:FusedConv" => image.floats(&[4, 4, 3, 3]).string("activation", "Relu"),
+        "com.microsoft:FusedGemm" => matrix.floats(&[6, 5]).floats(&[5]).string("activation", "Relu"),
+        "com.microsoft:FusedMatMul" | "com.microsoft:TransposeMatMul" => Case::new(&[6, 6]).x().int("transB", 1),
+        "com.microsoft:BiasGelu" => matrix.floats(&[6]),
+        "com.microsoft:SkipLayerNormalization" | "com.microsoft:SkipSimplifiedLayerNormalization" => {
+            Case::new(&[1, 2, 6]).x().floats(&[6])
+        }
+        // Models of scikit-learn.
+        "ai.onnx.ml:ArrayFeatureExtractor" => matrix.integers(&[1, 3]),
+        "ai.onnx.ml:Imputer" => matrix.float_list("imputed_value_floats", &[0.5]),
+        "ai.onnx.ml:LabelEncoder" => matrix.of(DType::I64).ints("keys_int64s", &[1, 2]).ints("values_int64s", &[3, 4]),
+        "ai.onnx.ml:LinearClassifier" => linear(matrix).ints("classlabels_ints", &[0, 1]).outputs(2),
+        "ai.onnx.ml:LinearRegressor" => linear(matrix).int("targets", 2),
+        "ai.onnx.ml:SVMClassifier" => {
+            support(matrix).ints("vectors_per_class", &[1, 1]).ints("classlabels_ints", &[0, 1]).outputs(2)
+        }
+        "ai.onnx.ml:SVMRegressor" => support(matrix).int("n_supports", 2),
+        "ai.onnx.ml:TreeEnsemble" => {
+            let leaves = matrix.ints("nodes_trueleafs", &[1]).ints("nodes_falseleafs", &[1]);
+            let tree = leaves.ints("tree_roots", &[0]).ints("leaf_targetids", &[0, 0]).ints("nodes_featureids", &[0]);
+            let tree = tree.ints("nodes_truenodeids", &[0]).ints("nodes_falsenodeids", &[1]);
+            let tree = tree.attribute("nodes_splits", Attribute::Tensor(one_dimension(&[0.5])));
+            let tree = tree.attribute("leaf_weights", Attribute::Tensor(one_dimension(&[1.0, 2.0])));
+            tree.attribute("nodes_modes", Attribute::Tensor(Tensor::zeros(DType::U8, &[1])))
+        }
+        "ai.onnx.ml:TreeEnsembleClassifier" => {
+            tree(matrix, ["class_treeids", "class_nodeids", "class_ids"], &[0, 1], "class_weights")
+                .ints("classlabels_int64s", &[0, 1])
+                .outputs(2)
+        }
+        "ai.onnx.ml:TreeEnsembleRegressor" => {
+            tree(matrix, ["target_treeids", "target_nodeids", "target_ids"], &[0, 0], "target_weights")
+        }
         "Constant" => matrix.attribute("value", Attribute::Tensor(number(1.0))),
-        _ => return None,
+        _ => return crate::learned::case(op),
     })
-}
-
-impl Case {
-    /// The operands that are constants come first.
-    fn x_to_the_end(mut self) -> Self {
-        self.operands.sort_by_key(|operand| matches!(operand, Operand::X));
-        self
-    }
 }
 
 fn one_dimension(values: &[f32]) -> Tensor {
@@ -185,4 +268,25 @@ fn indices(shape: &[usize]) -> Tensor {
 /// Two steps of a layer with three units.
 fn recurrent(gates: usize) -> Case {
     Case::new(&[2, 1, 4]).floats(&[1, 3 * gates, 4]).floats(&[1, 3 * gates, 3]).int("hidden_size", 3)
+}
+
+/// Two weighted sums of six columns.
+fn linear(case: Case) -> Case {
+    case.float_list("coefficients", &[0.5; 12]).float_list("intercepts", &[0.1, 0.2])
+}
+
+/// Two support vectors of six columns.
+fn support(case: Case) -> Case {
+    let case = case.float_list("support_vectors", &[0.5; 12]).float_list("coefficients", &[0.5, -0.5]);
+    case.float_list("rho", &[0.1]).string("kernel_type", "RBF").float_list("kernel_params", &[0.5, 0.0, 3.0])
+}
+
+/// A node and two leaves.
+fn tree(case: Case, [trees, nodes, ids]: [&'static str; 3], targets: &[i64], weights: &'static str) -> Case {
+    let modes = ["BRANCH_LEQ", "LEAF", "LEAF"].map(String::from);
+    let case = case.ints("nodes_treeids", &[0, 0, 0]).ints("nodes_nodeids", &[0, 1, 2]);
+    let case = case.ints("nodes_featureids", &[0, 0, 0]).float_list("nodes_values", &[0.5, 0.0, 0.0]);
+    let case = case.attribute("nodes_modes", Attribute::Strings(modes.to_vec()));
+    let case = case.ints("nodes_truenodeids", &[1, 0, 0]).ints("nodes_falsenodeids", &[2, 0, 0]);
+    case.ints(trees, &[0, 0]).ints(nodes, &[1, 2]).ints(ids, targets).float_list(weights, &[1.0, 2.0])
 }

@@ -4,6 +4,7 @@
 //! `UPDATE_TABLES=1 cargo test -p mcuopt-codegen --test operators_table` writes it.
 
 mod cases;
+mod learned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -39,6 +40,8 @@ enum Form {
     Float32,
     Int8,
     Qdq,
+    /// With the file's own quantization, if it has one.
+    Authored,
 }
 
 /// A node of one output.
@@ -62,7 +65,10 @@ fn model(op: &str, case: &Case) -> onnx::Model {
         ..Default::default()
     };
     let mut own = node(op, &[], "y");
-    own.outputs.extend((1..case.outputs).map(|index| format!("y{index}")));
+    for index in 1..case.outputs {
+        own.outputs.push(format!("y{index}"));
+        graph.outputs.push(ValueInfo::tensor(&format!("y{index}"), DType::F32, &[]));
+    }
     own.attributes = case.attributes.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     for (index, operand) in case.operands.iter().enumerate() {
         own.inputs.push(match operand {
@@ -91,6 +97,15 @@ fn model(op: &str, case: &Case) -> onnx::Model {
             }
             graph.nodes.extend([node(op, &["from", "to", "step"], "c"), add("c")]);
         }
+        "MelWeightMatrix" => {
+            for (name, value) in [("bins", 3), ("length", 10), ("rate", 8000)] {
+                graph.initializers.insert(name.into(), Tensor::I64(ndarray::ArrayD::from_elem(vec![], value)));
+            }
+            for (name, value) in [("from", 0.0), ("to", 4000.0)] {
+                graph.initializers.insert(name.into(), Tensor::scalar(value));
+            }
+            graph.nodes.extend([node(op, &["bins", "length", "rate", "from", "to"], "f"), reduced(), add("r")]);
+        }
         "HannWindow" | "HammingWindow" | "BlackmanWindow" => {
             graph.initializers.insert("size".into(), Tensor::I64(ndarray::ArrayD::from_elem(vec![], 6)));
             graph.nodes.extend([node(op, &["size"], "c"), add("c")]);
@@ -102,11 +117,13 @@ fn model(op: &str, case: &Case) -> onnx::Model {
             graph.nodes.extend([node(op, &["known"], "c"), cast, reduced(), add("r")]);
         }
         "Shape" | "Size" => graph.nodes.extend([node(op, &["x"], "c"), float_of("c"), reduced(), add("r")]),
-        "QuantizeLinear" | "DequantizeLinear" => {
+        _ if is_pair(op) => {
+            let domain = if op.starts_with("com.microsoft:") { "com.microsoft:" } else { "" };
+            let [quantize, dequantize] = ["QuantizeLinear", "DequantizeLinear"].map(|op| format!("{domain}{op}"));
             graph.initializers.insert("scale".into(), Tensor::scalar(0.05));
             graph.nodes.extend([
-                node("QuantizeLinear", &["x", "scale"], "q"),
-                node("DequantizeLinear", &["q", "scale"], "d"),
+                node(&quantize, &["x", "scale"], "q"),
+                node(&dequantize, &["q", "scale"], "d"),
                 node("Relu", &["d"], "y"),
             ]);
         }
@@ -115,6 +132,11 @@ fn model(op: &str, case: &Case) -> onnx::Model {
     let mut opsets = BTreeMap::from([(String::new(), 18)]);
     opsets.extend(op.split_once(':').map(|(domain, _)| (domain.to_string(), 1)));
     onnx::Model { ir_version: 8, opsets, graph, ..Default::default() }
+}
+
+/// Whether the operator is a half of what quantizes a model.
+fn is_pair(op: &str) -> bool {
+    op.ends_with("QuantizeLinear") && !op.starts_with("Dynamic") || op.ends_with("DequantizeLinear")
 }
 
 /// Integers as floats: `f`.
@@ -127,16 +149,15 @@ fn reduced() -> onnx::Node {
     node("ReduceMean", &["f"], "r")
 }
 
-/// The model with pairs of QuantizeLinear and DequantizeLinear around x, the first weights and y, as quantizers write
-/// them.
-fn quantized(mut model: onnx::Model) -> onnx::Model {
+/// The model with pairs of QuantizeLinear and DequantizeLinear around x, the first weights and the outputs that are
+/// named, as quantizers write them.
+fn quantized(mut model: onnx::Model, outputs: &[String]) -> onnx::Model {
     let graph = &mut model.graph;
-    let weights =
-        graph.initializers.iter().find(|(_, tensor)| tensor.dtype() == DType::F32 && tensor.shape().len() > 1);
-    let weights = weights.map(|(name, _)| name.clone());
-    let around: Vec<String> = ["x".to_string()].into_iter().chain(weights).collect();
+    let mut weights = graph.initializers.iter().filter(|(_, w)| w.dtype() == DType::F32 && w.shape().len() > 1);
+    let inputs: Vec<String> =
+        ["x".to_string()].into_iter().chain(weights.next().map(|(name, _)| name.clone())).collect();
     graph.initializers.insert("qdq.scale".into(), Tensor::scalar(0.05));
-    graph.initializers.insert("qdq.zero".into(), Tensor::I8(ndarray::ArrayD::zeros(vec![])));
+    graph.initializers.insert("qdq.zero".into(), Tensor::zeros(DType::I8, &[]));
     let pair = |from: &str, to: &str| {
         let q = format!("{to}.q");
         [
@@ -144,22 +165,25 @@ fn quantized(mut model: onnx::Model) -> onnx::Model {
             node("DequantizeLinear", &[&q, "qdq.scale", "qdq.zero"], to),
         ]
     };
+    let real = |name: &String| format!("{name}.real");
     for node in &mut graph.nodes {
-        node.inputs.iter_mut().filter(|name| around.contains(name)).for_each(|name| *name = format!("{name}.real"));
-        node.outputs.iter_mut().filter(|name| *name == "y").for_each(|name| *name = "y.real".into());
+        node.inputs.iter_mut().filter(|name| inputs.contains(name)).for_each(|name| *name = real(name));
+        node.outputs.iter_mut().filter(|name| outputs.contains(name)).for_each(|name| *name = real(name));
     }
-    let before = around.iter().flat_map(|name| pair(name, &format!("{name}.real")));
-    graph.nodes = before.chain(std::mem::take(&mut graph.nodes)).chain(pair("y.real", "y")).collect();
+    let before = inputs.iter().flat_map(|name| pair(name, &real(name)));
+    let behind = outputs.iter().flat_map(|name| pair(&real(name), name));
+    graph.nodes = before.chain(std::mem::take(&mut graph.nodes)).chain(behind).collect();
     model
 }
 
 /// The kernels that the model of an operator becomes.
 fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> {
     let mut graph = import::import(model, &Default::default())?.graph;
-    let is_float = |id| graph.value(id).ty.dtype == DType::F32;
-    let is_pair = matches!(op, "QuantizeLinear" | "DequantizeLinear");
-    if form == Form::Qdq && is_float(graph.outputs[0]) && !is_pair {
-        graph = import::import(&quantized(model.clone()), &Default::default())?.graph;
+    if form == Form::Qdq && !is_pair(op) {
+        let outputs = model.graph.outputs.iter().zip(&graph.outputs);
+        let floats = outputs.filter(|(_, id)| graph.value(**id).ty.dtype == DType::F32);
+        let floats: Vec<String> = floats.map(|(info, _)| info.name.clone()).collect();
+        graph = import::import(&quantized(model.clone(), &floats), &Default::default())?.graph;
     }
     if form == Form::Float32 {
         quantize::forget(&mut graph);
@@ -170,14 +194,22 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
     }
     match form {
         Form::Float32 => {}
-        Form::Qdq => quantize::assign(&mut graph, None)?,
+        Form::Qdq | Form::Authored => {
+            quantize::tables(&mut graph, false)?;
+            quantize::assign(&mut graph, None)?;
+        }
         Form::Int8 => {
             let shape = graph.value(graph.inputs[0]).ty.shape.clone();
             let count = shape.iter().product::<usize>();
             // Both signs, but for operators that are not defined for all numbers.
-            let first = if matches!(op, "Log" | "Div" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh") { 1.2 } else { -2.3 };
+            let (first, step) = match op {
+                "Log" | "Div" | "Mod" | "Sqrt" | "Reciprocal" | "Pow" | "Acosh" | "ReduceLogSum" => (1.2, 0.2),
+                "Asin" | "Acos" | "Atanh" => (-0.9, 0.08),
+                _ => (-2.3, 0.2),
+            };
+            quantize::tables(&mut graph, true)?;
             let sample = |seed: usize| {
-                let numbers = (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * 0.2 + first);
+                let numbers = (0..count).map(|i| ((i * 7 + seed) % 23) as f32 * step + first);
                 Tensor::new(&shape, numbers.collect::<Vec<f32>>())
             };
             let samples = Samples::from_tensors(vec![(0..16).filter_map(sample).collect()]);
@@ -215,7 +247,8 @@ fn row(op: &str) -> Result<String, String> {
             }
         };
         if case.dtype != DType::F32 {
-            return Ok(format!("{float} | the same | the same"));
+            let own = kernels(op, &model, Form::Authored).map_err(|errors| format!("{op} as it is: {errors}"))?;
+            return Ok(format!("{float} | {} | as int8", if own == float { "the same" } else { &own }));
         }
         let int8 = kernels(op, &model, Form::Int8).map_err(|errors| format!("{op} in int8: {errors}"))?;
         let qdq = kernels(op, &model, Form::Qdq).map_err(|errors| format!("{op} as QDQ: {errors}"))?;

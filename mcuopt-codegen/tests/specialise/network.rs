@@ -1,7 +1,7 @@
 //! Lowered networks made in place, layer by layer, whose filters now and then give constants or ignore inputs.
 
 use mcuopt_codegen::graph::{Graph, Node, Quantization, Type, ValueId};
-use mcuopt_codegen::ops::binary::{AddS8, MulS8};
+use mcuopt_codegen::ops::binary::{AddS8, BinaryLoop, Kind, MulS8};
 use mcuopt_codegen::ops::concat::ConcatBlocks;
 use mcuopt_codegen::ops::conv::{ConvS8, DepthwiseS8};
 use mcuopt_codegen::ops::dense::DenseS8;
@@ -230,7 +230,7 @@ impl Network {
         self.push("QuantizeLinear", Kernel::Requantize(kernel), &[x], y)
     }
 
-    /// Add, Sub or Mul of `b` to `a`: of its shape, a number for each channel, or a number for each pixel.
+    /// Add, Sub, Max, Min or Mul of `b` to `a`: of its shape, a number for each channel, or a number for each pixel.
     pub(crate) fn binary(&mut self, a: ValueId, b: ValueId, multiply: bool) -> ValueId {
         let ([height, width, channels], other) = (self.shape(a), self.shape(b));
         let y = self.value(self.shape(a));
@@ -246,6 +246,11 @@ impl Network {
             let (requantize, multiplier) = (self.requantize(y), self.number(1 << 26));
             let kernel = MulS8 { geometry, requantize, multiplier, a_zero_point, b_zero_point };
             return self.push("Mul", Kernel::MulS8(kernel), &[a, b], y);
+        }
+        if self.one_in(3) {
+            let (kind, name) = if self.one_in(2) { (Kind::Max, "Max") } else { (Kind::Min, "Min") };
+            let kernel = BinaryLoop { kind, reversed: false, geometry, types: [DType::I8; 2] };
+            return self.push(name, Kernel::BinaryLoop(kernel), &[a, b], y);
         }
         let quantization = |scale: f32, zero_point: i32| rt::Quantization { scale, zero_point };
         let sign = if self.one_in(2) { -1.0 } else { 1.0 };

@@ -1,6 +1,6 @@
 //! RNN, GRU and LSTM in f32.
 
-use super::{Recurrent, for_units, lanes, rows_times};
+use super::{Recurrent, for_units, lanes, part, rows_times};
 use crate::arch::memory;
 
 impl Recurrent {
@@ -21,10 +21,10 @@ impl Recurrent {
 
     /// The hidden state to start from: given, left by the last call, or zeros.
     #[inline(always)]
-    fn start_f32(&self, sequence: usize, h: &mut [f32], h0: Option<&[f32]>, y: &[f32]) {
+    fn start_f32(&self, (direction, sequence): (usize, usize), h: &mut [f32], h0: Option<&[f32]>, y: &[f32]) {
         match h0 {
-            _ if self.stateful => h.copy_from_slice(self.last(sequence, y)),
-            Some(h0) => h.copy_from_slice(&h0[sequence * self.hidden..][..self.hidden]),
+            _ if self.stateful => h.copy_from_slice(self.left(sequence, y)),
+            Some(h0) => h.copy_from_slice(&h0[(direction * self.batch + sequence) * self.hidden..][..self.hidden]),
             None => h.fill(0.0),
         }
     }
@@ -47,11 +47,11 @@ fn clipped(x: f32, clip: f32) -> f32 {
 ///
 /// | slice | shape |
 /// |---|---|
-/// | `w` | `[hidden, inputs]` |
-/// | `r` | `[hidden, hidden]` |
-/// | `bias` | `[hidden]`, ONNX's two added up |
+/// | `w` | `[directions, hidden, inputs]` |
+/// | `r` | `[directions, hidden, hidden]` |
+/// | `bias` | `[directions, hidden]`, ONNX's two added up |
 /// | `x` | `[steps, batch, inputs]` |
-/// | `y` | `[steps or 1, batch, hidden]` |
+/// | `y` | see the [module](super) |
 /// | `scratch` | [`Recurrent::rnn_f32_words`] |
 ///
 /// Sums are taken in order: bias, inputs, hidden state. `clip` is ∞ for none. See
@@ -74,7 +74,7 @@ pub fn rnn_f32(
     rnn(p, clip, f, w, r, bias, x, None, y, scratch);
 }
 
-/// [`rnn_f32`] from the hidden state `h0`: `[batch, hidden]`.
+/// [`rnn_f32`] from the hidden states `h0`: `[directions, batch, hidden]`.
 #[allow(clippy::too_many_arguments)]
 pub fn rnn_f32_from(
     p: &Recurrent,
@@ -106,9 +106,10 @@ fn rnn(
 ) {
     p.check(1, w, r, x, y, 0);
     let h = &mut memory::f32s_mut(scratch)[..p.hidden];
-    for sequence in 0..p.batch {
-        p.start_f32(sequence, h, h0, y);
-        p.for_each_step(sequence, x, h, y, |x, h, y| {
+    for own in p.sequences() {
+        let [w, r, bias] = [w, r, bias].map(|constant| part(constant, own.0, p.directions));
+        p.start_f32(own, h, h0, y);
+        p.for_each_step(own, x, h, y, |x, h, y| {
             for_units!(p.hidden, |j, N| {
                 let sums = rows_times::<f32, N>(lanes(bias, j), w, j, x);
                 let sums = rows_times::<f32, N>(sums, r, j, h);
@@ -124,11 +125,11 @@ fn rnn(
 ///
 /// | slice | shape |
 /// |---|---|
-/// | `w` | `[3, hidden, inputs]`: z, r, n |
-/// | `r` | `[3, hidden, hidden]` |
-/// | `bias` | `[4, hidden]`: ONNX's two added up for z and r; for n that of `w`, then that of `r` |
+/// | `w` | `[directions, 3, hidden, inputs]`: z, r, n |
+/// | `r` | `[directions, 3, hidden, hidden]` |
+/// | `bias` | `[directions, 4, hidden]`: ONNX's two added up for z and r; for n that of `w`, then that of `r` |
 /// | `x` | `[steps, batch, inputs]` |
-/// | `y` | `[steps or 1, batch, hidden]` |
+/// | `y` | see the [module](super) |
 /// | `scratch` | [`Recurrent::gru_f32_words`] |
 ///
 /// With `linear_before_reset`, n is `g(w · x + r ∘ (r · h + bias))`, else `g(w · x + r · (r ∘ h) + bias)`, where `r ∘` is
@@ -153,7 +154,7 @@ pub fn gru_f32(
     gru(p, linear_before_reset, clip, f, g, w, r, bias, x, None, y, scratch);
 }
 
-/// [`gru_f32`] from the hidden state `h0`: `[batch, hidden]`.
+/// [`gru_f32`] from the hidden states `h0`: `[directions, batch, hidden]`.
 #[allow(clippy::too_many_arguments)]
 pub fn gru_f32_from(
     p: &Recurrent,
@@ -189,12 +190,13 @@ fn gru(
 ) {
     let hidden = p.hidden;
     p.check(3, w, r, x, y, 0);
-    assert_eq!(bias.len(), 4 * hidden, "bias");
+    assert_eq!(bias.len(), p.directions * 4 * hidden, "bias");
     let (h, gates) = memory::f32s_mut(&mut scratch[..3 * hidden]).split_at_mut(hidden);
     let (z, reset) = gates.split_at_mut(hidden);
-    for sequence in 0..p.batch {
-        p.start_f32(sequence, h, h0, y);
-        p.for_each_step(sequence, x, h, y, |x, h, y| {
+    for own in p.sequences() {
+        let [w, r, bias] = [w, r, bias].map(|constant| part(constant, own.0, p.directions));
+        p.start_f32(own, h, h0, y);
+        p.for_each_step(own, x, h, y, |x, h, y| {
             for_units!(hidden, |j, N| {
                 for (gate, out) in [&mut *z, &mut *reset].into_iter().enumerate() {
                     let row = gate * hidden + j;
@@ -227,12 +229,12 @@ fn gru(
 ///
 /// | slice | shape |
 /// |---|---|
-/// | `w` | `[4, hidden, inputs]`: i, o, f, g |
-/// | `r` | `[4, hidden, hidden]` |
-/// | `bias` | `[4, hidden]`, ONNX's two added up |
-/// | `peepholes` | `[3, hidden]`: what the cell state adds to i, o, f; or empty |
+/// | `w` | `[directions, 4, hidden, inputs]`: i, o, f, g |
+/// | `r` | `[directions, 4, hidden, hidden]` |
+/// | `bias` | `[directions, 4, hidden]`, ONNX's two added up |
+/// | `peepholes` | `[directions, 3, hidden]`: what the cell state adds to i, o, f; or empty |
 /// | `x` | `[steps, batch, inputs]` |
-/// | `y` | `[steps or 1, batch, hidden]`, and with [`Recurrent::state`] `[batch, hidden]` cell states behind it |
+/// | `y` | see the [module](super) |
 /// | `scratch` | [`Recurrent::lstm_f32_words`] |
 ///
 /// `input_forget` couples the gates: f is 1 − i. The output gate looks at the new cell state. See
@@ -259,7 +261,7 @@ pub fn lstm_f32(
     lstm(p, input_forget, clip, (f, g, h), w, r, bias, peepholes, x, None, y, scratch);
 }
 
-/// [`lstm_f32`] from the hidden state `h0` and the cell state `c0`: `[batch, hidden]`.
+/// [`lstm_f32`] from the hidden states `h0` and the cell states `c0`: `[directions, batch, hidden]`.
 #[allow(clippy::too_many_arguments)]
 pub fn lstm_f32_from(
     p: &Recurrent,
@@ -297,12 +299,15 @@ fn lstm(
     scratch: &mut [u32],
 ) {
     let hidden = p.hidden;
-    p.check(4, w, r, x, y, p.batch * hidden);
-    assert!(peepholes.is_empty() || peepholes.len() == 3 * hidden, "peepholes");
+    p.check(4, w, r, x, y, p.directions * p.batch * hidden);
+    assert!(peepholes.is_empty() || peepholes.len() == p.directions * 3 * hidden, "peepholes");
     let (h, c) = memory::f32s_mut(&mut scratch[..2 * hidden]).split_at_mut(hidden);
     let (y, cells) = y.split_at_mut(p.rows());
-    for sequence in 0..p.batch {
-        let own = sequence * hidden..(sequence + 1) * hidden;
+    for sequence in p.sequences() {
+        let constants = [w, r, bias, peepholes].map(|constant| part(constant, sequence.0, p.directions));
+        let [w, r, bias, peepholes] = constants;
+        let first = (sequence.0 * p.batch + sequence.1) * hidden;
+        let own = first..first + hidden;
         p.start_f32(sequence, h, start.map(|(h0, _)| h0), y);
         match start {
             _ if p.stateful => c.copy_from_slice(&cells[own.clone()]),

@@ -8,7 +8,7 @@
 //! The structure is that of TensorFlow Lite's integer LSTM (Li and Alvarez, "On the quantization of recurrent neural
 //! networks", 2021); the arithmetic is that of [`fixed`](crate::fixed).
 
-use super::{Recurrent, for_units, lanes, rows_times};
+use super::{Recurrent, for_units, lanes, part, rows_times};
 use crate::arch::memory;
 use crate::fixed::{multiply_high, rounding_shift_right, saturating_shift_left};
 use crate::math;
@@ -87,7 +87,8 @@ pub struct GatesS8 {
     pub clip: i32,
 }
 
-/// The constants of a recurrent layer in int8, `gates · hidden` rows, and what its sums become.
+/// The constants of a recurrent layer in int8, `gates · hidden` rows for each direction, and what its sums become.
+#[derive(Clone, Copy)]
 struct Gates<'a> {
     p: &'a GatesS8,
     inputs: Side<'a>,
@@ -135,6 +136,18 @@ impl<'a> Gates<'a> {
         }
     }
 
+    /// The constants of a direction.
+    #[inline(always)]
+    fn part(&self, direction: usize, directions: usize) -> Self {
+        let side = |side: &Side<'a>| Side {
+            shift: side.shift,
+            weights: part(side.weights, direction, directions),
+            bias: part(side.bias, direction, directions),
+            multipliers: part(side.multipliers, direction, directions),
+        };
+        Gates { p: self.p, inputs: side(&self.inputs), state: side(&self.state) }
+    }
+
     /// The sums of a gate for the units whose first row is `row`.
     #[inline(always)]
     fn sums<const N: usize>(&self, row: usize, x: &[i8], h: &[i8]) -> [i32; N] {
@@ -166,8 +179,9 @@ impl Recurrent {
     }
 
     /// The bytes of the int16 state of a sequence behind the hidden states.
-    fn own_state(&self, sequence: usize) -> core::ops::Range<usize> {
-        2 * self.hidden * sequence..2 * self.hidden * (sequence + 1)
+    fn own_state(&self, (direction, sequence): (usize, usize)) -> core::ops::Range<usize> {
+        let first = 2 * self.hidden * (direction * self.batch + sequence);
+        first..first + 2 * self.hidden
     }
 }
 
@@ -189,13 +203,13 @@ fn store(state: &[i16], bytes: &mut [i8]) {
 ///
 /// | slice | shape |
 /// |---|---|
-/// | `w` | `[hidden, inputs]` |
-/// | `bias` | `[hidden]`, in the units of `Σ w · x`, the input's zero point folded in |
-/// | `w_multipliers` | `[hidden]`: from these units to 2⁻¹² |
-/// | `r` | `[hidden, hidden]` |
-/// | `r_multipliers` | `[hidden]`: from the units of `Σ r · h` to 2⁻¹² |
+/// | `w` | `[directions, hidden, inputs]` |
+/// | `bias` | `[directions, hidden]`, in the units of `Σ w · x`, the input's zero point folded in |
+/// | `w_multipliers` | `[directions, hidden]`: from these units to 2⁻¹² |
+/// | `r` | `[directions, hidden, hidden]` |
+/// | `r_multipliers` | `[directions, hidden]`: from the units of `Σ r · h` to 2⁻¹² |
 /// | `x` | `[steps, batch, inputs]` |
-/// | `y` | `[steps or 1, batch, hidden]` |
+/// | `y` | see the [module](super) |
 /// | `scratch` | [`Recurrent::rnn_s8_words`] |
 ///
 /// # Panics
@@ -214,11 +228,12 @@ pub fn rnn_s8(
     scratch: &mut [u32],
 ) {
     p.check(1, w, r, x, y, 0);
-    let gates = Gates::new(q, p.hidden, w, bias, w_multipliers, r, &[], r_multipliers);
+    let gates = Gates::new(q, p.directions * p.hidden, w, bias, w_multipliers, r, &[], r_multipliers);
     let h = &mut memory::i8s_mut(scratch)[..p.hidden];
-    for sequence in 0..p.batch {
+    for sequence in p.sequences() {
+        let gates = gates.part(sequence.0, p.directions);
         if p.stateful {
-            h.copy_from_slice(p.last(sequence, y));
+            h.copy_from_slice(p.left(sequence.1, y));
         } else {
             h.fill(0);
         }
@@ -237,14 +252,14 @@ pub fn rnn_s8(
 ///
 /// | slice | shape |
 /// |---|---|
-/// | `w` | `[3, hidden, inputs]`: z, r, n |
-/// | `bias` | `[3, hidden]`, in the units of `Σ w · x`, the input's zero point folded in |
-/// | `w_multipliers` | `[3, hidden]`: from these units to 2⁻¹² |
-/// | `r` | `[3, hidden, hidden]` |
-/// | `r_bias` | `[3, hidden]`, in the units of `Σ r · h`; or empty |
-/// | `r_multipliers` | `[3, hidden]`: from these units to 2⁻¹² |
+/// | `w` | `[directions, 3, hidden, inputs]`: z, r, n |
+/// | `bias` | `[directions, 3, hidden]`, in the units of `Σ w · x`, the input's zero point folded in |
+/// | `w_multipliers` | `[directions, 3, hidden]`: from these units to 2⁻¹² |
+/// | `r` | `[directions, 3, hidden, hidden]` |
+/// | `r_bias` | `[directions, 3, hidden]`, in the units of `Σ r · h`; or empty |
+/// | `r_multipliers` | `[directions, 3, hidden]`: from these units to 2⁻¹² |
 /// | `x` | `[steps, batch, inputs]` |
-/// | `y` | `[steps or 1, batch, hidden]`, and with [`Recurrent::state`] `[batch, 2 · hidden]` behind it |
+/// | `y` | see the [module](super) |
 /// | `scratch` | [`Recurrent::gru_s8_words`] |
 ///
 /// # Panics
@@ -265,15 +280,16 @@ pub fn gru_s8(
     scratch: &mut [u32],
 ) {
     let hidden = p.hidden;
-    p.check(3, w, r, x, y, 2 * p.batch * hidden);
+    p.check(3, w, r, x, y, 2 * p.directions * p.batch * hidden);
     assert!(p.state || !p.stateful, "a state to go on from");
-    let gates = Gates::new(q, 3 * hidden, w, bias, w_multipliers, r, r_bias, r_multipliers);
+    let gates = Gates::new(q, p.directions * 3 * hidden, w, bias, w_multipliers, r, r_bias, r_multipliers);
     let (h, scratch) = scratch.split_at_mut(hidden.div_ceil(4));
     let (reset, scratch) = scratch.split_at_mut(hidden.div_ceil(4));
     let (h, reset) = (&mut memory::i8s_mut(h)[..hidden], &mut memory::i8s_mut(reset)[..hidden]);
     let (exact, z) = memory::i16s_mut(&mut scratch[..2 * hidden.div_ceil(2)]).split_at_mut(hidden);
     let (y, states) = y.split_at_mut(p.rows());
-    for sequence in 0..p.batch {
+    for sequence in p.sequences() {
+        let gates = gates.part(sequence.0, p.directions);
         exact.fill(0);
         if p.stateful {
             load(exact, &states[p.own_state(sequence)]);
@@ -338,14 +354,14 @@ pub struct CellsS8 {
 ///
 /// | slice | shape |
 /// |---|---|
-/// | `w` | `[4, hidden, inputs]`: i, o, f, g |
-/// | `bias` | `[4, hidden]`, in the units of `Σ w · x`, the input's zero point folded in |
-/// | `w_multipliers` | `[4, hidden]`: from these units to 2⁻¹² |
-/// | `r` | `[4, hidden, hidden]` |
-/// | `r_multipliers` | `[4, hidden]`: from the units of `Σ r · h` to 2⁻¹² |
-/// | `peepholes` | `[3, hidden]`: what the cell state adds to i, o, f; or empty |
+/// | `w` | `[directions, 4, hidden, inputs]`: i, o, f, g |
+/// | `bias` | `[directions, 4, hidden]`, in the units of `Σ w · x`, the input's zero point folded in |
+/// | `w_multipliers` | `[directions, 4, hidden]`: from these units to 2⁻¹² |
+/// | `r` | `[directions, 4, hidden, hidden]` |
+/// | `r_multipliers` | `[directions, 4, hidden]`: from the units of `Σ r · h` to 2⁻¹² |
+/// | `peepholes` | `[directions, 3, hidden]`: what the cell state adds to i, o, f; or empty |
 /// | `x` | `[steps, batch, inputs]` |
-/// | `y` | `[steps or 1, batch, hidden]`, and with [`Recurrent::state`] `[batch, 2 · hidden]` behind it |
+/// | `y` | see the [module](super) |
 /// | `scratch` | [`Recurrent::lstm_s8_words`] |
 ///
 /// # Panics
@@ -366,18 +382,20 @@ pub fn lstm_s8(
     scratch: &mut [u32],
 ) {
     let hidden = p.hidden;
-    p.check(4, w, r, x, y, 2 * p.batch * hidden);
+    p.check(4, w, r, x, y, 2 * p.directions * p.batch * hidden);
     assert!(p.state || !p.stateful, "a state to go on from");
-    assert!(peepholes.is_empty() || peepholes.len() == 3 * hidden, "peepholes");
-    let gates = Gates::new(q, 4 * hidden, w, bias, w_multipliers, r, &[], r_multipliers);
+    assert!(peepholes.is_empty() || peepholes.len() == p.directions * 3 * hidden, "peepholes");
+    let gates = Gates::new(q, p.directions * 4 * hidden, w, bias, w_multipliers, r, &[], r_multipliers);
     let (h, c) = scratch.split_at_mut(hidden.div_ceil(4));
     let (h, c) = (&mut memory::i8s_mut(h)[..hidden], &mut memory::i16s_mut(c)[..hidden]);
     let (y, states) = y.split_at_mut(p.rows());
     let peephole_shift = cells.peephole_bits + cells.bits - SUM_BITS;
-    for sequence in 0..p.batch {
+    for sequence in p.sequences() {
+        let gates = gates.part(sequence.0, p.directions);
+        let peepholes = part(peepholes, sequence.0, p.directions);
         if p.stateful {
             load(c, &states[p.own_state(sequence)]);
-            h.copy_from_slice(p.last(sequence, y));
+            h.copy_from_slice(p.left(sequence.1, y));
         } else {
             c.fill(0);
             h.fill(0);

@@ -1,13 +1,16 @@
-//! ONNX RNN, GRU and LSTM, one direction of one layer over a whole sequence.
+//! ONNX RNN, GRU and LSTM, one layer over a whole sequence, in one direction or both.
 //!
 //! A call runs all steps for all sequences of the batch. Weights keep ONNX's order, gate by gate, and a gate's rows are
 //! contiguous, so that four units at a time share each load of an input.
 //!
 //! # What the output holds
 //!
-//! `y` is `[rows, batch, hidden]`: the hidden state after each step, or after the last one alone
-//! ([`Recurrent::sequence`]), and behind it, where [`Recurrent::state`] says so, what else a layer remembers. So one
-//! tensor has everything that a caller may ask for, and the part of it that nobody asks for takes no memory.
+//! `y` is up to three tensors one behind the other: the hidden states after each step, `[steps, directions, batch, hidden]`
+//! ([`Recurrent::sequence`]), those after the step that ran last, `[directions, batch, hidden]` ([`Recurrent::last`]), and
+//! what else a layer remembers ([`Recurrent::state`]). So one tensor has everything that a caller may ask for, and what
+//! nobody asks for takes no memory.
+//!
+//! Weights and biases of the directions stand one behind the other, as in ONNX.
 //!
 //! # State across calls
 //!
@@ -35,22 +38,45 @@ pub struct Recurrent {
     pub inputs: usize,
     /// Features of the hidden state: units.
     pub hidden: usize,
-    /// Whether the steps run from the last input to the first. Outputs stay with their inputs.
+    /// 1, or 2: one from the first input to the last and one from the last to the first.
+    pub directions: usize,
+    /// Whether the steps of a single direction run from the last input to the first. Outputs stay with their inputs.
     pub reverse: bool,
-    /// Whether `y` has the hidden state after each step, not only after the one that ran last.
+    /// Whether `y` has the hidden states after each step.
     pub sequence: bool,
-    /// Whether the rest of the state lies behind the hidden state in `y`: `[batch, hidden]` cell states for LSTM in f32;
-    /// in int8 `[batch, 2 · hidden]`, little-endian int16, for LSTM (cells) and GRU (the hidden state, more exactly).
+    /// Whether `y` has the hidden states after the step that ran last; always where there is no `sequence`.
+    pub last: bool,
+    /// Whether the rest of the state lies behind the hidden states in `y`: `[directions, batch, hidden]` cell states for
+    /// LSTM in f32; in int8 `[directions, batch, 2 · hidden]`, little-endian int16, for LSTM (cells) and GRU (the hidden
+    /// state, more exactly).
     pub state: bool,
     /// Whether the call goes on from what the last one left in `y`. Needs `state` where the layer has more state than the
-    /// hidden one, and no `reverse`.
+    /// hidden one, and a single direction without `reverse`.
     pub stateful: bool,
 }
 
 impl Recurrent {
     /// Elements of the hidden states in `y`.
     const fn rows(&self) -> usize {
-        (if self.sequence { self.steps } else { 1 }) * self.batch * self.hidden
+        let steps = if self.sequence { self.steps } else { 0 };
+        (steps + if self.last { 1 } else { 0 }) * self.directions * self.batch * self.hidden
+    }
+
+    /// Where the hidden state of a sequence after step `t` lies in `y`; `None` stands for the last one, apart from the others.
+    const fn place(&self, t: Option<usize>, direction: usize, sequence: usize) -> usize {
+        let row = match t {
+            Some(t) => t,
+            None if self.sequence => self.steps,
+            None => 0,
+        };
+        ((row * self.directions + direction) * self.batch + sequence) * self.hidden
+    }
+
+    /// All sequences, with their directions before them.
+    #[inline(always)]
+    fn sequences(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (directions, batch) = (self.directions, self.batch);
+        (0..directions).flat_map(move |direction| (0..batch).map(move |sequence| (direction, sequence)))
     }
 
     /// Runs the steps of one sequence: `step(x, h, y)` computes the hidden state `y` from the one before, `h`.
@@ -59,38 +85,52 @@ impl Recurrent {
     #[inline(always)]
     fn for_each_step<T: Copy>(
         &self,
-        sequence: usize,
+        (direction, sequence): (usize, usize),
         x: &[T],
         h: &mut [T],
         y: &mut [T],
         mut step: impl FnMut(&[T], &[T], &mut [T]),
     ) {
+        let backward = direction == 1 || self.reverse;
         for step_index in 0..self.steps {
-            let t = if self.reverse { self.steps - 1 - step_index } else { step_index };
+            let t = if backward { self.steps - 1 - step_index } else { step_index };
             let x = &x[(t * self.batch + sequence) * self.inputs..][..self.inputs];
-            let row = if self.sequence { t } else { 0 };
-            let y = &mut y[(row * self.batch + sequence) * self.hidden..][..self.hidden];
+            let place = self.place(self.sequence.then_some(t), direction, sequence);
+            let y = &mut y[place..][..self.hidden];
             step(x, h, y);
             h.copy_from_slice(y);
+        }
+        if self.sequence && self.last {
+            y[self.place(None, direction, sequence)..][..self.hidden].copy_from_slice(h);
         }
     }
 
     /// The hidden state that the last call left in `y`.
     #[inline(always)]
-    fn last<'a, T>(&self, sequence: usize, y: &'a [T]) -> &'a [T] {
-        let row = if self.sequence { self.steps - 1 } else { 0 };
-        &y[(row * self.batch + sequence) * self.hidden..][..self.hidden]
+    fn left<'a, T>(&self, sequence: usize, y: &'a [T]) -> &'a [T] {
+        let t = if self.last { None } else { Some(self.steps - 1) };
+        &y[self.place(t, 0, sequence)..][..self.hidden]
     }
 
     /// Panics if a slice's length is not that of its shape. `extra` is the length of what lies behind the hidden states.
     #[inline(always)]
     fn check<T>(&self, gates: usize, w: &[T], r: &[T], x: &[T], y: &[T], extra: usize) {
-        assert_eq!(w.len(), gates * self.hidden * self.inputs, "w");
-        assert_eq!(r.len(), gates * self.hidden * self.hidden, "r");
+        let rows = self.directions * gates * self.hidden;
+        assert_eq!(w.len(), rows * self.inputs, "w");
+        assert_eq!(r.len(), rows * self.hidden, "r");
         assert_eq!(x.len(), self.steps * self.batch * self.inputs, "x");
         assert_eq!(y.len(), self.rows() + if self.state { extra } else { 0 }, "y");
-        assert!(!(self.stateful && self.reverse), "a backward layer has no state to go on from");
+        assert!(self.sequence || self.last, "an output");
+        let forward = self.directions == 1 && !self.reverse;
+        assert!(forward || !self.stateful, "a backward layer has no state to go on from");
     }
+}
+
+/// The part of a constant that belongs to a direction.
+#[inline(always)]
+fn part<T>(constant: &[T], direction: usize, directions: usize) -> &[T] {
+    let len = constant.len() / directions;
+    &constant[direction * len..][..len]
 }
 
 /// Calls `f(first)` with `N` as 4 as often as possible, then with 1, until all units have had their turn.

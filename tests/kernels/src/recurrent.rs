@@ -18,8 +18,10 @@ pub fn lstm(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
         batch: 1,
         inputs: random.size(1, 90),
         hidden: random.size(4, HIDDEN),
+        directions: 1,
         reverse: false,
         sequence: true,
+        last: false,
         state: false,
         stateful: false,
     };

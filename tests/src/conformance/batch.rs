@@ -241,6 +241,6 @@ fn execute(program: &Program, bytes: &[u8]) -> Result<Vec<u8>, String> {
         return Ok(output.stdout);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().filter(|line| !line.starts_with("note:") && !line.is_empty()).last().unwrap_or_default();
+    let last = said.lines().rfind(|line| !line.starts_with("note:") && !line.is_empty()).unwrap_or_default();
     Err(format!("the firmware fails: {last}"))
 }

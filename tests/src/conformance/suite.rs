@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mcuopt_codegen::onnx::Model;
+use mcuopt_codegen::onnx::{Model, ValueInfo};
 use mcuopt_codegen::tensor::Tensor;
 
-/// The kinds of tests whose models come with their data.
+/// The kinds of tests whose models come with weights and data. Those of `light` have one number in place of all weights of a
+/// tensor; those of `real` are on the network.
 const KINDS: [&str; 4] = ["node", "pytorch-converted", "pytorch-operator", "simple"];
 
 /// One test.
@@ -57,9 +58,11 @@ impl Test {
             let file = |index| Some(set.join(format!("{kind}_{index}.pb"))).filter(|path| path.is_file());
             (0..).map_while(file).collect::<Vec<PathBuf>>()
         };
-        let outputs = files("output").iter().map(|path| read_tensor(path)).collect();
-        let names = model.as_ref().map(taken).unwrap_or_default();
-        let inputs = names.into_iter().zip(files("input").iter().map(|path| read_tensor(path))).collect();
+        let infos = model.as_ref().map(taken).unwrap_or_default();
+        let inputs = infos.iter().zip(files("input")).map(|(info, path)| (info.name.clone(), read_tensor(&path, info)));
+        let inputs = inputs.collect();
+        let infos = model.as_ref().map(|model| model.graph.outputs.clone()).unwrap_or_default();
+        let outputs = infos.iter().zip(files("output")).map(|(info, path)| read_tensor(&path, info)).collect();
         Self { operator: operator(&name, folder, model.as_ref().ok()), name, path, model, inputs, outputs }
     }
 
@@ -69,11 +72,10 @@ impl Test {
     }
 }
 
-/// Names of the inputs that are given at run time.
-fn taken(model: &Model) -> Vec<String> {
+/// The inputs that are given at run time.
+fn taken(model: &Model) -> Vec<ValueInfo> {
     let graph = &model.graph;
-    let names = graph.inputs.iter().map(|info| &info.name);
-    names.filter(|name| !graph.initializers.contains_key(*name)).cloned().collect()
+    graph.inputs.iter().filter(|info| !graph.initializers.contains_key(&info.name)).cloned().collect()
 }
 
 /// The operator of a test of one node. Where the node was replaced with the operator's definition by others, the test
@@ -90,10 +92,14 @@ fn operator(name: &str, folder: &Path, model: Option<&Model>) -> String {
 }
 
 /// A file with a tensor is a `TensorProto`. As the one initializer of a model, it is decoded by the compiler.
-fn read_tensor(path: &Path) -> Result<Tensor, String> {
+fn read_tensor(path: &Path, info: &ValueInfo) -> Result<Tensor, String> {
     let mut tensor = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     // `name = "t"`; the last of several names counts.
     tensor.extend(field(8, b"t"));
+    // The suite has the patterns of bfloat16 as uint16: `data_type = 16`.
+    if info.type_name == "tensor(bfloat16)" {
+        tensor.extend([0x10, 16]);
+    }
     // `ir_version = 8`, and `opset_import` of version 18.
     let mut model = vec![0x08, 8];
     model.extend(field(8, &[0x10, 18]));

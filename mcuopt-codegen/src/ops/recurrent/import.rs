@@ -1,4 +1,6 @@
-//! ONNX's RNN, GRU and LSTM → one operator for each direction.
+//! ONNX's RNN, GRU and LSTM → one operator, or one for each direction where their functions differ.
+
+use std::ops::Range;
 
 use mcuopt_rt::v0 as rt;
 use ndarray::{ArrayD, IxDyn};
@@ -13,7 +15,7 @@ use crate::ops::pad::Pad;
 use crate::ops::slice::Slice;
 use crate::tensor::Tensor;
 
-/// A layer → for each direction an operator, whose results are sliced and joined.
+/// A layer → an operator, whose result is sliced; two, if the functions of the directions differ.
 ///
 /// Sequences of known lengths are computed apart, each over its own steps, where their lengths differ.
 pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Error> {
@@ -35,25 +37,29 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
 
     let layer = Layer::new(b, cell, reverse.len(), batch_first)?;
     let cells = matches!(cell, Cell::Lstm { .. }) && node.outputs.get(2).is_some_and(|name| !name.is_empty());
-    let mut directions = Vec::new();
-    for (direction, &reverse) in reverse.iter().enumerate() {
+    let together = functions.windows(2).all(|pair| pair[0] == pair[1]);
+    let count = reverse.len();
+    let ranges: Vec<Range<usize>> = if together { vec![0..count] } else { (0..count).map(|d| d..d + 1).collect() };
+    let mut parts = Vec::new();
+    for directions in ranges {
         let op = Recurrent {
             cell,
-            functions: functions[direction].clone(),
+            functions: functions[directions.start].clone(),
             clip,
-            reverse,
+            directions: directions.len(),
+            reverse: directions.len() == 1 && reverse[directions.start],
             sequence: true,
+            last: true,
             state_rows: usize::from(cells),
             stateful: false,
         };
-        directions.push(layer.direction(b, &op, direction)?);
+        parts.push(layer.directions(b, &op, directions)?);
     }
     let mut results = Vec::new();
     for result in 0..if cells { 3 } else { 2 } {
         // [steps, directions, batch, hidden], and [directions, batch, hidden] of the last step.
         let axis = if result == 0 { 1 } else { 0 };
-        let parts: Vec<ValueId> = directions.iter().map(|parts| parts[result]).collect();
-        let joined = if let [only] = parts[..] { only } else { b.push(Concat { axis }, &parts)? };
+        let joined = join(b, axis, parts.iter().map(|parts| parts[result]).collect())?;
         results.push(match (batch_first, result) {
             (false, _) => joined,
             (true, 0) => b.transpose(joined, &[2, 0, 1, 3])?,
@@ -146,16 +152,21 @@ impl Layer {
         Ok(Self { x, constants: [w, r, bias, peepholes], initial, lengths, steps, hidden })
     }
 
-    /// Y `[steps, 1, batch, hidden]`, Y_h and Y_c `[1, batch, hidden]` of a direction, the last one if `op` gives it.
-    fn direction(&self, b: &mut Builder<'_>, op: &Recurrent, direction: usize) -> Result<Vec<ValueId>, Error> {
+    /// Y `[steps, directions, batch, hidden]`, Y_h and Y_c `[directions, batch, hidden]` of some directions; the last one if
+    /// `op` gives it.
+    fn directions(&self, b: &mut Builder<'_>, op: &Recurrent, own: Range<usize>) -> Result<Vec<ValueId>, Error> {
+        let count = own.len();
         let mut constants = Vec::new();
         for id in self.constants {
-            let shape = b.shape(id)[1..].to_vec();
-            let own = part(b, id, 0, direction..direction + 1)?;
-            constants.push(b.reshape(own, &shape)?);
+            let id = part(b, id, 0, own.clone())?;
+            let shape = match *b.shape(id) {
+                [_, rows, width] => vec![count * rows, width],
+                ref shape => vec![shape.iter().product()],
+            };
+            constants.push(b.reshape(id, &shape)?);
         }
         // Sequences of one length that lie side by side run together.
-        let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut groups: Vec<Range<usize>> = Vec::new();
         for (index, length) in self.lengths.iter().enumerate() {
             match groups.last_mut().filter(|group| self.lengths[group.start] == *length) {
                 Some(group) => group.end = index + 1,
@@ -169,26 +180,24 @@ impl Layer {
             let x = part(b, x, 1, group.clone())?;
             let mut operands = [&[x], &constants[..]].concat();
             for &id in &self.initial {
-                let own = part(b, id, 0, direction..direction + 1)?;
-                let own = part(b, own, 1, group.clone())?;
-                operands.push(b.reshape(own, &[group.len(), self.hidden])?);
+                let id = part(b, id, 0, own.clone())?;
+                operands.push(part(b, id, 1, group.clone())?);
             }
             let packed = b.push(op.clone(), &operands)?;
-            let y = part(b, packed, 0, 0..steps)?;
-            let last = if op.reverse { 0 } else { steps - 1 };
-            let mut parts = vec![self.padded(b, y, steps)?, part(b, y, 0, last..last + 1)?];
-            if op.state_rows > 0 {
-                parts.push(part(b, packed, 0, steps..steps + 1)?);
+            let y = part(b, packed, 0, 0..steps * count)?;
+            let y = b.reshape(y, &[steps, count, group.len(), self.hidden])?;
+            let mut parts = vec![self.padded(b, y, steps)?];
+            for row in 0..1 + op.state_rows {
+                parts.push(part(b, packed, 0, (steps + row) * count..(steps + row + 1) * count)?);
             }
             results.push(parts);
         }
-        let mut joined = Vec::new();
-        for result in 0..results[0].len() {
-            let parts: Vec<ValueId> = results.iter().map(|parts| parts[result]).collect();
-            joined.push(if let [only] = parts[..] { only } else { b.push(Concat { axis: 1 }, &parts)? });
-        }
-        joined[0] = b.reshape(joined[0], &[self.steps, 1, self.lengths.len(), self.hidden])?;
-        Ok(joined)
+        (0..results[0].len())
+            .map(|result| {
+                let axis = if result == 0 { 2 } else { 1 };
+                join(b, axis, results.iter().map(|parts| parts[result]).collect())
+            })
+            .collect()
     }
 
     /// Hidden states with zeros for the steps behind a sequence's end.
@@ -196,12 +205,17 @@ impl Layer {
         if steps == self.steps {
             return Ok(y);
         }
-        b.push(Pad { pads: vec![[0, self.steps - steps], [0; 2], [0; 2]], value: 0.0 }, &[y])
+        b.push(Pad { pads: vec![[0, self.steps - steps], [0; 2], [0; 2], [0; 2]], value: 0.0 }, &[y])
     }
 }
 
+/// One behind the other along an axis.
+fn join(b: &mut Builder<'_>, axis: usize, parts: Vec<ValueId>) -> Result<ValueId, Error> {
+    if let [only] = parts[..] { Ok(only) } else { b.push(Concat { axis }, &parts) }
+}
+
 /// A range along an axis.
-fn part(b: &mut Builder<'_>, id: ValueId, axis: usize, range: std::ops::Range<usize>) -> Result<ValueId, Error> {
+fn part(b: &mut Builder<'_>, id: ValueId, axis: usize, range: Range<usize>) -> Result<ValueId, Error> {
     let shape = b.shape(id).to_vec();
     if range == (0..shape[axis]) {
         return Ok(id);

@@ -13,7 +13,7 @@ use crate::ops::{Io, Lowered, Routine, f32s, f32s_mut};
 use crate::tensor::{DType, Tensor};
 
 struct_literals! {
-    Recurrent { steps, batch, inputs, hidden, reverse, sequence, state, stateful }
+    Recurrent { steps, batch, inputs, hidden, directions, reverse, sequence, last, state, stateful }
     GatesS8 { input_shift, hidden_shift, hidden_bits, clip }
     CellsS8 { bits, peephole_bits, input_forget }
 }
@@ -26,9 +26,10 @@ pub(super) fn lower(op: &Recurrent, io: &Io<'_>) -> Result<Lowered, Error> {
     let rows = op.cell.gates() * hidden;
     // GRUs add the second bias of their candidate behind a multiplication.
     let apart = if matches!(op.cell, Cell::Gru { .. }) { 2 * hidden } else { rows };
-    let joined = |row: usize| bias[row] + if row < apart { bias[rows + row] } else { 0.0 };
-    let input_bias: Vec<f32> = (0..rows).map(joined).collect();
-    let hidden_bias = &bias[rows + apart..];
+    let directions = || bias.chunks_exact(2 * rows);
+    let joined = |bias: &[f32]| -> Vec<f32> {
+        (0..rows).map(|row| bias[row] + if row < apart { bias[rows + row] } else { 0.0 }).collect()
+    };
     if io.output.ty.dtype == DType::F32 {
         return Ok(RecurrentF32 {
             geometry,
@@ -38,7 +39,7 @@ pub(super) fn lower(op: &Recurrent, io: &Io<'_>) -> Result<Lowered, Error> {
             from: !initial.is_empty(),
             w: linear::constant_f32s(w)?.to_vec(),
             r: linear::constant_f32s(r)?.to_vec(),
-            bias: [&input_bias, hidden_bias].concat(),
+            bias: directions().flat_map(|bias| [&joined(bias), &bias[rows + apart..]].concat()).collect(),
             peepholes: linear::constant_f32s(peepholes)?.to_vec(),
         }
         .into());
@@ -46,8 +47,10 @@ pub(super) fn lower(op: &Recurrent, io: &Io<'_>) -> Result<Lowered, Error> {
     if !initial.is_empty() {
         return Err(Error::bug("an int8 layer starts from zeros"));
     }
+    let input_bias: Vec<f32> = directions().flat_map(joined).collect();
     let inputs = Side::new(w, &input_bias, linear::scale_of(x)?)?;
-    let spread: Vec<f32> = (0..rows).map(|row| if row < apart { 0.0 } else { hidden_bias[row - apart] }).collect();
+    let spread: Vec<f32> =
+        directions().flat_map(|bias| (0..rows).map(|row| if row < apart { 0.0 } else { bias[rows + row] })).collect();
     let hidden_bits = hidden_bits(io.output.quantization.as_ref());
     let hidden_bits = hidden_bits.ok_or_else(|| Error::bug("hidden states have another scale"))?;
     let state = Side::new(r, &spread, (1.0 / (1u32 << hidden_bits) as f32, 0))?;
@@ -124,7 +127,7 @@ impl Side {
 }
 
 fn macs(p: &rt::Recurrent, gates: usize) -> u64 {
-    (p.steps * p.batch * gates * p.hidden * (p.inputs + p.hidden)) as u64
+    (p.directions * p.steps * p.batch * gates * p.hidden * (p.inputs + p.hidden)) as u64
 }
 
 fn initial(p: &rt::Recurrent) -> Option<f32> {
@@ -186,7 +189,7 @@ pub struct RecurrentF32 {
     pub from: bool,
     pub w: Vec<f32>,
     pub r: Vec<f32>,
-    /// GRU: with the second bias of the candidate behind.
+    /// For each direction; of a GRU, with the second bias of the candidate behind.
     pub bias: Vec<f32>,
     pub peepholes: Vec<f32>,
 }

@@ -1,13 +1,13 @@
 //! RNN, GRU and LSTM.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__LSTM.html> and its siblings, opset 7 to 22. In the graph an operator is one
-//! direction: x `[steps, batch, inputs]`, weights `[gates · hidden, inputs]` and `[gates · hidden, hidden]`, bias
-//! `[2 · gates · hidden]`, peepholes `[3 · hidden]` or empty, and the state to start from, `[batch, hidden]`, if there is
-//! one.
+//! <https://onnx.ai/onnx/operators/onnx__LSTM.html> and its siblings, opset 7 to 22. In the graph: x
+//! `[steps, batch, inputs]`, weights `[directions · gates · hidden, inputs]` and `[directions · gates · hidden, hidden]`,
+//! bias `[directions · 2 · gates · hidden]`, peepholes `[directions · 3 · hidden]` or empty, and the states to start from,
+//! `[directions, batch, hidden]`, if there are some.
 //!
-//! Its result is `[rows, batch, hidden]`: the hidden states after all steps or after the last one, then what else is
-//! asked for. Importers slice it, and `simplify/recurrent.rs` leaves off what nobody reads. A second result of an LSTM,
-//! the cells after each step, is what calibration sees of them; no kernel computes it.
+//! The result is `[rows, batch, hidden]`: the hidden states after all steps, those after the last ones, the last cells. The
+//! importer slices it, and `simplify/recurrent.rs` leaves off what nobody reads. A second result of an LSTM, the cells
+//! after each step, is what calibration sees of them; no kernel computes it.
 
 mod import;
 mod kernels;
@@ -56,6 +56,9 @@ impl Cell {
 /// The operands that are weights, bias and peepholes; x is the first operand, the initial state comes last.
 const BUILT_IN: &[usize] = &[1, 2, 3, 4];
 
+/// The operands from here on are the state to start from.
+pub const STARTS_AT: usize = 5;
+
 /// The largest scale that hidden states have in int8: that of all between −1 and 1.
 const HIDDEN_SCALE: f32 = 1.0 / 128.0;
 
@@ -65,7 +68,7 @@ pub fn hidden_bits(quantization: Option<&Quantization>) -> Option<u32> {
     (7..=12).find(|&bits| zero_point == 0 && scale == 1.0 / (1u32 << bits) as f32)
 }
 
-/// One direction of a recurrent layer.
+/// A recurrent layer in one direction, or in both.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recurrent {
     /// What happens in a step.
@@ -74,21 +77,25 @@ pub struct Recurrent {
     pub functions: Vec<rt::Activation>,
     /// Limit of what the functions are applied to; ∞ for none.
     pub clip: f32,
-    /// Whether the steps run from the last input to the first.
+    /// 1, or 2: one from the first input to the last and one from the last to the first.
+    pub directions: usize,
+    /// Whether the steps of a single direction run from the last input to the first.
     pub reverse: bool,
-    /// Whether the result has a row for each step, not only for the one that runs last.
+    /// Whether the result has the hidden states after each step.
     pub sequence: bool,
-    /// Rows behind the hidden states: 1 for the last cells of an LSTM; in a stateful layer whatever its kernel keeps
-    /// there.
+    /// Whether the result has the hidden states after the step that ran last.
+    pub last: bool,
+    /// Rows behind the hidden states, for each direction: 1 for the last cells of an LSTM; in a stateful layer whatever its
+    /// kernel keeps there.
     pub state_rows: usize,
     /// Whether the layer goes on from where its last call ended.
     pub stateful: bool,
 }
 
 impl Recurrent {
-    /// Rows of the result.
-    pub fn rows(&self, steps: usize) -> usize {
-        if self.sequence { steps } else { 1 }
+    /// Rows of the result with hidden states after each step, and with those after the last.
+    pub fn rows(&self, steps: usize) -> [usize; 2] {
+        [if self.sequence { steps } else { 0 }, usize::from(self.last)].map(|rows| rows * self.directions)
     }
 
     /// Whether the integer kernels compute it: they know its functions, and nothing asks for the cells.
@@ -113,8 +120,10 @@ impl Recurrent {
             batch: x[1],
             inputs: x[2],
             hidden,
+            directions: self.directions,
             reverse: self.reverse,
             sequence: self.sequence,
+            last: self.last,
             state: self.state_rows > 0,
             stateful: self.stateful,
         }
@@ -133,7 +142,7 @@ impl Operator for Recurrent {
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>, Error> {
         window::expect_float(inputs)?;
         let [x, w, r, bias, peepholes, initial @ ..] = inputs else { return Err(Error::bug("missing operands")) };
-        let gates = self.cell.gates();
+        let gates = self.directions * self.cell.gates();
         let ([steps, batch, features], [_, hidden]) = (&x.shape[..], &r.shape[..]) else {
             return Err(Error::invalid(format!("its shape {:?} is not [steps, batch, inputs]", x.shape)).part("input 0"));
         };
@@ -145,22 +154,24 @@ impl Operator for Recurrent {
         ];
         for (part, ty, shape) in expected {
             if ty.shape != shape {
-                return Err(Error::invalid(format!("one direction of it is {:?}, not {shape:?}", ty.shape)).part(part));
+                return Err(Error::invalid(format!("its directions are {:?}, not {shape:?}", ty.shape)).part(part));
             }
         }
-        if peepholes.len() != 0 && peepholes.len() != 3 * hidden {
+        if !peepholes.is_empty() && peepholes.len() != self.directions * 3 * hidden {
             let message = format!("it has {} elements for {hidden} units", peepholes.len());
             return Err(Error::invalid(message).part("input 7"));
         }
         for (index, ty) in initial.iter().enumerate() {
-            if ty.shape != [*batch, *hidden] {
-                let message = format!("one direction of it is {:?}, not {:?}", ty.shape, [batch, hidden]);
+            let shape = [self.directions, *batch, *hidden];
+            if ty.shape != shape {
+                let message = format!("its shape is {:?}, not {shape:?}", ty.shape);
                 return Err(Error::invalid(message).part(format!("input {}", 5 + index)));
             }
         }
-        let y = Type::f32([self.rows(*steps) + self.state_rows, *batch, *hidden]);
+        let rows = self.rows(*steps).iter().sum::<usize>() + self.directions * self.state_rows;
+        let y = Type::f32([rows, *batch, *hidden]);
         Ok(match self.cell {
-            Cell::Lstm { .. } => vec![y, Type::f32([*steps, *batch, *hidden])],
+            Cell::Lstm { .. } => vec![y, Type::f32([steps * self.directions, *batch, *hidden])],
             _ => vec![y],
         })
     }
@@ -171,30 +182,32 @@ impl Operator for Recurrent {
         }
         let p = self.geometry(inputs[0].shape(), inputs[2].shape()[1]);
         let row = p.batch * p.hidden;
-        let mut y = vec![0f32; p.steps * row];
-        let mut cells = vec![0f32; p.steps * row];
-        let mut step = Step::new(self, &p, inputs);
-        for sequence in 0..p.batch {
-            let own = sequence * p.hidden..(sequence + 1) * p.hidden;
-            let start = |index: usize| inputs.get(index).map_or(vec![0.0; p.hidden], |h| f32s(h)[own.clone()].to_vec());
-            let (mut h, mut c) = (start(5), start(6));
-            for index in 0..p.steps {
-                let t = if p.reverse { p.steps - 1 - index } else { index };
-                step.run(&f32s(inputs[0])[(t * p.batch + sequence) * p.inputs..][..p.inputs], &mut h, &mut c);
-                let at = (t * p.batch + sequence) * p.hidden;
-                y[at..at + p.hidden].copy_from_slice(&h);
-                cells[at..at + p.hidden].copy_from_slice(&c);
+        let mut y = vec![0f32; p.steps * p.directions * row];
+        let (mut cells, mut last, mut last_cells) = (y.clone(), Vec::new(), Vec::new());
+        for direction in 0..p.directions {
+            let mut step = Step::new(self, &p, inputs, direction);
+            for sequence in 0..p.batch {
+                let first = direction * row + sequence * p.hidden;
+                let own = |start: &&Tensor| f32s(start)[first..first + p.hidden].to_vec();
+                let start = |index: usize| inputs.get(index).map_or(vec![0.0; p.hidden], own);
+                let (mut h, mut c) = (start(STARTS_AT), start(STARTS_AT + 1));
+                for index in 0..p.steps {
+                    let t = if p.reverse || direction == 1 { p.steps - 1 - index } else { index };
+                    step.run(&f32s(inputs[0])[(t * p.batch + sequence) * p.inputs..][..p.inputs], &mut h, &mut c);
+                    let at = t * p.directions * row + first;
+                    y[at..at + p.hidden].copy_from_slice(&h);
+                    cells[at..at + p.hidden].copy_from_slice(&c);
+                }
+                last.extend(h);
+                last_cells.extend(c);
             }
         }
-        let last = if p.reverse { 0 } else { (p.steps - 1) * row };
-        let mut result = if self.sequence { y } else { y[last..last + row].to_vec() };
-        if self.state_rows > 0 {
-            result.extend_from_slice(&cells[last..last + row]);
-        }
-        let tensor = |shape: &[usize], elements: Vec<f32>| super::result(shape, elements);
-        let mut results = tensor(&[self.rows(p.steps) + self.state_rows, p.batch, p.hidden], result)?;
+        let parts = [(self.sequence, &y), (self.last, &last), (self.state_rows > 0, &last_cells)];
+        let result = parts.into_iter().filter(|(present, _)| *present).flat_map(|(_, part)| part.iter().copied()).collect();
+        let rows = self.rows(p.steps).iter().sum::<usize>() + p.directions * self.state_rows;
+        let mut results = super::result(&[rows, p.batch, p.hidden], result)?;
         if matches!(self.cell, Cell::Lstm { .. }) {
-            results.extend(tensor(&[p.steps, p.batch, p.hidden], cells)?);
+            results.extend(super::result(&[p.steps * p.directions, p.batch, p.hidden], cells)?);
         }
         Ok(results)
     }
@@ -212,7 +225,7 @@ impl Operator for Recurrent {
     }
 }
 
-/// Reference evaluation of a step.
+/// Reference evaluation of a step of one direction.
 struct Step<'a> {
     op: &'a Recurrent,
     inputs: usize,
@@ -226,8 +239,12 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(op: &'a Recurrent, p: &rt::Recurrent, operands: &[&'a Tensor]) -> Self {
-        let [w, r, bias, peepholes] = [1, 2, 3, 4].map(|index| f32s(operands[index]));
+    fn new(op: &'a Recurrent, p: &rt::Recurrent, operands: &[&'a Tensor], direction: usize) -> Self {
+        let [w, r, bias, peepholes] = [1, 2, 3, 4].map(|index| {
+            let all = f32s(operands[index]);
+            let len = all.len() / p.directions.max(1);
+            &all[direction * len..][..len]
+        });
         Self { op, inputs: p.inputs, hidden: p.hidden, w, r, bias, peepholes, reset: vec![0.0; p.hidden] }
     }
 
