@@ -49,6 +49,7 @@ use calibrate::{Method, Ranges, Samples};
 use emit::Whole;
 use graph::Graph;
 use ops::Op;
+use quantize::{Fit, Repair};
 
 /// Compiles a model: every step from the file to the plan, in order.
 pub fn compile(options: &Options) -> Result<Compiled, Errors> {
@@ -75,6 +76,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
         simplified.extend(simplify::prepare_int8(&mut graph)?);
     }
     narrow::narrow(&mut graph)?;
+    let mut repairs = Vec::new();
     match precision {
         Arithmetic::Float32 => {}
         Arithmetic::AsAuthored => {
@@ -83,9 +85,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
         }
         Arithmetic::Int8 => {
             quantize::tables(&mut graph, true)?;
-            let ranges = ranges(&options, &graph, &bytes)?;
-            quantize::assign(&mut graph, Some(&ranges))?;
-            quantize::correct_bias(&mut graph, &ranges)?;
+            repairs = quantize_with_samples(&options, &mut graph, &bytes)?;
         }
     }
     let whole = step_by_step(&model, &options, &mut graph)?;
@@ -98,7 +98,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     let plan = prefer::spend_memory(&mut lowered, plan, &options)?;
     let side_files = model.side_files;
     let compiled =
-        Compiled { graph, lowered, plan, simplified, specialised, whole, notes, type_name, side_files, options };
+        Compiled { graph, lowered, plan, simplified, repairs, specialised, whole, notes, type_name, side_files, options };
     compiled.check_budget()?;
     Ok(compiled)
 }
@@ -163,30 +163,94 @@ fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String
     }
 }
 
-/// The ranges of all tensors: from the cache, or from running the samples.
-fn ranges(options: &Options, graph: &Graph<Op>, model: &[u8]) -> Result<Ranges, Error> {
-    let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
-    let shown = path.display().to_string();
-    let samples = calibrate::hash_file(&options.root.join(&path)).map_err(|error| Error::io(error).in_file(&shown))?;
-    // The simplified graph is part of the key: it names the tensors, and it changes with the compiler.
-    let method = options.ranges;
-    let key = calibrate::content_hash(&[
-        model,
-        samples.as_bytes(),
-        method.name().as_bytes(),
-        format!("{graph:?}").as_bytes(),
-    ]);
-    if let Some(ranges) = calibrate::load(&key, graph) {
-        return Ok(ranges);
+/// Gives every tensor its quantization, and repairs what that costs.
+fn quantize_with_samples(options: &Options, graph: &mut Graph<Op>, model: &[u8]) -> Result<Vec<Repair>, Error> {
+    let calibration = Calibration::new(options, model)?;
+    let mut repairs = Vec::new();
+    let mut ranges = calibration.ranges(graph)?;
+    if options.bias_absorption.unwrap_or(true) {
+        repairs.extend(quantize::absorb(graph, &ranges)?);
     }
-    let samples = Samples::read(&options.root.join(&path), graph).map_err(|error| error.in_file(&shown))?;
-    let mut ranges = calibrate::calibrate(graph, &samples).map_err(|error| error.in_file(&shown))?;
-    match method {
-        Method::Auto => calibrate::choose(graph, &samples, &mut ranges).map_err(|error| error.in_file(&shown))?,
-        method => ranges.values_mut().for_each(|statistics| statistics.method = method),
+    if !repairs.is_empty() {
+        ranges = calibration.ranges(graph)?;
     }
-    calibrate::store(&key, &ranges);
-    Ok(ranges)
+    if options.equalization.unwrap_or(true) {
+        let equalized = quantize::equalize(graph, &ranges, calibration.samples(graph)?.len())?;
+        if !equalized.is_empty() {
+            ranges = calibration.ranges(graph)?;
+        }
+        repairs.extend(equalized);
+    }
+    quantize::assign(graph, Some(&ranges))?;
+    let bias = options.bias_correction.unwrap_or(true);
+    let fit = Fit { bias, adaround: options.adaround.unwrap_or(false), bits: 8 };
+    let layers = quantize::choose_scales(graph, &ranges, fit.bits)?;
+    repairs.extend(calibration.fit(graph, &layers, fit)?);
+    Ok(repairs)
+}
+
+/// The samples of a compilation, and what is computed from them: once, as the cache keeps it.
+struct Calibration {
+    path: PathBuf,
+    /// The path in messages.
+    shown: String,
+    method: Method,
+    /// Hash of the model, and of the samples.
+    key: String,
+}
+
+impl Calibration {
+    fn new(options: &Options, model: &[u8]) -> Result<Self, Error> {
+        let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
+        let shown = path.display().to_string();
+        let path = options.root.join(path);
+        let samples = calibrate::hash_file(&path).map_err(|error| Error::io(error).in_file(&shown))?;
+        let key = calibrate::content_hash(&[model, samples.as_bytes()]);
+        Ok(Self { path, shown, method: options.ranges, key })
+    }
+
+    fn samples(&self, graph: &Graph<Op>) -> Result<Samples, Error> {
+        Samples::read(&self.path, graph).map_err(|error| error.in_file(&self.shown))
+    }
+
+    /// The ranges of all tensors. The graph is part of the key: it names the tensors, and it changes with the compiler.
+    fn ranges(&self, graph: &Graph<Op>) -> Result<Ranges, Error> {
+        let parts = [self.key.as_bytes(), self.method.name().as_bytes(), &quantize::content(graph)];
+        let key = calibrate::content_hash(&parts);
+        if let Some(ranges) = calibrate::load(&key, graph) {
+            return Ok(ranges);
+        }
+        let ranges = self.run(graph).map_err(|error| error.in_file(&self.shown))?;
+        calibrate::store(&key, &ranges);
+        Ok(ranges)
+    }
+
+    fn run(&self, graph: &Graph<Op>) -> Result<Ranges, Error> {
+        let samples = Samples::read(&self.path, graph)?;
+        let mut ranges = calibrate::calibrate(graph, &samples)?;
+        match self.method {
+            Method::Auto => calibrate::choose(graph, &samples, &mut ranges)?,
+            method => ranges.values_mut().for_each(|statistics| statistics.method = method),
+        }
+        Ok(ranges)
+    }
+
+    /// Fits weights and biases of the linear `layers` to the samples.
+    fn fit(&self, graph: &mut Graph<Op>, layers: &[usize], fit: Fit) -> Result<Vec<Repair>, Error> {
+        if !fit.bias && !fit.adaround {
+            return Ok(Vec::new());
+        }
+        let parts = [self.key.as_bytes(), format!("{fit:?}").as_bytes(), &quantize::content(graph)].concat();
+        let key = calibrate::content_hash(&[&parts]);
+        let mut known = graph.clone();
+        if let Some(repairs) = calibrate::read(&key, "fit").and_then(|text| quantize::parse(&text, &mut known)) {
+            *graph = known;
+            return Ok(repairs);
+        }
+        let repairs = quantize::refine(graph, layers, &self.samples(graph)?, fit)?;
+        calibrate::write(&key, "fit", &quantize::text(graph, &repairs));
+        Ok(repairs)
+    }
 }
 
 /// The files besides the model's external data that a compilation with these options reads, relative to the root.

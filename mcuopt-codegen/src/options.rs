@@ -88,6 +88,14 @@ pub struct Options {
     pub calibration: Option<PathBuf>,
     /// How the range of each tensor is chosen from the samples.
     pub ranges: Method,
+    /// Whether a channel's least number goes into the next layer's bias where that narrows a range; on where it is not given.
+    pub bias_absorption: Option<bool>,
+    /// Whether the channels between two layers are scaled to share one range well; on where it is not given.
+    pub equalization: Option<bool>,
+    /// Whether biases make up for what rounding shifts on average; on where it is not given.
+    pub bias_correction: Option<bool>,
+    /// Whether the rounding of each weight is learned from the samples; off where it is not given.
+    pub adaround: Option<bool>,
     /// The arithmetic.
     pub precision: Precision,
     /// Speed or flash.
@@ -127,6 +135,10 @@ pub enum Setting {
 /// The keys that [`Options::set`] knows.
 pub const KEYS: &[&str] = &[
     "calibration",
+    "bias_absorption",
+    "equalization",
+    "bias_correction",
+    "adaround",
     "precision",
     "optimize",
     "input",
@@ -150,6 +162,10 @@ impl Options {
             ("config", Setting::Text(path)) => self.config = Some(path.into()),
             ("name", Setting::Text(name)) => self.name = Some(name),
             ("bind", Setting::Table(bindings)) => self.bind.extend(bindings),
+            ("bias_absorption", Setting::Flag(flag)) => self.bias_absorption = Some(flag),
+            ("equalization", Setting::Flag(flag)) => self.equalization = Some(flag),
+            ("bias_correction", Setting::Flag(flag)) => self.bias_correction = Some(flag),
+            ("adaround", Setting::Flag(flag)) => self.adaround = Some(flag),
             ("stateful", Setting::Flag(flag)) => self.stateful = flag,
             ("stream", Setting::Text(axis)) => self.stream = Some(axis),
             ("stream", Setting::Number(axis)) => self.stream = Some(axis.to_string()),
@@ -184,7 +200,9 @@ impl Options {
             ("bind", _) => {
                 return wrong("a table of numbers and lists of numbers, such as { shape = [1, 16], batch = 1 }");
             }
-            ("stateful", _) => return wrong("true or false"),
+            ("bias_absorption" | "equalization" | "bias_correction" | "adaround" | "stateful", _) => {
+                return wrong("true or false");
+            }
             ("stream", _) => return wrong("the name of an axis in quotes, or its position in the first input"),
             ("stream_frames", _) => return wrong("a number of frames"),
             ("max_ram" | "max_flash", _) => return wrong("a number of bytes"),
@@ -242,6 +260,10 @@ impl Options {
         choose(&mut self.name, file.name);
         choose(&mut self.calibration, file.calibration.map(|path| folder.join(path)));
         choose(&mut self.ranges, file.ranges);
+        choose(&mut self.bias_absorption, file.bias_absorption);
+        choose(&mut self.equalization, file.equalization);
+        choose(&mut self.bias_correction, file.bias_correction);
+        choose(&mut self.adaround, file.adaround);
         choose(&mut self.precision, file.precision);
         choose(&mut self.optimize, file.optimize);
         choose(&mut self.input, file.input);

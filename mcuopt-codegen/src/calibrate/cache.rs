@@ -12,7 +12,7 @@ use crate::ops::Op;
 
 /// Raised with every change of what is computed from samples or of how it is stored, so that older results are not
 /// taken for new ones.
-const CACHE_FORMAT: u32 = 2;
+const CACHE_FORMAT: u32 = 3;
 
 /// A hash of everything that ranges depend on: the files' bytes and the compiler's version.
 ///
@@ -68,7 +68,7 @@ fn feed(path: &Path, runs: &mut [DefaultHasher; 2]) -> std::io::Result<()> {
 
 /// The cached ranges under `key`, if they are there and fit the graph.
 pub fn load(key: &str, graph: &Graph<Op>) -> Option<Ranges> {
-    let text = fs::read_to_string(folder()?.join(format!("{key}.ranges"))).ok()?;
+    let text = read(key, "ranges")?;
     let ids: BTreeMap<usize, ValueId> = graph.ids().map(|id| (id.index(), id)).collect();
     let entry = |line: &str| {
         let mut words = line.split(' ');
@@ -89,7 +89,6 @@ pub fn load(key: &str, graph: &Graph<Op>) -> Option<Ranges> {
 
 /// Stores ranges under `key`. A cache that cannot be written is no error: the next build calibrates again.
 pub fn store(key: &str, ranges: &Ranges) {
-    let Some(folder) = folder() else { return };
     let line = |(id, statistics): (&ValueId, &Statistics)| {
         let ends = |range: &Range| [range.min, range.max];
         let ranges = [&statistics.range].into_iter().chain(&statistics.candidates).flat_map(ends);
@@ -99,11 +98,21 @@ pub fn store(key: &str, ranges: &Ranges) {
         let words: String = ranges.chain(channels).map(|number| format!(" {:08x}", number.to_bits())).collect();
         format!("{} {}{words}\n", id.index(), statistics.method.name())
     };
-    let text: String = ranges.iter().map(line).collect();
+    write(key, "ranges", &ranges.iter().map(line).collect::<String>());
+}
+
+/// What an earlier build stored under `key`, as the given kind of thing.
+pub fn read(key: &str, kind: &str) -> Option<String> {
+    fs::read_to_string(folder()?.join(format!("{key}.{kind}"))).ok()
+}
+
+/// Stores the result of a computation; a cache that cannot be written is no error.
+pub fn write(key: &str, kind: &str, text: &str) {
+    let Some(folder) = folder() else { return };
     // Written aside and renamed, so that a build beside this one never reads half a file.
-    let temporary = folder.join(format!("{key}.{}", std::process::id()));
+    let temporary = folder.join(format!("{key}.{kind}.{}", std::process::id()));
     let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&temporary, text));
-    if written.and_then(|()| fs::rename(&temporary, folder.join(format!("{key}.ranges")))).is_err() {
+    if written.and_then(|()| fs::rename(&temporary, folder.join(format!("{key}.{kind}")))).is_err() {
         let _ = fs::remove_file(&temporary);
     }
 }

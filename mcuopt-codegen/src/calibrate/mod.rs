@@ -17,7 +17,7 @@ use crate::graph::{Graph, ValueId};
 use crate::interp;
 use crate::ops::Op;
 
-pub use cache::{content_hash, hash_file, load, store};
+pub use cache::{content_hash, hash_file, load, read, store, write};
 pub use choose::choose;
 pub use histogram::Histogram;
 pub use range::{Method, Range};

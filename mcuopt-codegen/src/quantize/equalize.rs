@@ -7,24 +7,12 @@
 //! is therefore, as in Xiao et al., "SmoothQuant", 2023, s = range^α / weight^(1−α): the activations' noise is step²·Σ w²s²,
 //! that of the second layer's weights Σ step²·E[x²]/s², and both are known before anything is quantized.
 
-use super::filters::Filters;
+use super::pair::Pair;
 use super::repair::{Repair, decibels};
-use crate::calibrate::{Ranges, Statistics};
+use crate::calibrate::{Range, Ranges, Statistics};
 use crate::error::Error;
-use crate::graph::{Graph, ValueId};
+use crate::graph::Graph;
 use crate::ops::Op;
-use crate::ops::pool::Kind;
-use crate::ops::unary::Function;
-
-/// Two linear layers with nothing but positively homogeneous operators between them, channel by channel.
-struct Pair {
-    first: Filters,
-    second: Filters,
-    /// The nodes between whose upper limit is never reached, the first layer included: it is in the way.
-    unlimited: Vec<usize>,
-    /// The values between.
-    between: Vec<ValueId>,
-}
 
 /// Exponents of the range that are tried.
 const ALPHAS: [f32; 4] = [0.25, 0.5, 0.75, 1.0];
@@ -42,7 +30,7 @@ const LARGEST: f32 = 1e5;
 pub fn equalize(graph: &mut Graph<Op>, ranges: &Ranges, samples: usize) -> Result<Vec<Repair>, Error> {
     let mut repairs = Vec::new();
     for index in 0..graph.nodes.len() {
-        let Some(pair) = pair(graph, index, ranges) else { continue };
+        let Some(pair) = Pair::before(graph, index, ranges) else { continue };
         let Some(statistics) = ranges.get(&pair.second.x) else { continue };
         let costs = Costs::new(graph, &pair, statistics, samples);
         let ones = vec![1.0; costs.extents.len()];
@@ -59,64 +47,6 @@ pub fn equalize(graph: &mut Graph<Op>, ranges: &Ranges, samples: usize) -> Resul
         repairs.push(Repair { step: "equalization", node: graph.nodes[pair.second.node].name.clone(), before_db, after_db });
     }
     Ok(repairs)
-}
-
-/// The pair whose second layer is the node at `index`.
-fn pair(graph: &Graph<Op>, index: usize, ranges: &Ranges) -> Option<Pair> {
-    let second = Filters::of(graph, index)?;
-    let consumers = graph.consumers();
-    let producers = graph.producers();
-    let (mut unlimited, mut between) = (Vec::new(), Vec::new());
-    let mut at = second.x;
-    let first = loop {
-        let free = consumers[at.index()].len() == 1 && !graph.is_output(at) && graph.value(at).quantization.is_none();
-        let producer = producers[at.index()].filter(|_| free)?;
-        between.push(at);
-        // Limits below 0 or above it that bite would have to be scaled by channel.
-        let limited = |clamp: mcuopt_rt::v0::Clamp| {
-            let known = ranges.get(&at)?.range;
-            let below = clamp.min == f32::NEG_INFINITY || clamp.min == 0.0 || known.min > clamp.min;
-            (below && (clamp.max == f32::INFINITY || known.max < clamp.max)).then_some(())
-        };
-        if let Some(first) = Filters::of(graph, producer) {
-            limited(first.clamp)?;
-            if first.clamp.max != f32::INFINITY || first.clamp.min < 0.0 {
-                unlimited.push(producer);
-            }
-            break first;
-        }
-        match &graph.nodes[producer].op {
-            Op::Unary(unary) => match unary.function {
-                Function::Clip(clamp) => {
-                    limited(clamp)?;
-                    unlimited.push(producer);
-                }
-                Function::LeakyRelu(_) => {}
-                _ => return None,
-            },
-            Op::Pool(pool) => match pool.kind {
-                Kind::Max => {}
-                Kind::Average { clamp, .. } => {
-                    limited(clamp)?;
-                    unlimited.push(producer);
-                }
-                Kind::Lp { .. } => return None,
-            },
-            // The channels stay innermost: whole pixels are joined into a row, or none.
-            Op::Reshape(_) => {
-                let extent = |id: ValueId| graph.value(id).ty.shape.last().copied().unwrap_or(1);
-                let (before, after) = (extent(graph.nodes[producer].inputs[0]), extent(at));
-                if before == 0 || !after.is_multiple_of(before) {
-                    return None;
-                }
-            }
-            _ => return None,
-        }
-        at = *graph.nodes[producer].inputs.first()?;
-    };
-    let channels = second.channels * second.groups;
-    let fits = first.outputs > 0 && channels.is_multiple_of(first.outputs) && graph.value(first.y).ty.shape.last() == Some(&first.outputs);
-    (fits && !first.is_authored(graph) && !second.is_authored(graph)).then_some(Pair { first, second, unlimited, between })
 }
 
 /// What is known of the channels between two layers; channels are the first layer's filters.
@@ -171,7 +101,7 @@ impl Costs {
                 filters.push(by_channel);
             }
         }
-        let reach = |range: crate::calibrate::Range| range.max.max(0.0) - range.min.min(0.0);
+        let reach = |range: Range| range.max.max(0.0) - range.min.min(0.0);
         let kept = (reach(statistics.best()) / reach(statistics.range)).clamp(0.01, 1.0);
         let taps = second.len() as f64 / n.min(second.len()) as f64;
         Self { extents, kept: if kept.is_finite() { kept } else { 1.0 }, squares, weights, largest, filters, taps }
@@ -230,24 +160,6 @@ fn apply(graph: &mut Graph<Op>, pair: &Pair, scales: &[f32]) -> Result<(), Error
     };
     let weights = weights.flat_map(scaled).collect();
     second.set_weights(graph, weights)?;
-    for &node in &pair.unlimited {
-        let clamp = match &mut graph.nodes[node].op {
-            Op::Conv(conv) => &mut conv.clamp,
-            Op::Dense(dense) => &mut dense.clamp,
-            Op::Unary(unary) => match &mut unary.function {
-                Function::Clip(clamp) => clamp,
-                _ => continue,
-            },
-            Op::Pool(pool) => match &mut pool.kind {
-                Kind::Average { clamp, .. } => clamp,
-                _ => continue,
-            },
-            _ => continue,
-        };
-        clamp.max = f32::INFINITY;
-        if clamp.min < 0.0 {
-            clamp.min = f32::NEG_INFINITY;
-        }
-    }
+    pair.lift_limits(graph);
     Ok(())
 }

@@ -3,18 +3,32 @@
 //! [`tables`] makes one operator of several that depend on one tensor alone. [`assign`] gives each activation its quantization: the author's, the operator's own, or the calibrated range's.
 //! [`lower`] then asks each operator for its kernel. Where a float operator meets an int8 one, a Quantize or
 //! Dequantize is put between.
+//!
+//! Around `assign` stand the repairs, which change constants so that less is lost: [`absorb`] and [`equalize`] before it,
+//! as they change ranges; [`choose_scales`] and [`refine`] (bias correction, AdaRound) behind it.
 
+mod absorb;
+mod adaround;
 mod assign;
-mod bias;
+mod equalize;
+mod filters;
 mod lower;
+mod pair;
+mod refine;
+mod repair;
 mod report;
+mod scales;
 mod tables;
 
+pub use absorb::absorb;
 pub use assign::assign;
 pub(crate) use assign::asymmetric;
-pub use bias::correct_bias;
+pub use equalize::equalize;
 pub use lower::lower;
+pub use refine::{Fit, refine};
+pub use repair::{Repair, content, parse, text};
 pub use report::{LayerReport, Report, report};
+pub use scales::choose_scales;
 pub use tables::{compose, tables};
 
 use std::collections::BTreeMap;

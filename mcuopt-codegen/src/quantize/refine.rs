@@ -43,8 +43,8 @@ struct Sample {
     quantized: BTreeMap<ValueId, Tensor>,
 }
 
-/// Fits every linear layer whose weights have scales already.
-pub fn refine(graph: &mut Graph<Op>, samples: &Samples, fit: Fit) -> Result<Vec<Repair>, Error> {
+/// Fits the linear `layers`, whose weights have scales already.
+pub fn refine(graph: &mut Graph<Op>, layers: &[usize], samples: &Samples, fit: Fit) -> Result<Vec<Repair>, Error> {
     let count = samples.len().min(SAMPLES);
     let mut runs = Vec::with_capacity(count);
     for index in 0..count {
@@ -61,10 +61,7 @@ pub fn refine(graph: &mut Graph<Op>, samples: &Samples, fit: Fit) -> Result<Vec<
     let mut repairs = Vec::new();
     for index in 0..graph.nodes.len() {
         let floats = in_parallel(&runs, |run| evaluate(&original, index, &original.nodes[index].op, &run.float))?;
-        let fitted = Filters::of(graph, index).filter(|filters| {
-            let single = |id: ValueId| graph.value(id).quantization.as_ref().is_some_and(|q| q.single().is_some());
-            single(filters.x) && single(filters.y) && filters.is_authored(graph)
-        });
+        let fitted = Filters::of(graph, index).filter(|_| layers.contains(&index));
         if let Some(filters) = fitted {
             if fit.adaround {
                 repairs.extend(fit_weights(graph, &original, &filters, &runs, fit.bits)?);
@@ -243,10 +240,6 @@ fn fit_weights(
             let mut greedy = nearest.clone();
             problem.descend(&mut greedy);
             let [first, a, b] = [&nearest, &learned, &greedy].map(|q| problem.error(q));
-            if std::env::var_os("TRACE").is_some() && filter % 16 == 0 {
-                let base = problem.error(&w);
-                eprintln!("  {} nearest {:.4} learned {:.4} greedy {:.4}", filter, first - base, a - base, b - base);
-            }
             let (best, last) = if a < b { (learned, a) } else { (greedy, b) };
             let units = f64::from(scale) * f64::from(scale);
             let signal = (0..k).map(|i| f64::from(w[i]) * f64::from(dot(&gram[i * k..(i + 1) * k], &w))).sum::<f64>();

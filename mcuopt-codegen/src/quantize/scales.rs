@@ -4,10 +4,10 @@
 //! Σ (ŵ − w)²·E\[x²\], for each filter by itself; with eight bits it hardly ever pays, with four it nearly always does.
 
 use super::filters::Filters;
-use crate::calibrate::Ranges;
+use crate::calibrate::{Channel, Ranges};
 use crate::error::Error;
 use crate::graph::{Graph, Quantization};
-use crate::ops::Op;
+use crate::ops::{Op, linear};
 
 /// Smallest and largest integer of a weight.
 pub fn limits(bits: u32) -> (f32, f32) {
@@ -22,8 +22,9 @@ pub fn round(w: f32, scale: f32, (min, max): (f32, f32)) -> f32 {
 }
 
 /// Gives the weights of every linear layer that will run in integers a scale for each filter, where the file's author
-/// did not.
-pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32) -> Result<(), Error> {
+/// did not; returns these layers.
+pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32) -> Result<Vec<usize>, Error> {
+    let mut layers = Vec::new();
     for index in 0..graph.nodes.len() {
         let Some(filters) = Filters::of(graph, index) else { continue };
         let Some((x_scale, _)) = graph.value(filters.x).quantization.as_ref().and_then(Quantization::single) else {
@@ -34,27 +35,23 @@ pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32) -> Resul
         }
         let Some(statistics) = ranges.get(&filters.x) else { continue };
         // The mean of an error goes into the bias; what remains of it where windows reach into the padding counts a little.
-        let power = |c: &crate::calibrate::Channel| c.mean_square - 0.9 * c.mean * c.mean;
+        let power = |c: &Channel| c.mean_square - 0.9 * c.mean * c.mean;
         let powers: Vec<f32> = statistics.channels.iter().map(power).collect();
         let floor = powers.iter().sum::<f32>() / powers.len().max(1) as f32 * 0.01 + f32::MIN_POSITIVE;
         let (weights, bias) = (filters.weights(graph).to_vec(), filters.bias(graph).to_vec());
         let scale = |(filter, w): (usize, &[f32])| {
             let power = |k: usize| powers.get(filters.input_channel(filter, k)).map_or(floor, |p| p.max(floor));
             let powers: Vec<f32> = (0..w.len()).map(power).collect();
-            least_error(w, &powers, bits).max(narrowest(bias[filter], x_scale))
+            least_error(w, &powers, bits).max(linear::narrowest_scale(bias[filter], x_scale))
         };
         let scales: Vec<f32> = weights.chunks_exact(filters.len()).enumerate().map(scale).collect();
         filters.set_weights(graph, weights)?;
         let id = graph.nodes[index].inputs[1];
         let zero_points = vec![0; scales.len()];
         graph.value_mut(id).quantization = Some(Quantization { scales, zero_points, axis: 0 });
+        layers.push(index);
     }
-    Ok(())
-}
-
-/// The narrowest scale that keeps the integer of a bias below 2^24, up to which requantization is exact to 2^-8 of a step.
-fn narrowest(bias: f32, x_scale: f32) -> f32 {
-    bias.abs() / (x_scale * (1 << 24) as f32)
+    Ok(layers)
 }
 
 /// The scale with the least error of a filter; the one that clips nothing if all are as good.
