@@ -40,7 +40,7 @@ impl Pair {
             };
             if let Some(first) = Filters::of(graph, producer) {
                 limited(first.clamp)?;
-                if first.clamp.max != f32::INFINITY || first.clamp.min < 0.0 {
+                if first.clamp != Clamp::NONE {
                     unlimited.push(producer);
                 }
                 break first;
@@ -97,7 +97,7 @@ impl Pair {
                 _ => continue,
             };
             clamp.max = f32::INFINITY;
-            if clamp.min < 0.0 {
+            if clamp.min != 0.0 {
                 clamp.min = f32::NEG_INFINITY;
             }
         }
