@@ -215,8 +215,8 @@ impl Calibration {
 
     /// The ranges of all tensors. The graph is part of the key: it names the tensors, and it changes with the compiler.
     fn ranges(&self, graph: &Graph<Op>) -> Result<Ranges, Error> {
-        let parts = [self.key.as_bytes(), self.method.name().as_bytes(), &quantize::content(graph)];
-        let key = calibrate::content_hash(&parts);
+        let content = quantize::content(graph);
+        let key = calibrate::content_hash(&[self.key.as_bytes(), self.method.name().as_bytes(), &content]);
         if let Some(ranges) = calibrate::load(&key, graph) {
             return Ok(ranges);
         }
@@ -240,8 +240,8 @@ impl Calibration {
         if !fit.bias && !fit.adaround {
             return Ok(Vec::new());
         }
-        let parts = [self.key.as_bytes(), format!("{fit:?}").as_bytes(), &quantize::content(graph)].concat();
-        let key = calibrate::content_hash(&[&parts]);
+        let (content, settings) = (quantize::content(graph), format!("{fit:?}"));
+        let key = calibrate::content_hash(&[self.key.as_bytes(), settings.as_bytes(), &content]);
         let mut known = graph.clone();
         if let Some(repairs) = calibrate::read(&key, "fit").and_then(|text| quantize::parse(&text, &mut known)) {
             *graph = known;

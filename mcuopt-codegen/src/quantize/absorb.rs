@@ -4,12 +4,15 @@
 //! relu(x) − c = relu(x − c) as long as x ≥ c ≥ 0; c is the smallest number that the samples show. Without a Relu it holds
 //! for all x. Padding with zeros would tell the border from the inside, so no layer between may pad.
 
+use mcuopt_rt::v0::Clamp;
+
 use super::pair::Pair;
 use super::repair::{Repair, decibels};
 use crate::calibrate::Ranges;
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::ops::Op;
+use crate::ops::pool::Kind;
 
 /// The least gain, in decibels, for which a pair is changed.
 const NOTICEABLE: f32 = 0.2;
@@ -22,7 +25,10 @@ pub fn absorb(graph: &mut Graph<Op>, ranges: &Ranges) -> Result<Vec<Repair>, Err
         let Some(pair) = Pair::before(graph, index, ranges) else { continue };
         let (first, second) = (&pair.first, &pair.second);
         let moves_only = |node: &usize| match &graph.nodes[*node].op {
-            Op::Pool(pool) => pool.window.pads.iter().all(|pads| *pads == [0, 0]) && !pool.round_up,
+            Op::Pool(pool) => {
+                let clamped = matches!(pool.kind, Kind::Average { clamp, .. } if clamp != Clamp::NONE);
+                !clamped && !pool.round_up && pool.window.pads.iter().all(|pads| *pads == [0, 0])
+            }
             Op::Reshape(_) => true,
             _ => false,
         };
@@ -54,7 +60,8 @@ pub fn absorb(graph: &mut Graph<Op>, ranges: &Ranges) -> Result<Vec<Repair>, Err
         let power: f64 = statistics.channels.iter().map(|channel| f64::from(channel.mean_square)).sum::<f64>() / n as f64;
         let noise = |reach: f64| reach / (255.0 * 255.0 * 12.0);
         let (before_db, after_db) = (decibels(power, noise(before)), decibels(power, noise(after)));
-        if !(after_db - before_db >= NOTICEABLE) {
+        let pays = after_db - before_db >= NOTICEABLE;
+        if !pays {
             continue;
         }
         let weights = second.weights(graph).chunks_exact(second.len()).zip(second.bias(graph)).enumerate();

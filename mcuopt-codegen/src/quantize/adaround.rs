@@ -14,22 +14,22 @@ use super::scales::limits;
 use crate::reference::dot;
 
 /// A filter's error, in units of weight steps.
-pub struct Problem<'a> {
+pub(super) struct Problem<'a> {
     /// Covariance of the inputs, K × K, symmetric.
-    pub gram: &'a [f32],
+    pub(super) gram: &'a [f32],
     /// Covariance of each input with the filter's wanted output, divided by the weights' scale.
-    pub target: &'a [f32],
+    pub(super) target: &'a [f32],
     /// The float weights, divided by their scale.
-    pub weights: &'a [f32],
+    pub(super) weights: &'a [f32],
     /// Bits of a weight.
-    pub bits: u32,
+    pub(super) bits: u32,
 }
 
 /// Stretch of the rectified sigmoid beyond 0 and 1.
 const STRETCH: (f32, f32) = (-0.1, 1.1);
 
 /// Steps of Adam.
-pub const STEPS: usize = 400;
+pub(super) const STEPS: usize = 400;
 
 /// Share of the steps without the regulariser.
 const WARM_UP: f32 = 0.2;
@@ -41,20 +41,20 @@ const RATE: f32 = 0.02;
 
 impl Problem<'_> {
     /// The squared error of integers `q`, but for a constant.
-    pub fn error(&self, q: &[f32]) -> f64 {
+    pub(super) fn error(&self, q: &[f32]) -> f64 {
         let k = q.len();
         let row = |(i, &x): (usize, &f32)| f64::from(x) * f64::from(dot(&self.gram[i * k..(i + 1) * k], q) - 2.0 * self.target[i]);
         q.iter().enumerate().map(row).sum()
     }
 
     /// Each weight to its nearest integer.
-    pub fn nearest(&self) -> Vec<f32> {
+    pub(super) fn nearest(&self) -> Vec<f32> {
         let (min, max) = limits(self.bits);
         self.weights.iter().map(|w| mcuopt_rt::v0::round_ties_even_f32(*w).clamp(min, max)).collect()
     }
 
     /// Integers next to the weights.
-    pub fn learn(&self, steps: usize) -> Vec<f32> {
+    pub(super) fn learn(&self, steps: usize) -> Vec<f32> {
         let k = self.weights.len();
         let (min, max) = limits(self.bits);
         let floors: Vec<f32> = self.weights.iter().map(|w| w.floor()).collect();
@@ -108,7 +108,7 @@ impl Problem<'_> {
     }
 
     /// Moves one weight at a time by one step as long as that lowers the error.
-    pub fn descend(&self, q: &mut [f32]) {
+    pub(super) fn descend(&self, q: &mut [f32]) {
         let k = q.len();
         let (min, max) = limits(self.bits);
         // Half the gradient.

@@ -40,7 +40,8 @@ pub fn equalize(graph: &mut Graph<Op>, ranges: &Ranges, samples: usize) -> Resul
         let Some((noise, scales)) = best else { continue };
         let signal = costs.signal();
         let (before_db, after_db) = (decibels(signal, start), decibels(signal, noise));
-        if !(after_db - before_db >= NOTICEABLE) {
+        let pays = after_db - before_db >= NOTICEABLE;
+        if !pays {
             continue;
         }
         apply(graph, &pair, &scales)?;

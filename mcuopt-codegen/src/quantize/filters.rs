@@ -9,30 +9,30 @@ use crate::tensor::{Element as _, Tensor};
 
 /// A convolution or dense layer whose filters are float constants.
 #[derive(Clone, Debug)]
-pub struct Filters {
+pub(super) struct Filters {
     /// The node's position.
-    pub node: usize,
+    pub(super) node: usize,
     /// The input.
-    pub x: ValueId,
+    pub(super) x: ValueId,
     /// The output.
-    pub y: ValueId,
+    pub(super) y: ValueId,
     /// Filters.
-    pub outputs: usize,
+    pub(super) outputs: usize,
     /// Groups of filters, each of which reads channels of its own.
-    pub groups: usize,
+    pub(super) groups: usize,
     /// Channels that a filter reads.
-    pub channels: usize,
+    pub(super) channels: usize,
     /// Positions of a window.
-    pub taps: usize,
+    pub(super) taps: usize,
     /// Limits of the output.
-    pub clamp: Clamp,
+    pub(super) clamp: Clamp,
     /// Whether windows reach beyond the input.
-    pub padded: bool,
+    pub(super) padded: bool,
 }
 
 impl Filters {
     /// The linear layer at a position; `None` for other operators.
-    pub fn of(graph: &Graph<Op>, index: usize) -> Option<Self> {
+    pub(super) fn of(graph: &Graph<Op>, index: usize) -> Option<Self> {
         let node = &graph.nodes[index];
         let (&[x, weights, bias], &[y]) = (&node.inputs[..], &node.outputs[..]) else { return None };
         let (groups, clamp, padded) = match &node.op {
@@ -51,48 +51,43 @@ impl Filters {
     }
 
     /// Weights of a filter, `[taps, channels]`.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.taps * self.channels
     }
 
-    /// Whether filters have no weights: never.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The filters of a group.
-    pub fn of_group(&self, group: usize) -> std::ops::Range<usize> {
+    pub(super) fn of_group(&self, group: usize) -> std::ops::Range<usize> {
         let each = self.outputs / self.groups;
         group * each..(group + 1) * each
     }
 
     /// The input's channel that weight `k` of a filter meets.
-    pub fn input_channel(&self, filter: usize, k: usize) -> usize {
+    pub(super) fn input_channel(&self, filter: usize, k: usize) -> usize {
         filter / (self.outputs / self.groups).max(1) * self.channels + k % self.channels
     }
 
     /// All weights, filter after filter.
-    pub fn weights<'g>(&self, graph: &'g Graph<Op>) -> &'g [f32] {
+    pub(super) fn weights<'g>(&self, graph: &'g Graph<Op>) -> &'g [f32] {
         graph.constant(graph.nodes[self.node].inputs[1]).and_then(Tensor::f32s).unwrap_or_default()
     }
 
     /// The bias of each filter.
-    pub fn bias<'g>(&self, graph: &'g Graph<Op>) -> &'g [f32] {
+    pub(super) fn bias<'g>(&self, graph: &'g Graph<Op>) -> &'g [f32] {
         graph.constant(graph.nodes[self.node].inputs[2]).and_then(Tensor::f32s).unwrap_or_default()
     }
 
     /// Whether the file's author quantized the weights.
-    pub fn is_authored(&self, graph: &Graph<Op>) -> bool {
+    pub(super) fn is_authored(&self, graph: &Graph<Op>) -> bool {
         graph.value(graph.nodes[self.node].inputs[1]).quantization.is_some()
     }
 
     /// Replaces the weights; others that read the old ones keep them.
-    pub fn set_weights(&self, graph: &mut Graph<Op>, weights: Vec<f32>) -> Result<(), Error> {
+    pub(super) fn set_weights(&self, graph: &mut Graph<Op>, weights: Vec<f32>) -> Result<(), Error> {
         self.set(graph, 1, weights)
     }
 
     /// Replaces the bias.
-    pub fn set_bias(&self, graph: &mut Graph<Op>, bias: Vec<f32>) -> Result<(), Error> {
+    pub(super) fn set_bias(&self, graph: &mut Graph<Op>, bias: Vec<f32>) -> Result<(), Error> {
         self.set(graph, 2, bias)
     }
 
@@ -106,7 +101,7 @@ impl Filters {
     }
 
     /// The layer's operator without its clamp.
-    pub fn unclamped(&self, graph: &Graph<Op>) -> Op {
+    pub(super) fn unclamped(&self, graph: &Graph<Op>) -> Op {
         let mut op = graph.nodes[self.node].op.clone();
         match &mut op {
             Op::Conv(conv) => conv.clamp = Clamp::NONE,
@@ -118,7 +113,7 @@ impl Filters {
 
     /// Windows of `x` spread evenly over it, about `count` of them, zero in the padding: `[windows, taps, channels of all
     /// groups]`.
-    pub fn windows(&self, graph: &Graph<Op>, x: &Tensor, count: usize) -> Vec<f32> {
+    pub(super) fn windows(&self, graph: &Graph<Op>, x: &Tensor, count: usize) -> Vec<f32> {
         let elements = f32::of(x);
         let channels = self.channels * self.groups;
         let mut chosen = Vec::new();

@@ -10,20 +10,20 @@ use crate::ops::pool::Kind;
 use crate::ops::unary::Function;
 
 /// Two linear layers with nothing but positively homogeneous operators between them, channel by channel.
-pub struct Pair {
+pub(super) struct Pair {
     /// The layer that makes the channels.
-    pub first: Filters,
+    pub(super) first: Filters,
     /// The layer that reads them.
-    pub second: Filters,
+    pub(super) second: Filters,
     /// The nodes, the first layer included, with a limit that no sample reaches.
     unlimited: Vec<usize>,
     /// The nodes between, from the second layer on.
-    pub between: Vec<usize>,
+    pub(super) between: Vec<usize>,
 }
 
 impl Pair {
     /// The pair whose second layer is the node at `index`.
-    pub fn before(graph: &Graph<Op>, index: usize, ranges: &Ranges) -> Option<Self> {
+    pub(super) fn before(graph: &Graph<Op>, index: usize, ranges: &Ranges) -> Option<Self> {
         let second = Filters::of(graph, index)?;
         let consumers = graph.consumers();
         let producers = graph.producers();
@@ -81,7 +81,7 @@ impl Pair {
     }
 
     /// Takes off the limits that no sample reaches: they would have to differ by channel.
-    pub fn lift_limits(&self, graph: &mut Graph<Op>) {
+    pub(super) fn lift_limits(&self, graph: &mut Graph<Op>) {
         for &node in &self.unlimited {
             let clamp = match &mut graph.nodes[node].op {
                 Op::Conv(conv) => &mut conv.clamp,

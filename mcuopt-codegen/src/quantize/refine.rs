@@ -220,7 +220,7 @@ fn fit_weights(
     let parts: Vec<(usize, std::ops::Range<usize>)> =
         (0..filters.groups).flat_map(|group| blocks.iter().map(move |block| (group, block.clone()))).collect();
     let results = in_parallel(&parts, |(group, block)| {
-        let (gram, cross) = covariances(filters, &windows, *group, block);
+        let (gram, cross, floats) = covariances(filters, &windows, *group, block);
         let k = block.len();
         let scale_of_diagonal = (0..k).map(|i| gram[i * k + i]).sum::<f32>() / k as f32;
         // What the samples do not tell apart stays where it is.
@@ -231,20 +231,22 @@ fn fit_weights(
             let scale = scales[*filter];
             let row = &weights[filter * filters.len()..][block.clone()];
             let w: Vec<f32> = row.iter().map(|w| w / scale).collect();
-            let target = |i: usize| dot(&cross[i * k..(i + 1) * k], &w) + 0.01 * scale_of_diagonal * w[i];
-            let target: Vec<f32> = (0..k).map(target).collect();
+            let wanted: Vec<f32> = (0..k).map(|i| dot(&cross[i * k..(i + 1) * k], &w)).collect();
+            let target: Vec<f32> = wanted.iter().zip(&w).map(|(r, w)| r + 0.01 * scale_of_diagonal * w).collect();
+            let plain = Problem { gram: &gram, target: &wanted, weights: &w, bits };
             let problem = Problem { gram: &damped, target: &target, weights: &w, bits };
             let nearest = problem.nearest();
             let mut learned = problem.learn(super::adaround::STEPS);
             problem.descend(&mut learned);
             let mut greedy = nearest.clone();
             problem.descend(&mut greedy);
-            let [first, a, b] = [&nearest, &learned, &greedy].map(|q| problem.error(q));
-            let (best, last) = if a < b { (learned, a) } else { (greedy, b) };
-            let units = f64::from(scale) * f64::from(scale);
-            let signal = (0..k).map(|i| f64::from(w[i]) * f64::from(dot(&gram[i * k..(i + 1) * k], &w))).sum::<f64>();
-            let base = problem.error(&w);
-            Ok((best.iter().map(|q| q * scale).collect(), [signal * units, (first - base) * units, (last - base) * units]))
+            let best = if problem.error(&learned) < problem.error(&greedy) { learned } else { greedy };
+            // What the filter is to compute, and how far from it the quantized one is with integers `q`.
+            let power: f64 = floats.chunks_exact(k).map(|x| f64::from(dot(x, &w)).powi(2)).sum();
+            let power = power / (floats.len() / k).max(1) as f64;
+            let noise = |q: &[f32]| plain.error(q) + power;
+            let sums = [power, noise(&nearest), noise(&best)].map(|sum| sum * f64::from(scale) * f64::from(scale));
+            Ok((best.iter().map(|q| q * scale).collect(), sums))
         };
         // One group of many filters: the filters are what is done side by side.
         let solved = if parts.len() == 1 {
@@ -268,13 +270,13 @@ fn fit_weights(
 }
 
 /// Covariance of the inputs that the filters of `group` meet in the quantized network, and that of these with the same
-/// inputs of the float network; of the part `block` of a window.
+/// inputs of the float network, of the part `block` of a window; and these inputs, less their means.
 fn covariances(
     filters: &Filters,
     [ours, floats]: &[Vec<f32>; 2],
     group: usize,
     block: &std::ops::Range<usize>,
-) -> (Vec<f32>, Vec<f32>) {
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let k = block.len();
     let channels = filters.channels * filters.groups;
     let of_group = |windows: &Vec<f32>| {
@@ -298,7 +300,7 @@ fn covariances(
     }
     let columns = (ours.len() / k).max(1) as f32;
     gram.iter_mut().chain(&mut cross).for_each(|sum| *sum /= columns);
-    (gram, cross)
+    (gram, cross, floats)
 }
 
 /// y += a·x.

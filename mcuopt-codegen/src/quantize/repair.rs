@@ -1,5 +1,7 @@
 //! What repairs report, and how their results are kept for the next build.
 
+use std::collections::BTreeSet;
+
 use super::filters::Filters;
 use crate::graph::Graph;
 use crate::ops::Op;
@@ -40,7 +42,7 @@ pub fn text(graph: &Graph<Op>, repairs: &[Repair]) -> String {
 /// Everything that a graph's numbers depend on, for the key of a cache: its operators, quantizations, and constants.
 pub fn content(graph: &Graph<Op>) -> Vec<u8> {
     let mut content = format!("{graph:?}").into_bytes();
-    let read: std::collections::BTreeSet<_> = graph.nodes.iter().flat_map(|node| &node.inputs).collect();
+    let read: BTreeSet<_> = graph.nodes.iter().flat_map(|node| &node.inputs).collect();
     for id in read {
         let floats = graph.constant(*id).and_then(Tensor::f32s).unwrap_or_default();
         content.extend(floats.iter().flat_map(|x| x.to_bits().to_le_bytes()));
@@ -74,7 +76,7 @@ pub fn parse(text: &str, graph: &mut Graph<Op>) -> Option<Vec<Repair>> {
 }
 
 /// A signal to noise ratio, of their powers.
-pub fn decibels(signal: f64, noise: f64) -> f32 {
+pub(super) fn decibels(signal: f64, noise: f64) -> f32 {
     // An infinity would mean nothing to a reader of reports.
     (10.0 * (signal.max(f64::MIN_POSITIVE) / noise.max(signal * 1e-15).max(f64::MIN_POSITIVE)).log10()) as f32
 }

@@ -10,14 +10,14 @@ use crate::graph::{Graph, Quantization};
 use crate::ops::{Op, linear};
 
 /// Smallest and largest integer of a weight.
-pub fn limits(bits: u32) -> (f32, f32) {
+pub(super) fn limits(bits: u32) -> (f32, f32) {
     let half = (1u32 << (bits - 1)) as f32;
     // The kernels for eight bits rely on weights being symmetric.
     if bits == 8 { (1.0 - half, half - 1.0) } else { (-half, half - 1.0) }
 }
 
 /// The number that a weight becomes.
-pub fn round(w: f32, scale: f32, (min, max): (f32, f32)) -> f32 {
+pub(super) fn round(w: f32, scale: f32, (min, max): (f32, f32)) -> f32 {
     mcuopt_rt::v0::round_ties_even_f32(w / scale).clamp(min, max) * scale
 }
 
