@@ -182,7 +182,7 @@ impl<'a> Builder<'a> {
         names.iter().filter_map(given).collect()
     }
 
-    /// Adds what a node of a standard operator, of the operator set [`STANDARD`], stands for; returns its first output.
+    /// Adds what a node of a standard operator, of the newest operator set known, stands for; returns its first output.
     pub fn import(
         &mut self,
         op_type: &str,

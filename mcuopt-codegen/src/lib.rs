@@ -21,6 +21,7 @@ mod compiled;
 mod config;
 pub mod emit;
 pub mod error;
+mod fit;
 pub mod graph;
 pub mod import;
 pub mod interp;
@@ -45,11 +46,10 @@ pub use options::{Input, Number, Optimize, Options, Precision};
 use std::fs;
 use std::path::PathBuf;
 
-use calibrate::{Method, Ranges, Samples};
 use emit::Whole;
+use fit::Calibration;
 use graph::Graph;
 use ops::Op;
-use quantize::{Fit, Repair};
 
 /// Compiles a model: every step from the file to the plan, in order.
 pub fn compile(options: &Options) -> Result<Compiled, Errors> {
@@ -84,8 +84,10 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
             quantize::assign(&mut graph, None)?;
         }
         Arithmetic::Int8 => {
+            let samples = Calibration::new(&options, &bytes)?;
+            calibrate::moderate_masks(&mut graph, |graph| samples.read(graph))?;
             quantize::tables(&mut graph, true)?;
-            repairs = quantize_with_samples(&options, &mut graph, &bytes)?;
+            repairs = fit::fit(&options, &samples, &mut graph)?;
         }
     }
     let whole = step_by_step(&model, &options, &mut graph)?;
@@ -97,8 +99,19 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     let plan = plan::plan(&lowered, options.input == Input::Borrowed)?;
     let plan = prefer::spend_memory(&mut lowered, plan, &options)?;
     let side_files = model.side_files;
-    let compiled =
-        Compiled { graph, lowered, plan, simplified, repairs, specialised, whole, notes, type_name, side_files, options };
+    let compiled = Compiled {
+        graph,
+        lowered,
+        plan,
+        simplified,
+        repairs,
+        specialised,
+        whole,
+        notes,
+        type_name,
+        side_files,
+        options,
+    };
     compiled.check_budget()?;
     Ok(compiled)
 }
@@ -163,101 +176,18 @@ fn choose_precision(options: &Options, graph: &Graph<Op>, notes: &mut Vec<String
     }
 }
 
-/// Gives every tensor its quantization, and repairs what that costs.
-fn quantize_with_samples(options: &Options, graph: &mut Graph<Op>, model: &[u8]) -> Result<Vec<Repair>, Error> {
-    let calibration = Calibration::new(options, model)?;
-    let mut repairs = Vec::new();
-    let mut ranges = calibration.ranges(graph)?;
-    if options.bias_absorption.unwrap_or(true) {
-        repairs.extend(quantize::absorb(graph, &ranges)?);
-    }
-    if !repairs.is_empty() {
-        ranges = calibration.ranges(graph)?;
-    }
-    if options.equalization.unwrap_or(true) {
-        let equalized = quantize::equalize(graph, &ranges, calibration.samples(graph)?.len())?;
-        if !equalized.is_empty() {
-            ranges = calibration.ranges(graph)?;
-        }
-        repairs.extend(equalized);
-    }
-    quantize::assign(graph, Some(&ranges))?;
-    let bias = options.bias_correction.unwrap_or(true);
-    let fit = Fit { bias, adaround: options.adaround.unwrap_or(false), bits: 8 };
-    let layers = quantize::choose_scales(graph, &ranges, fit.bits)?;
-    repairs.extend(calibration.fit(graph, &layers, fit)?);
-    Ok(repairs)
-}
-
-/// The samples of a compilation, and what is computed from them: once, as the cache keeps it.
-struct Calibration {
-    path: PathBuf,
-    /// The path in messages.
-    shown: String,
-    method: Method,
-    /// Hash of the model, and of the samples.
-    key: String,
-}
-
-impl Calibration {
-    fn new(options: &Options, model: &[u8]) -> Result<Self, Error> {
-        let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
-        let shown = path.display().to_string();
-        let path = options.root.join(path);
-        let samples = calibrate::hash_file(&path).map_err(|error| Error::io(error).in_file(&shown))?;
-        let key = calibrate::content_hash(&[model, samples.as_bytes()]);
-        Ok(Self { path, shown, method: options.ranges, key })
-    }
-
-    fn samples(&self, graph: &Graph<Op>) -> Result<Samples, Error> {
-        Samples::read(&self.path, graph).map_err(|error| error.in_file(&self.shown))
-    }
-
-    /// The ranges of all tensors. The graph is part of the key: it names the tensors, and it changes with the compiler.
-    fn ranges(&self, graph: &Graph<Op>) -> Result<Ranges, Error> {
-        let content = quantize::content(graph);
-        let key = calibrate::content_hash(&[self.key.as_bytes(), self.method.name().as_bytes(), &content]);
-        if let Some(ranges) = calibrate::load(&key, graph) {
-            return Ok(ranges);
-        }
-        let ranges = self.run(graph).map_err(|error| error.in_file(&self.shown))?;
-        calibrate::store(&key, &ranges);
-        Ok(ranges)
-    }
-
-    fn run(&self, graph: &Graph<Op>) -> Result<Ranges, Error> {
-        let samples = Samples::read(&self.path, graph)?;
-        let mut ranges = calibrate::calibrate(graph, &samples)?;
-        match self.method {
-            Method::Auto => calibrate::choose(graph, &samples, &mut ranges)?,
-            method => ranges.values_mut().for_each(|statistics| statistics.method = method),
-        }
-        Ok(ranges)
-    }
-
-    /// Fits weights and biases of the linear `layers` to the samples.
-    fn fit(&self, graph: &mut Graph<Op>, layers: &[usize], fit: Fit) -> Result<Vec<Repair>, Error> {
-        if !fit.bias && !fit.adaround {
-            return Ok(Vec::new());
-        }
-        let (content, settings) = (quantize::content(graph), format!("{fit:?}"));
-        let key = calibrate::content_hash(&[self.key.as_bytes(), settings.as_bytes(), &content]);
-        let mut known = graph.clone();
-        if let Some(repairs) = calibrate::read(&key, "fit").and_then(|text| quantize::parse(&text, &mut known)) {
-            *graph = known;
-            return Ok(repairs);
-        }
-        let repairs = quantize::refine(graph, layers, &self.samples(graph)?, fit)?;
-        calibrate::write(&key, "fit", &quantize::text(graph, &repairs));
-        Ok(repairs)
-    }
-}
-
-/// The files besides the model's external data that a compilation with these options reads, relative to the root.
+/// The files besides the model's external data that a compilation with these options reads, relative to the root; a
+/// folder of samples before the files in it.
 pub fn tracked_files(options: &Options) -> Vec<PathBuf> {
     let mut resolved = options.clone();
     // An unreadable config is reported by the compilation itself.
     let _ = resolved.read_config();
-    let files = [Some(resolved.model.clone()), resolved.calibration_path(), resolved.config_path()];
-    files.into_iter().flatten().collect()
+    let calibration = resolved.calibration_path();
+    let files = [Some(resolved.model.clone()), calibration.clone(), resolved.config_path()];
+    let mut files: Vec<PathBuf> = files.into_iter().flatten().collect();
+    if let Some(folder) = calibration.map(|path| options.root.join(path)).filter(|path| path.is_dir()) {
+        let samples = calibrate::sample_files(&folder).unwrap_or_default();
+        files.extend(samples.iter().map(|file| file.strip_prefix(&options.root).unwrap_or(file).to_path_buf()));
+    }
+    files
 }

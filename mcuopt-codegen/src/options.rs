@@ -135,6 +135,7 @@ pub enum Setting {
 /// The keys that [`Options::set`] knows.
 pub const KEYS: &[&str] = &[
     "calibration",
+    "ranges",
     "bias_absorption",
     "equalization",
     "bias_correction",

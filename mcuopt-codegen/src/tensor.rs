@@ -153,95 +153,60 @@ macro_rules! elements {
 }
 elements!(F32 f32, I8 i8, U8 u8, I16 i16, U16 u16, I32 i32, U32 u32, I64 i64, U64 u64);
 
+/// Runs `$body` with `$element` bound to the Rust type of the listed element type that `$dtype` is; what is not listed
+/// takes what stands behind `else`.
+macro_rules! each_of {
+    (
+        $dtype:expr, $element:ident => $body:expr,
+        [$($($variant:ident)|+ => $type:ident),*] $(else $rest:ident)? $(else { $other:expr })?
+    ) => {
+        match $dtype {
+            $($($crate::tensor::DType::$variant)|+ => {
+                type $element = $type;
+                $body
+            })*
+            $(_ => {
+                type $element = $rest;
+                $body
+            })?
+            $(_ => $other,)?
+        }
+    };
+}
+pub(crate) use each_of;
+
 /// Runs `$body` with `$element` bound to the element type that `$dtype` names. bool is uint8, as in firmware.
 macro_rules! each_element {
     ($dtype:expr, $element:ident => $body:expr) => {
-        match $dtype {
-            $crate::tensor::DType::F32 => {
-                type $element = f32;
-                $body
-            }
-            $crate::tensor::DType::I8 => {
-                type $element = i8;
-                $body
-            }
-            $crate::tensor::DType::U8 | $crate::tensor::DType::Bool => {
-                type $element = u8;
-                $body
-            }
-            $crate::tensor::DType::I16 => {
-                type $element = i16;
-                $body
-            }
-            $crate::tensor::DType::U16 => {
-                type $element = u16;
-                $body
-            }
-            $crate::tensor::DType::I32 => {
-                type $element = i32;
-                $body
-            }
-            $crate::tensor::DType::U32 => {
-                type $element = u32;
-                $body
-            }
-            $crate::tensor::DType::I64 => {
-                type $element = i64;
-                $body
-            }
-            $crate::tensor::DType::U64 => {
-                type $element = u64;
-                $body
-            }
-        }
+        $crate::tensor::each_of!($dtype, $element => $body, [
+            F32 => f32, I8 => i8, U8 | Bool => u8, I16 => i16, U16 => u16, I32 => i32, U32 => u32, I64 => i64, U64 => u64
+        ])
     };
 }
 pub(crate) use each_element;
 
-/// Runs `$body` with `$element` bound to the type of an index tensor: int64, or else int32.
-#[allow(unused_macros)]
-macro_rules! each_index {
+/// Runs `$body` with `$element` bound to the integer type that `$dtype` names, and nothing for floats.
+macro_rules! each_integer {
     ($dtype:expr, $element:ident => $body:expr) => {
-        match $dtype {
-            $crate::tensor::DType::I64 => {
-                type $element = i64;
-                $body
-            }
-            _ => {
-                type $element = i32;
-                $body
-            }
-        }
+        $crate::tensor::each_of!($dtype, $element => $body, [
+            I8 => i8, U8 | Bool => u8, I16 => i16, U16 => u16, I32 => i32, U32 => u32, I64 => i64, U64 => u64
+        ] else { {} })
     };
 }
-#[allow(unused_imports)]
+pub(crate) use each_integer;
+
+/// Runs `$body` with `$element` bound to the type of an index tensor: int64, or else int32.
+macro_rules! each_index {
+    ($dtype:expr, $element:ident => $body:expr) => {
+        $crate::tensor::each_of!($dtype, $element => $body, [I64 => i64] else i32)
+    };
+}
 pub(crate) use each_index;
 
 /// Runs `$body` with `$element` bound to the type of quantized elements that `$dtype` names.
 macro_rules! each_quantized {
     ($dtype:expr, $element:ident => $body:expr) => {
-        match $dtype {
-            $crate::tensor::DType::I8 => {
-                type $element = i8;
-                $body
-            }
-            $crate::tensor::DType::U8 => {
-                type $element = u8;
-                $body
-            }
-            $crate::tensor::DType::I16 => {
-                type $element = i16;
-                $body
-            }
-            $crate::tensor::DType::U16 => {
-                type $element = u16;
-                $body
-            }
-            _ => {
-                type $element = i32;
-                $body
-            }
-        }
+        $crate::tensor::each_of!($dtype, $element => $body, [I8 => i8, U8 => u8, I16 => i16, U16 => u16] else i32)
     };
 }
 pub(crate) use each_quantized;
@@ -249,16 +214,7 @@ pub(crate) use each_quantized;
 /// Runs `$body` with `$element` bound to i8 or u8.
 macro_rules! each_byte {
     ($dtype:expr, $element:ident => $body:expr) => {
-        match $dtype {
-            $crate::tensor::DType::I8 => {
-                type $element = i8;
-                $body
-            }
-            _ => {
-                type $element = u8;
-                $body
-            }
-        }
+        $crate::tensor::each_of!($dtype, $element => $body, [I8 => i8] else u8)
     };
 }
 pub(crate) use each_byte;

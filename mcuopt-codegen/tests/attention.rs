@@ -3,11 +3,8 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
-use common::{Random, Result, Sketch, compile, ints};
+use common::{Random, Result, Sketch, compile, ints, min_max_ranges};
 use mcuopt_codegen::Precision;
-use mcuopt_codegen::calibrate::{Method, Range, Statistics};
 use mcuopt_codegen::graph::Quantization;
 use mcuopt_codegen::import::import;
 use mcuopt_codegen::interp::{run_float, run_lowered};
@@ -206,21 +203,11 @@ fn a_transformer_runs_without_floats() -> Result {
     let mut random = Random(8);
     let mut sample = || Tensor::new(&[1, LENGTH, WIDTH], random.floats(LENGTH * WIDTH)).ok_or("a sample");
     let samples = (0..16).map(|_| sample()).collect::<std::result::Result<Vec<_>, _>>()?;
-    let mut ranges: BTreeMap<_, Statistics> = BTreeMap::new();
+    let inputs: Vec<Vec<Tensor>> = samples.iter().map(|sample| vec![sample.clone()]).collect();
+    let ranges = min_max_ranges(&graph, &inputs)?;
     let mut outputs = Vec::new();
-    for sample in &samples {
-        let found = run_float(&graph, std::slice::from_ref(sample), |id, tensor| {
-            let Some(range) = tensor.f32s().and_then(Range::of) else { return };
-            let entry = ranges.entry(id).or_insert_with(|| Statistics {
-                range,
-                candidates: [range; 4],
-                method: Method::MinMax,
-                channels: Vec::new(),
-            });
-            let both = Range { min: entry.range.min.min(range.min), max: entry.range.max.max(range.max) };
-            (entry.range, entry.candidates) = (both, [both; 4]);
-        })?;
-        outputs.push(found[0].f32s().unwrap_or_default().to_vec());
+    for input in &inputs {
+        outputs.push(run_float(&graph, input, |_, _| {})?[0].f32s().unwrap_or_default().to_vec());
     }
     assign(&mut graph, Some(&ranges))?;
     let lowered = lower(&graph)?;

@@ -6,13 +6,12 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
-use common::{Random, Result, compile};
-use mcuopt_codegen::Precision;
+use common::{Random, Result, check_cases, check_outputs, compile};
+use mcuopt_codegen::calibrate::{Samples, calibrate};
 use mcuopt_codegen::onnx::{Attribute, Graph, Model, Node, ValueInfo};
 use mcuopt_codegen::tensor::{DType, Tensor};
+use mcuopt_codegen::{Precision, import, quantize, simplify};
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
     match (tensor.f32s(), tensor.to_i64s()) {
@@ -21,41 +20,15 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
     }
 }
 
-fn check(model: &Model, inputs: &[Tensor], outputs: &[Tensor]) -> Result {
-    let compiled = compile(&model.graph.name, &model.encode(), Precision::Float32)?;
-    compiled.source()?;
-    for (how, found) in [("reference", compiled.run_float(inputs)?), ("kernels", compiled.run(inputs)?)] {
-        ensure!(found.len() == outputs.len(), "{} outputs", found.len());
-        for (found, expected) in found.iter().zip(outputs) {
-            let same = found.dtype() == expected.dtype() && found.shape() == expected.shape();
-            ensure!(same, "{how}: {found:?}, not {expected:?}");
-            let (found, expected) = (numbers(found), numbers(expected));
-            let close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-5 + 1e-4 * b.abs();
-            ensure!(found.iter().zip(&expected).all(close), "{how}: {found:?}\nnot {expected:?}");
-        }
-    }
-    Ok(())
+fn same(found: &Tensor, expected: &Tensor) -> bool {
+    let (values, wanted) = (numbers(found), numbers(expected));
+    let close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-5 + 1e-4 * b.abs();
+    found.dtype() == expected.dtype() && found.shape() == expected.shape() && values.iter().zip(&wanted).all(close)
 }
 
 #[test]
 fn models_as_onnxruntime_computes_them() -> Result {
-    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators/ml.bin"))?;
-    let mut rest = bytes.as_slice();
-    let (mut count, mut failed) = (0, Vec::new());
-    while let Some((length, behind)) = rest.split_first_chunk() {
-        let (case, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
-        (rest, count) = (behind, count + 1);
-        let mut model = Model::decode(case, Path::new(""))?;
-        let mut take = |kind: &str| {
-            let names = (0..).map(|index| format!("{kind}/{index}"));
-            names.map_while(|name| model.graph.initializers.remove(&name)).collect::<Vec<_>>()
-        };
-        let (inputs, outputs) = (take("input"), take("output"));
-        failed.extend(check(&model, &inputs, &outputs).err().map(|error| format!("{}: {error}", model.graph.name)));
-    }
-    ensure!(failed.is_empty(), "{} of {count} cases fail:\n{}", failed.len(), failed.join("\n"));
-    ensure!(count > 80, "{count} cases");
-    Ok(())
+    check_cases("ml.bin", 80, |case| check_outputs(case, same))
 }
 
 /// A forest of random trees between a DequantizeLinear and a QuantizeLinear: integers in, integers out.
@@ -142,5 +115,57 @@ fn trees_decide_on_integers_as_on_reals() -> Result {
         let differ = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
         ensure!(differ * 50 <= found.len(), "{differ} of {} differ", found.len());
     }
+    Ok(())
+}
+
+/// The kernels of a stump for each column, calibrated on rows that hold the thresholds.
+fn calibrated(thresholds: [[f32; 2]; 2]) -> Result<Vec<&'static str>> {
+    let ints = |values: &[i64]| Attribute::Ints(values.to_vec());
+    let modes = ["BRANCH_LEQ", "BRANCH_LEQ", "LEAF", "LEAF", "LEAF"].repeat(2).into_iter().map(String::from).collect();
+    let attributes: [(&str, Attribute); 13] = [
+        ("nodes_treeids", ints(&[0, 0, 0, 0, 0, 1, 1, 1, 1, 1])),
+        ("nodes_nodeids", ints(&[0, 1, 2, 3, 4, 0, 1, 2, 3, 4])),
+        ("nodes_featureids", ints(&[0, 0, 0, 0, 0, 1, 1, 0, 0, 0])),
+        ("nodes_modes", Attribute::Strings(modes)),
+        ("nodes_values", Attribute::Floats(thresholds.iter().flat_map(|t| [t[1], t[0], 0.0, 0.0, 0.0]).collect())),
+        ("nodes_truenodeids", ints(&[1, 2, 0, 0, 0, 1, 2, 0, 0, 0])),
+        ("nodes_falsenodeids", ints(&[4, 3, 0, 0, 0, 4, 3, 0, 0, 0])),
+        ("target_treeids", ints(&[0, 0, 0, 1, 1, 1])),
+        ("target_nodeids", ints(&[2, 3, 4, 2, 3, 4])),
+        ("target_ids", ints(&[0; 6])),
+        ("target_weights", Attribute::Floats(vec![0.5, -0.25, 1.0, 0.75, 0.0, -1.0])),
+        ("n_targets", Attribute::Int(1)),
+        ("post_transform", Attribute::String("NONE".into())),
+    ];
+    let node = Node {
+        op_type: "TreeEnsembleRegressor".into(),
+        domain: "ai.onnx.ml".into(),
+        inputs: vec!["x".into()],
+        outputs: vec!["y".into()],
+        attributes: attributes.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+        ..Node::default()
+    };
+    let graph = Graph {
+        inputs: vec![ValueInfo::tensor("x", DType::F32, &[1, 2])],
+        outputs: vec![ValueInfo { name: "y".into(), ..ValueInfo::default() }],
+        nodes: vec![node],
+        ..Graph::default()
+    };
+    let model = Model { ir_version: 8, opsets: [("ai.onnx.ml".to_string(), 3)].into(), graph, ..Model::default() };
+    let mut graph = import::import(&model, &Default::default())?.graph;
+    simplify::simplify(&mut graph)?;
+    let row = |t: usize| Tensor::new(&[1, 2], vec![thresholds[0][t % 2] * 1.5, thresholds[1][t / 2 % 2] * 1.5]);
+    let ranges = calibrate(&graph, &Samples::from_tensors(vec![(0..16).filter_map(row).collect()]))?;
+    quantize::assign(&mut graph, Some(&ranges))?;
+    let lowered = quantize::lower(&graph)?;
+    Ok(lowered.nodes.iter().map(|node| node.op.kernel.call(DType::I8).function).collect())
+}
+
+#[test]
+fn trees_stay_in_float_where_one_scale_is_too_coarse() -> Result {
+    let alike = calibrated([[-1.0, 2.0], [0.5, -3.0]])?;
+    ensure!(alike == ["trees_s8"], "{alike:?}");
+    let apart = calibrated([[0.001, 0.002], [500.0, -800.0]])?;
+    ensure!(apart == ["trees_f32", "quantize_f32_s8"], "{apart:?}");
     Ok(())
 }

@@ -6,8 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Random, Result, Sketch, int, ints};
-use mcuopt_codegen::calibrate::{Method, Range, Ranges, Statistics};
+use common::{Random, Result, Sketch, int, ints, min_max_ranges};
 use mcuopt_codegen::graph::{Graph, Quantization, Value};
 use mcuopt_codegen::import::import;
 use mcuopt_codegen::interp::{run_float, run_lowered};
@@ -293,24 +292,6 @@ fn round_weights(graph: &mut Graph<Op>) {
     }
 }
 
-fn ranges(graph: &Graph<Op>, samples: &[Vec<Tensor>]) -> Result<Ranges> {
-    let mut ranges: BTreeMap<_, Statistics> = BTreeMap::new();
-    for sample in samples {
-        run_float(graph, sample, |id, tensor| {
-            let Some(range) = tensor.f32s().and_then(Range::of) else { return };
-            let entry = ranges.entry(id).or_insert_with(|| Statistics {
-                range,
-                candidates: [range; 4],
-                method: Method::MinMax,
-                channels: Vec::new(),
-            });
-            let both = Range { min: entry.range.min.min(range.min), max: entry.range.max.max(range.max) };
-            (entry.range, entry.candidates) = (both, [both; 4]);
-        })?;
-    }
-    Ok(ranges)
-}
-
 /// Compares every layer of one run; returns how many int8 layers there were.
 fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<usize> {
     let mut results: BTreeMap<_, Tensor> = lowered.inputs.iter().map(|id| (*id, input.clone())).collect();
@@ -404,7 +385,7 @@ fn check(seed: u64) -> Result<usize> {
     let same = found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-4 * magnitude);
     ensure!(same, "other convolutions give {found:?}, not {expected:?}");
     round_weights(&mut graph);
-    let ranges = ranges(&graph, &samples)?;
+    let ranges = min_max_ranges(&graph, &samples)?;
     assign(&mut graph, Some(&ranges))?;
     let lowered = lower(&graph)?;
     let mut specialised = lowered.clone();

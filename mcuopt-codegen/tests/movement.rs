@@ -5,36 +5,14 @@
 
 mod common;
 
-use std::fs;
-use std::path::Path;
-
-use common::{Random, Result, Sketch, compile};
+use common::{Random, Result, Sketch, check_cases, check_outputs, compile};
 use mcuopt_codegen::Precision;
 use mcuopt_codegen::calibrate::{Method, Range, Ranges, Statistics};
 use mcuopt_codegen::import::import;
 use mcuopt_codegen::interp::{run_float, run_lowered};
-use mcuopt_codegen::onnx::{Attribute, Model, ValueInfo};
+use mcuopt_codegen::onnx::{Attribute, ValueInfo};
 use mcuopt_codegen::quantize::{assign, lower};
 use mcuopt_codegen::tensor::{DType, Tensor};
-
-/// Compiles and runs one model, whose inputs and expected outputs stand among its initializers.
-fn check(mut model: Model) -> Result {
-    let mut take = |kind: &str| {
-        let names = (0..).map(|index| format!("{kind}/{index}"));
-        names.map_while(|name| model.graph.initializers.remove(&name)).collect::<Vec<Tensor>>()
-    };
-    let (inputs, outputs) = (take("input"), take("output"));
-    let compiled = compile(&model.graph.name, &model.encode(), Precision::Float32)?;
-    compiled.source()?;
-    for (how, found) in [("reference", compiled.run_float(&inputs)?), ("kernels", compiled.run(&inputs)?)] {
-        ensure!(found.len() == outputs.len(), "{} outputs", found.len());
-        for (index, (found, expected)) in found.iter().zip(&outputs).enumerate() {
-            let same = found.clone().as_declared(expected.dtype()) == *expected || close(found, expected);
-            ensure!(same, "{how}: output {index} is {found:?} {}, not {expected:?} {}", show(found), show(expected));
-        }
-    }
-    Ok(())
-}
 
 /// Float16 and bfloat16 elements have been rounded in the expected outputs, which are elsewhere the operands' own.
 fn close(found: &Tensor, expected: &Tensor) -> bool {
@@ -42,28 +20,12 @@ fn close(found: &Tensor, expected: &Tensor) -> bool {
     found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs())
 }
 
-fn show(tensor: &Tensor) -> String {
-    let text = tensor.f32s().map_or_else(|| format!("{:?}", tensor.to_i64s()), |floats| format!("{floats:?}"));
-    text.chars().take(200).collect()
-}
-
 #[test]
 fn node_tests_of_the_onnx_project() -> Result {
-    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators/movement.bin"))?;
-    let (mut rest, mut count, mut failed) = (bytes.as_slice(), 0, Vec::new());
-    while let Some((length, behind)) = rest.split_first_chunk() {
-        let (case, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
-        rest = behind;
-        count += 1;
-        let model = Model::decode(case, Path::new(""))?;
-        let name = model.graph.name.clone();
-        if let Err(error) = check(model) {
-            failed.push(format!("{name}: {error}"));
-        }
-    }
-    ensure!(failed.is_empty(), "{} of {count} cases fail:\n{}", failed.len(), failed.join("\n"));
-    ensure!(count > 200, "{count} cases");
-    Ok(())
+    let same = |found: &Tensor, expected: &Tensor| {
+        found.clone().as_declared(expected.dtype()) == *expected || close(found, expected)
+    };
+    check_cases("movement.bin", 200, |case| check_outputs(case, same))
 }
 
 /// A tensor of floats whose elements are their own places.

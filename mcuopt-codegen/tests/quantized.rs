@@ -5,39 +5,14 @@
 
 mod common;
 
-use std::fs;
-use std::path::Path;
-
-use common::{Result, compile};
-use mcuopt_codegen::onnx::Model;
-use mcuopt_codegen::tensor::Tensor;
-use mcuopt_codegen::{Compiled, Precision};
+use common::{Case, Result, Sketch, check_cases, compile, int};
+use mcuopt_codegen::graph::Node;
+use mcuopt_codegen::import::import;
+use mcuopt_codegen::onnx::ValueInfo;
+use mcuopt_codegen::ops::Layer;
+use mcuopt_codegen::tensor::{DType, Tensor};
+use mcuopt_codegen::{Compiled, Precision, interp};
 use mcuopt_rt::v0 as rt;
-
-struct Case {
-    model: Model,
-    inputs: Vec<Tensor>,
-    outputs: Vec<Tensor>,
-}
-
-fn cases() -> Result<Vec<Case>> {
-    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators/quantized.bin"))?;
-    let mut rest = bytes.as_slice();
-    let mut cases = Vec::new();
-    while let Some((length, behind)) = rest.split_first_chunk() {
-        let (case, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
-        rest = behind;
-        let mut model = Model::decode(case, Path::new(""))?;
-        let mut take = |kind: &str| {
-            let names = (0..).map(|index| format!("{kind}/{index}"));
-            names.map_while(|name| model.graph.initializers.remove(&name)).collect::<Vec<_>>()
-        };
-        let (inputs, outputs) = (take("input"), take("output"));
-        cases.push(Case { model, inputs, outputs });
-    }
-    ensure!(cases.len() >= 70, "{} cases", cases.len());
-    Ok(cases)
-}
 
 /// Runs the kernels with floats quantized and results dequantized where the firmware does so in `predict`.
 fn run(compiled: &Compiled, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
@@ -85,18 +60,11 @@ fn check(case: &Case, found: &[Tensor], limit: f64, tolerance: f64) -> Result {
 }
 
 fn check_all(precision: Precision, limit: f64, tolerance: impl Fn(&str) -> f64) -> Result {
-    let mut failed = Vec::new();
-    for case in cases()? {
-        let name = case.model.graph.name.clone();
-        let result = || -> Result {
-            let compiled = compile(&name, &case.model.encode(), precision)?;
-            compiled.source()?;
-            check(&case, &run(&compiled, &case.inputs)?, limit, tolerance(&name))
-        };
-        failed.extend(result().err().map(|error| format!("{name}: {error}")));
-    }
-    ensure!(failed.is_empty(), "{} cases fail:\n{}", failed.len(), failed.join("\n"));
-    Ok(())
+    check_cases("quantized.bin", 69, |case| {
+        let compiled = compile(&case.name, &case.model.encode(), precision)?;
+        compiled.source()?;
+        check(case, &run(&compiled, &case.inputs)?, limit, tolerance(&case.name))
+    })
 }
 
 #[test]
@@ -108,4 +76,76 @@ fn in_float_as_onnxruntime_computes_them() -> Result {
 #[test]
 fn in_integers_as_onnxruntime_computes_them() -> Result {
     check_all(Precision::Auto, 0.05, |name| if name.starts_with("network") { 0.05 } else { 1e-2 })
+}
+
+/// `y = Relu(DequantizeLinear(QuantizeLinear(x)))`, with the integers as an output beside it.
+fn pair(shape: &[usize], scale: Tensor, zero_point: Tensor, axis: i64) -> Sketch {
+    let attributes = [("axis", int(axis))];
+    Sketch::new(21)
+        .input("x", shape)
+        .constant("s", scale)
+        .constant("z", zero_point)
+        .node("QuantizeLinear", &["x", "s", "z"], &["q"], &attributes)
+        .node("DequantizeLinear", &["q", "s", "z"], &["d"], &attributes)
+        .node("Relu", &["d"], &["y"], &[])
+        .output("y")
+}
+
+fn kernels(compiled: &Compiled) -> Vec<&'static str> {
+    let call = |node: &Node<Layer>| node.op.kernel.call(compiled.lowered.value(node.outputs[0]).ty.dtype).function;
+    compiled.lowered.nodes.iter().map(call).collect()
+}
+
+#[test]
+fn what_int8_cannot_hold_is_rounded_in_float_and_said() -> Result {
+    let words = pair(&[3], Tensor::scalar(0.001), Tensor::new(&[], vec![-5i16]).ok_or("a shape")?, 1);
+    let compiled = compile("words", &words.0.encode(), Precision::Auto)?;
+    let notes = compiled.notes.join("\n");
+    ensure!(notes.contains("1 activations are quantized to 16 bits in the file"), "{notes}");
+    let x = Tensor::new(&[3], vec![1.23456f32, -1.0, 100.0]).ok_or("a shape")?;
+    let y = compiled.run(&[x])?;
+    let expected = [1235.0 * 0.001, 0.0, 32772.0 * 0.001f32];
+    ensure!(y[0].f32s() == Some(&expected), "{:?}", y[0].f32s());
+    // A scale for each channel of an activation.
+    let scales = Tensor::new(&[2], vec![0.5f32, 2.0]).ok_or("a shape")?;
+    let channels = pair(&[2, 2], scales, Tensor::new(&[2], vec![0u8, 10]).ok_or("a shape")?, 1);
+    let compiled = compile("channels", &channels.0.encode(), Precision::Auto)?;
+    ensure!(kernels(&compiled)[..2] == ["quantize_linear", "dequantize_linear"], "{:?}", kernels(&compiled));
+    let x = Tensor::new(&[2, 2], vec![0.8f32, -7.0, 1000.0, 3.1]).ok_or("a shape")?;
+    let y = compiled.run(&[x])?;
+    ensure!(y[0].f32s() == Some(&[1.0, 0.0, 127.5, 4.0]), "{:?}", y[0].f32s());
+    Ok(())
+}
+
+#[test]
+fn integers_and_their_reals_are_both_outputs() -> Result {
+    let zero_point = Tensor::new(&[], vec![128u8]).ok_or("a shape")?;
+    let sketch = pair(&[4], Tensor::scalar(0.5), zero_point, 1).output("q").output("d");
+    let x = [0.75f32, -1.0, 63.4, 0.2];
+    let (reals, integers) = ([1.0f32, -1.0, 63.5, 0.0], [130, 126, 255, 128]);
+    for precision in [Precision::Auto, Precision::Float32] {
+        let compiled = compile("both", &sketch.0.encode(), precision)?;
+        compiled.source()?;
+        let y = run(&compiled, &[Tensor::new(&[4], x.to_vec()).ok_or("a shape")?])?;
+        ensure!(y[1].to_i64s() == Some(integers.to_vec()), "{:?}", y[1].to_i64s());
+        // In float the reals keep their fractions, within the range of the integers.
+        let close = y[2].f32s().is_some_and(|d| d.iter().zip(&reals).all(|(d, r)| (d - r).abs() <= 0.25));
+        ensure!(close, "{:?}", y[2].f32s());
+    }
+    Ok(())
+}
+
+#[test]
+fn four_bits_are_what_the_file_says() -> Result {
+    let zero_point = Tensor::new(&[], vec![1i8]).ok_or("a shape")?;
+    let mut sketch = pair(&[4], Tensor::scalar(1.0), zero_point, 1).output("q");
+    sketch
+        .graph()
+        .value_infos
+        .push(ValueInfo { type_name: "tensor(int4)".into(), ..ValueInfo::tensor("q", DType::I8, &[4]) });
+    let graph = import(&sketch.0, &Default::default())?.graph;
+    let x = Tensor::new(&[4], vec![-20.0f32, 2.5, 3.5, 20.0]).ok_or("a shape")?;
+    let y = interp::run_float(&graph, &[x], |_, _| {})?;
+    ensure!(y[1].to_i64s() == Some(vec![-8, 3, 5, 7]), "{:?}", y[1].to_i64s());
+    Ok(())
 }

@@ -128,7 +128,8 @@ fn npy(shape: &[usize], values: impl Iterator<Item = f32>) -> Vec<u8> {
 
 /// The largest score's position, in float and in integers.
 fn answers(compiled: &Compiled, images: &[(usize, Vec<f32>)]) -> Result<Vec<usize>> {
-    let largest = |scores: Vec<i64>| (0..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
+    let largest =
+        |scores: Vec<i64>| (0..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
     let answer = |(_, image): &(usize, Vec<f32>)| -> Result<usize> {
         let Some((scale, zero_point)) = compiled.input_quantization(0) else {
             let scores = features(compiled, image)?;
@@ -160,10 +161,17 @@ fn uneven_channels_are_repaired() -> Result {
     let uneven: Vec<f32> = (0..FILTERS).map(|index| 1000f32.powf(index as f32 / (FILTERS - 1) as f32)).collect();
     fs::write(&path, network(&uneven, Some(dense)).0.encode())?;
     let samples = folder.join("samples.npy");
-    fs::write(&samples, npy(&[typical.len(), 1, SIDE, SIDE], typical.iter().flat_map(|(_, image)| image.iter().copied())))?;
+    fs::write(
+        &samples,
+        npy(&[typical.len(), 1, SIDE, SIDE], typical.iter().flat_map(|(_, image)| image.iter().copied())),
+    )?;
     let float = answers(&Config::new(&path).name("Net").precision(Precision::Float32).compile()?, &test)?;
     let labels: Vec<usize> = test.iter().map(|(class, _)| *class).collect();
-    ensure!(share_of_equals(&float, &labels) > 0.9, "the network is no classifier: {}", share_of_equals(&float, &labels));
+    ensure!(
+        share_of_equals(&float, &labels) > 0.9,
+        "the network is no classifier: {}",
+        share_of_equals(&float, &labels)
+    );
 
     let int8 = || Config::new(&path).name("Net").precision(Precision::Int8).calibration(&samples);
     let plain = int8().ranges(Method::MinMax).bias_absorption(false).equalization(false).bias_correction(false);
@@ -180,7 +188,10 @@ fn uneven_channels_are_repaired() -> Result {
     // A second build takes all of it from the cache, and makes the same.
     let again = int8().compile()?;
     ensure!(again.repairs == repaired.repairs, "{:?}, not {:?}", again.repairs, repaired.repairs);
-    ensure!(again.tokens(&Default::default()).to_string() == repaired.tokens(&Default::default()).to_string(), "other code");
+    ensure!(
+        again.tokens(&Default::default()).to_string() == repaired.tokens(&Default::default()).to_string(),
+        "other code"
+    );
     fs::remove_dir_all(&folder)?;
     Ok(())
 }
@@ -195,8 +206,12 @@ fn rounding_is_learned_the_same_way_each_time() -> Result {
     let even = vec![1.0; FILTERS];
     fs::write(&path, network(&even, None).0.encode())?;
     let samples = folder.join("samples.npy");
-    fs::write(&samples, npy(&[typical.len(), 1, SIDE, SIDE], typical.iter().flat_map(|(_, image)| image.iter().copied())))?;
-    let compile = || Config::new(&path).name("Net").precision(Precision::Int8).calibration(&samples).adaround(true).compile();
+    fs::write(
+        &samples,
+        npy(&[typical.len(), 1, SIDE, SIDE], typical.iter().flat_map(|(_, image)| image.iter().copied())),
+    )?;
+    let compile =
+        || Config::new(&path).name("Net").precision(Precision::Int8).calibration(&samples).adaround(true).compile();
     let (first, second) = (compile()?, compile()?);
     let learned: Vec<_> = first.repairs.iter().filter(|repair| repair.step == "adaround").collect();
     ensure!(learned.len() == 3, "{learned:?}");

@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::{Random, Result, Sketch, compile, int, ints};
+use common::{Random, Result, Sketch, cases, compile, int, ints};
 use mcuopt_codegen::Precision;
-use mcuopt_codegen::onnx::{Attribute, Dim, Model};
+use mcuopt_codegen::onnx::{Attribute, Dim, Function, Graph, Model, Node, ValueInfo};
 use mcuopt_codegen::tensor::Tensor;
 
 /// Far above what a case takes; a case that needs longer hangs.
@@ -84,6 +84,48 @@ fn quantized() -> Model {
     sketch.output("y").0
 }
 
+/// Control flow and functions.
+fn controlled() -> Model {
+    let node = |domain: &str, op: &str, inputs: &[&str], outputs: &[&str]| Node {
+        op_type: op.into(),
+        domain: domain.into(),
+        inputs: inputs.iter().map(|name| name.to_string()).collect(),
+        outputs: outputs.iter().map(|name| name.to_string()).collect(),
+        ..Node::default()
+    };
+    let body = |inputs: &[&str], outputs: &[&str], nodes: Vec<Node>| {
+        let info = |name: &&str| ValueInfo { name: name.to_string(), ..ValueInfo::default() };
+        let (inputs, outputs) = (inputs.iter().map(info).collect(), outputs.iter().map(info).collect());
+        Attribute::Graph(Graph { inputs, outputs, nodes, ..Graph::default() })
+    };
+    let looped = body(
+        &["i", "on", "s"],
+        &["on", "t", "t"],
+        vec![node("own", "Twice", &["s"], &["d"]), node("", "Add", &["d", "c"], &["t"])],
+    );
+    let scanned = body(&["a", "r"], &["u", "u"], vec![node("", "Add", &["a", "r"], &["u"])]);
+    let then = body(&[], &["n"], vec![node("", "Neg", &["last"], &["n"])]);
+    let otherwise = body(&[], &["m"], vec![node("", "Relu", &["last"], &["m"])]);
+    let sketch = Sketch::new(17).input("x", &[4]).floats("c", &[4], vec![0.5; 4]);
+    let sketch = sketch.constant("n", Tensor::from_i64(3)).constant("yes", Tensor::from_bool(true));
+    let mut sketch = sketch
+        .node("Loop", &["n", "yes", "x"], &["final", "all"], &[("body", looped)])
+        .node("Scan", &["x", "all"], &["last", "sums"], &[("body", scanned), ("num_scan_inputs", int(1))])
+        .node("If", &["yes"], &["y"], &[("then_branch", then), ("else_branch", otherwise)])
+        .output("y")
+        .output("sums");
+    sketch.0.functions.push(Function {
+        name: "Twice".into(),
+        domain: "own".into(),
+        opsets: [(String::new(), 17)].into(),
+        inputs: vec!["a".into()],
+        outputs: vec!["b".into()],
+        nodes: vec![node("", "Add", &["a", "a"], &["b"])],
+        ..Function::default()
+    });
+    sketch.0
+}
+
 /// Flips, cuts, repeats or removes bytes.
 fn damage(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -113,7 +155,16 @@ fn twist(model: &mut Model, random: &mut Random) {
     let name = |random: &mut Random| names[random.below(names.len())].clone();
     let count = model.graph.nodes.len();
     let node = &mut model.graph.nodes[random.below(count)];
-    match random.below(12) {
+    match random.below(14) {
+        12 => {
+            let key = node.attributes.keys().nth(random.below(node.attributes.len())).cloned();
+            key.and_then(|key| node.attributes.remove(&key));
+        }
+        13 => node.attributes.values_mut().for_each(|value| match value {
+            Attribute::Floats(list) => list.truncate(random.below(list.len() + 1)),
+            Attribute::Strings(list) => list.truncate(random.below(list.len() + 1)),
+            _ => {}
+        }),
         0 => {
             let position = random.below(node.inputs.len());
             node.inputs.iter_mut().skip(position).take(1).for_each(|input| *input = name(random));
@@ -183,7 +234,7 @@ fn survives(bytes: &[u8], label: &str) -> std::result::Result<(), String> {
 
 #[test]
 fn no_file_breaks_the_compiler() -> Result {
-    let models = [convolutions(), sequence(), quantized()];
+    let models = [convolutions(), sequence(), quantized(), controlled()];
     for model in &models {
         compile("whole", &model.encode(), Precision::Auto)?;
     }
@@ -203,9 +254,30 @@ fn no_file_breaks_the_compiler() -> Result {
         }
     });
     let mut failures = Vec::new();
-    for case in 0..2100 {
+    for case in 0..2800 {
         let survived = reports.recv_timeout(PATIENCE).map_err(|_| format!("case {case} hangs, after {failures:?}"))?;
         failures.extend(survived.err());
+    }
+    ensure!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    Ok(())
+}
+
+/// Every operator of other domains, with its attributes, constants and edges changed.
+#[test]
+fn no_operator_breaks_the_compiler() -> Result {
+    let mut random = Random(0x1234_5678_9abc_def1);
+    let mut failures = Vec::new();
+    for file in ["ml.bin", "quantized.bin"] {
+        for case in cases(file)? {
+            let mut model = case.model;
+            // So that there is something to change.
+            model.graph.initializers.insert("spare".into(), Tensor::scalar(1.0));
+            for round in 0..6 {
+                let mut twisted = model.clone();
+                (0..=round % 2).for_each(|_| twist(&mut twisted, &mut random));
+                failures.extend(survives(&twisted.encode(), &format!("{}, round {round}", model.graph.name)).err());
+            }
+        }
     }
     ensure!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     Ok(())

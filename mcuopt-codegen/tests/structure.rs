@@ -164,6 +164,25 @@ fn a_known_condition_takes_its_branch() -> Result {
     gives("if", &sketch, &[1.0, 2.0], &[&[-1.0, -2.0]])
 }
 
+#[test]
+fn a_condition_of_run_time_chooses_between_both_results() -> Result {
+    let mut sketch = Sketch::new(17).floats("zero", &[], vec![0.0]).node("ReduceSum", &["x"], &["sum"], &[]);
+    sketch = branches(sketch.node("Greater", &["sum", "zero"], &["condition"], &[]));
+    gives("if", &sketch, &[1.0, 2.0], &[&[11.0, 12.0]])?;
+    gives("if", &sketch, &[1.0, -2.0], &[&[-1.0, 2.0]])?;
+    let notes = compile("if", &sketch.0.encode(), Precision::Float32)?.notes.join("\n");
+    ensure!(notes.contains("`y` is decided at run time: both branches are computed each time"), "{notes}");
+    // Results of two shapes have no common memory.
+    let otherwise = body(&[], &["all"], vec![node("", "Identity", &["sum"], &["all"], &[])]);
+    let position = sketch.graph().nodes.len() - 1;
+    sketch.graph().nodes[position].attributes.insert("else_branch".into(), otherwise);
+    refused(
+        "shapes",
+        &sketch,
+        &["node `y` (If): not supported: a condition known at run time only, with results float [2] and float [1]"],
+    )
+}
+
 /// x·2^n by a loop, and all x·2^i behind one another; `i` and a value from outside take part.
 fn doubling(trips: i64, while_below: Option<i64>) -> Sketch {
     let mut nodes = vec![

@@ -5,60 +5,20 @@
 
 mod common;
 
-use std::fs;
-use std::path::Path;
-
-use common::{Result, Sketch, compile, int, ints};
+use common::{Result, Sketch, check_cases, check_outputs, compile, int, ints};
 use mcuopt_codegen::Precision;
-use mcuopt_codegen::onnx::{Attribute, Model};
+use mcuopt_codegen::onnx::Attribute;
 use mcuopt_codegen::tensor::Tensor;
-
-/// Compiles and runs one model, whose inputs and expected outputs stand among its initializers.
-fn check(mut model: Model) -> Result {
-    let mut take = |kind: &str| {
-        let names = (0..).map(|index| format!("{kind}/{index}"));
-        names.map_while(|name| model.graph.initializers.remove(&name)).collect::<Vec<Tensor>>()
-    };
-    let (inputs, outputs) = (take("input"), take("output"));
-    let compiled = compile(&model.graph.name, &model.encode(), Precision::Float32)?;
-    compiled.source()?;
-    for (how, found) in [("reference", compiled.run_float(&inputs)?), ("kernels", compiled.run(&inputs)?)] {
-        ensure!(found.len() == outputs.len(), "{} outputs", found.len());
-        for (index, (found, expected)) in found.iter().zip(&outputs).enumerate() {
-            let same = found == expected || close(found, expected);
-            ensure!(same, "{how}: output {index} is {found:?} {}, not {expected:?} {}", show(found), show(expected));
-        }
-    }
-    Ok(())
-}
 
 fn close(found: &Tensor, expected: &Tensor) -> bool {
     let (Some(a), Some(b)) = (found.f32s(), expected.f32s()) else { return false };
     found.shape() == expected.shape() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + b.abs()))
 }
 
-fn show(tensor: &Tensor) -> String {
-    let text = tensor.f32s().map_or_else(|| format!("{:?}", tensor.to_i64s()), |floats| format!("{floats:?}"));
-    text.chars().take(200).collect()
-}
-
 #[test]
 fn as_onnxruntime_computes_them() -> Result {
-    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators/vision.bin"))?;
-    let (mut rest, mut count, mut failed) = (bytes.as_slice(), 0, Vec::new());
-    while let Some((length, behind)) = rest.split_first_chunk() {
-        let (case, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
-        rest = behind;
-        count += 1;
-        let model = Model::decode(case, Path::new(""))?;
-        let name = model.graph.name.clone();
-        if let Err(error) = check(model) {
-            failed.push(format!("{name}: {error}"));
-        }
-    }
-    ensure!(failed.is_empty(), "{} of {count} cases fail:\n{}", failed.len(), failed.join("\n"));
-    ensure!(count > 400, "{count} cases");
-    Ok(())
+    let same = |found: &Tensor, expected: &Tensor| found == expected || close(found, expected);
+    check_cases("vision.bin", 400, |case| check_outputs(case, same))
 }
 
 #[test]

@@ -26,7 +26,9 @@ use proc_macro::TokenStream;
 ///
 /// | key | value |
 /// |---|---|
-/// | `calibration` | `"x.npz"` or `"x.npy"`: typical inputs, first axis the samples; found by itself as `<model>.calib.npz` |
+/// | `calibration` | `"x.npz"`, `"x.npy"`, or a folder of `.npy` files: typical inputs, first axis the samples; found by itself as `<model>.calib.npz` |
+/// | `ranges` | `"auto"` (default): for each tensor the method with the smallest error in the layers that read it; `"min-max"`, `"percentile"`, `"mse"`, `"entropy"` |
+/// | `bind` | `{ sequence = 16, shape = [1, -1] }`: sizes of symbolic dimensions, inputs that become constants |
 /// | `precision` | `"auto"` (default), `"int8"`, `"float32"` |
 /// | `optimize` | `"speed"`, `"size"` or `"balanced"` (default) |
 /// | `input` | `"arena"` (default): in the model's memory, which later layers reuse; `"borrowed"`: where the caller has it |

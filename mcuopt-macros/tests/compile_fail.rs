@@ -57,7 +57,7 @@ fn write_models(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     write("cyclic.onnx", &cyclic)?;
 
     let mut unsupported = classifier();
-    unsupported.graph.nodes[1].op_type = "NonZero".into();
+    unsupported.graph.nodes[1].op_type = "RandomNormalLike".into();
     unsupported.graph.nodes.push(node("mask", "StringSplit", &["scores"], "mask"));
     unsupported.graph.outputs.push(ValueInfo::tensor("mask", DType::F32, &[1, 4]));
     write("unsupported.onnx", &unsupported)?;

@@ -51,6 +51,7 @@ pub mod lut;
 pub mod math;
 pub mod matmul;
 pub mod model;
+pub mod ngrams;
 pub mod normalize;
 pub mod number;
 pub mod one_hot;
@@ -111,6 +112,7 @@ pub mod v0 {
     pub use crate::math;
     pub use crate::matmul::*;
     pub use crate::model::*;
+    pub use crate::ngrams::*;
     pub use crate::normalize::*;
     pub use crate::one_hot::*;
     pub use crate::pad::*;

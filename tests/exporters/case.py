@@ -31,6 +31,11 @@ def score(output, answers):
     return 100 * np.mean(output.reshape(answers.shape) == answers)
 
 
+def plain(output):
+    """A tensor; of a sequence of maps, a row of the values of each."""
+    return output if isinstance(output, np.ndarray) else np.array([list(row.values()) for row in output], np.float32)
+
+
 def write(name, about, samples, tests, answers):
     """Completes the case around `model.onnx`: `samples` and `tests` are lists of inputs, each run with its batch axis."""
     path = folder(name)
@@ -43,10 +48,7 @@ def write(name, about, samples, tests, answers):
     assert len(names) == len(samples), (names, len(samples))
     np.savez(os.path.join(path, "model.calib.npz"), **dict(zip(names, samples)))
     runs = [session.run(None, dict(zip(names, run))) for run in zip(*tests)]
-    if any(not isinstance(output, np.ndarray) for output in runs[0]):
-        outputs = [np.stack([run[0] for run in runs])]
-    else:
-        outputs = [np.stack(column) for column in zip(*runs)]
+    outputs = [np.stack([plain(output) for output in column]) for column in zip(*runs)]
     arrays = {f"input_{i}": x for i, x in enumerate(tests)} | {f"output_{i}": y for i, y in enumerate(outputs)}
     arrays["targets" if answers.dtype.kind == "f" else "classes"] = answers
     np.savez(os.path.join(path, "test.npz"), **arrays)

@@ -102,9 +102,10 @@ impl Case {
         lowered.outputs.iter().map(|id| lowered.value(*id).ty.bytes()).sum()
     }
 
-    /// Runs the compiler's interpreter over many inputs; the answers as bytes, like the firmware's.
+    /// Runs the compiler's interpreter over many inputs, one after the other; the answers as bytes, like the firmware's.
     pub fn interpret(&self, inputs: &[Inputs]) -> Vec<u8> {
-        let run = |inputs: &Inputs| match self.compiled.run(inputs) {
+        let mut steps = self.compiled.steps();
+        let run = |inputs: &Inputs| match steps.run(inputs, |_, _| {}) {
             Ok(outputs) => to_bytes(&outputs),
             Err(error) => panic!("{}: {error}", self.name),
         };

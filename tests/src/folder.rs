@@ -9,12 +9,13 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository").to_path_buf()
 }
 
-/// Cargo's target folder.
+/// Cargo's target folder, wherever the user has put it.
 pub fn target() -> PathBuf {
     let program = env::current_exe().expect("a running program has a path");
-    // Cargo marks it, wherever the user has put it, for backup programs.
-    let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    target.expect("cargo built this program").to_path_buf()
+    // Programs lie in a profile's folder or in one below it; only the profile's holds cargo's fingerprints. (The tag for
+    // backup programs is no mark of the target folder: a folder that was there before cargo gets none.)
+    let profile = program.ancestors().find(|folder| folder.join(".fingerprint").is_dir());
+    profile.and_then(Path::parent).map_or_else(|| repository().join("target"), Path::to_path_buf)
 }
 
 /// A folder for what the tests make: `emulated/<name>` in cargo's target folder, created if need be.

@@ -6,7 +6,7 @@
 //! * [`case`]: one model compiled in one way. [`firmware`]: a case as a program, for a chip or for the host.
 //!   [`board`]: the emulated chips.
 //! * [`kernels`]: the kernels alone, compared with their definitions on the emulated chips.
-//! * [`conformance`]: ONNX's own tests, on the host.
+//! * [`conformance`]: ONNX's own tests, on the host. [`examples`]: an example of each operator, likewise.
 //! * [`metric`]: how good an answer is. [`counts`] and [`elf`]: what it costs.
 //! * [`skip`]: what happens where QEMU or the models are missing.
 //!
@@ -17,6 +17,7 @@ pub mod case;
 pub mod conformance;
 pub mod counts;
 pub mod elf;
+pub mod examples;
 pub mod exported;
 pub mod firmware;
 pub mod folder;

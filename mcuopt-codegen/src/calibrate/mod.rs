@@ -6,6 +6,7 @@
 mod cache;
 mod choose;
 mod histogram;
+mod mask;
 mod npy;
 mod range;
 mod samples;
@@ -17,11 +18,12 @@ use crate::graph::{Graph, ValueId};
 use crate::interp;
 use crate::ops::Op;
 
-pub use cache::{content_hash, hash_file, load, read, store, write};
+pub use cache::{content_hash, hash_samples, load, read, store, write};
 pub use choose::choose;
 pub use histogram::Histogram;
+pub use mask::moderate_masks;
 pub use range::{Method, Range};
-pub use samples::Samples;
+pub use samples::{Samples, sample_files};
 
 /// What is known of one float value.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,13 +62,15 @@ impl Statistics {
     }
 }
 
-/// The statistics of each float value of a graph.
+/// The statistics of each float value of a graph that is never infinite.
 pub type Ranges = BTreeMap<ValueId, Statistics>;
 
 /// Statistics under way.
 #[derive(Clone, Debug)]
 struct Sums {
     range: Range,
+    /// Whether an element was infinite.
+    infinite: bool,
     histogram: Histogram,
     elements: u64,
     nonzero: u64,
@@ -85,6 +89,7 @@ impl Sums {
         let channel = ChannelSums { range: Range::EMPTY, sum: 0.0, squares: 0.0 };
         Self {
             range: Range::EMPTY,
+            infinite: false,
             histogram: Histogram::default(),
             elements: 0,
             nonzero: 0,
@@ -92,11 +97,14 @@ impl Sums {
         }
     }
 
-    /// Adds a tensor; `false` if an element is not finite.
+    /// Adds a tensor; `false` if an element is NaN.
     ///
     /// A plain loop, for the reason that the `reference` module gives.
     fn add(&mut self, elements: &[f32]) -> bool {
-        let Some(range) = Range::of(elements) else { return false };
+        let Some(range) = Range::of(elements) else {
+            self.infinite = true;
+            return !elements.iter().any(|x| x.is_nan());
+        };
         self.range = self.range.join(range);
         self.nonzero += self.histogram.add(elements, range.min.abs().max(range.max.abs()));
         self.elements += elements.len() as u64;
@@ -123,6 +131,7 @@ impl Sums {
 
     fn join(&mut self, other: &Sums) {
         self.range = self.range.join(other.range);
+        self.infinite |= other.infinite;
         self.histogram.join(&other.histogram);
         self.elements += other.elements;
         self.nonzero += other.nonzero;
@@ -173,7 +182,8 @@ pub fn calibrate(graph: &Graph<Op>, samples: &Samples) -> Result<Ranges, Error> 
     for (id, sums) in parts.into_iter().flat_map(|(_, sums)| sums) {
         total.entry(id).or_insert_with(|| Sums::new(sums.channels.len())).join(&sums);
     }
-    Ok(total.iter().map(|(id, sums)| (*id, sums.finish())).collect())
+    // No integers stand for infinity.
+    Ok(total.iter().filter(|(_, sums)| !sums.infinite).map(|(id, sums)| (*id, sums.finish())).collect())
 }
 
 fn calibrate_part(graph: &Graph<Op>, samples: &Samples, part: usize) -> Result<BTreeMap<ValueId, Sums>, Error> {
@@ -189,7 +199,7 @@ fn calibrate_part(graph: &Graph<Op>, samples: &Samples, part: usize) -> Result<B
         })?;
         if let Some(id) = broken {
             let name = &graph.value(id).name;
-            return Err(Error::calibration(format!("sample {index} makes `{name}` NaN or infinite")));
+            return Err(Error::calibration(format!("sample {index} makes `{name}` NaN")));
         }
     }
     Ok(total)

@@ -30,12 +30,15 @@ pub(super) fn read(mut file: impl Read) -> Result<ArrayD<f32>, String> {
     let descr = value(&header, "descr").ok_or_else(|| missing("descr"))?;
     let descr = descr.trim_start().get(1..).and_then(|text| text.split(['\'', '"']).next());
     let element = Element::of(descr.ok_or_else(|| missing("descr"))?)?;
-    let fortran = value(&header, "fortran_order").ok_or_else(|| missing("fortran_order"))?.trim_start().starts_with("True");
-    let shape = value(&header, "shape").and_then(|text| text.split_once('(')?.1.split_once(')').map(|(inside, _)| inside));
+    let fortran =
+        value(&header, "fortran_order").ok_or_else(|| missing("fortran_order"))?.trim_start().starts_with("True");
+    let shape =
+        value(&header, "shape").and_then(|text| text.split_once('(')?.1.split_once(')').map(|(inside, _)| inside));
     let extents = shape.ok_or_else(|| missing("shape"))?.split(',').map(str::trim).filter(|extent| !extent.is_empty());
     let shape: Vec<usize> = extents.map(str::parse).collect::<Result<_, _>>().map_err(|_| missing("shape"))?;
 
-    let count = shape.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent)).filter(|count| *count <= MOST);
+    let count =
+        shape.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent)).filter(|count| *count <= MOST);
     let count = count.ok_or_else(|| format!("its shape {shape:?} is too large"))?;
     let mut bytes = Vec::new();
     // Read as far as there is something: a header may promise more than any file holds.
@@ -121,10 +124,19 @@ mod tests {
     fn numbers_of_every_kind() {
         let array = read(&file("<f4", "False", "(2, 1)", &[0, 0, 128, 63, 0, 0, 0, 192])[..]);
         assert_eq!(array, Ok(ndarray::arr2(&[[1.0], [-2.0]]).into_dyn()));
-        assert_eq!(read(&file("|i1", "False", "(3,)", &[1, 255, 128])[..]), Ok(ndarray::arr1(&[1.0, -1.0, -128.0]).into_dyn()));
-        assert_eq!(read(&file("|u1", "True", "(2, 2)", &[1, 2, 3, 4])[..]), Ok(ndarray::arr2(&[[1.0, 3.0], [2.0, 4.0]]).into_dyn()));
+        assert_eq!(
+            read(&file("|i1", "False", "(3,)", &[1, 255, 128])[..]),
+            Ok(ndarray::arr1(&[1.0, -1.0, -128.0]).into_dyn())
+        );
+        assert_eq!(
+            read(&file("|u1", "True", "(2, 2)", &[1, 2, 3, 4])[..]),
+            Ok(ndarray::arr2(&[[1.0, 3.0], [2.0, 4.0]]).into_dyn())
+        );
         assert_eq!(read(&file("<i8", "False", "()", &(-5i64).to_le_bytes())[..]).map(|array| array.sum()), Ok(-5.0));
-        assert_eq!(read(&file("<f2", "False", "(2,)", &[0, 0x3c, 1, 0])[..]), Ok(ndarray::arr1(&[1.0, 2f32.powi(-24)]).into_dyn()));
+        assert_eq!(
+            read(&file("<f2", "False", "(2,)", &[0, 0x3c, 1, 0])[..]),
+            Ok(ndarray::arr1(&[1.0, 2f32.powi(-24)]).into_dyn())
+        );
     }
 
     #[test]

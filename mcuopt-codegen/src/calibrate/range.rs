@@ -174,7 +174,7 @@ impl Range {
                 }
             }
             let inside = || bins.iter().filter(|(x, _)| (min..=max).contains(x));
-            let (first, last) = (inside().next(), inside().last());
+            let (first, last) = (inside().next(), inside().next_back());
             let sum = inside().map(|bin| {
                 let at_end = |end: Option<&(f64, f64)>, mass: f64| if end == Some(bin) { mass } else { 0.0 };
                 let p = (bin.1 + at_end(first, outside[0]) + at_end(last, outside[1])) / total;

@@ -1,7 +1,7 @@
 //! Typical inputs, from files or from memory.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -130,18 +130,9 @@ impl Source {
 impl Files {
     /// The `.npy` files of a folder, all of which are looked through once.
     fn find(folder: &Path, name: &str, ty: &Type) -> Result<Self, Error> {
-        let shown = || folder.display().to_string();
-        let entries = std::fs::read_dir(folder).map_err(|error| Error::io(error).in_file(shown()))?;
-        let mut paths = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|error| Error::io(error).in_file(shown()))?.path();
-            if path.extension().is_some_and(|extension| extension == "npy") {
-                paths.push(path);
-            }
-        }
-        paths.sort();
+        let paths = entries(folder).map_err(|error| Error::io(error).in_file(folder.display().to_string()))?;
         let mut places = Vec::new();
-        for path in paths {
+        for path in paths.into_iter().filter(|path| is_npy(path)) {
             let count = samples_of(&path, name, ty)?.len();
             places.extend((0..count).map(|position| (path.clone(), position)));
         }
@@ -167,6 +158,33 @@ impl Files {
         let changed = || Error::calibration("it changed while it was read").in_file(path.display().to_string());
         samples.get(*position).cloned().ok_or_else(changed)
     }
+}
+
+/// The files that [`Samples::read`] reads for a path: itself, or the `.npy` files in the folder and the folders in it.
+pub fn sample_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut files = Vec::new();
+    for entry in entries(path)? {
+        match entry.is_dir() {
+            true => files.extend(entries(&entry)?),
+            false => files.push(entry),
+        }
+    }
+    files.retain(|file| is_npy(file));
+    Ok(files)
+}
+
+/// What lies in a folder, in the order of the names.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_npy(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "npy")
 }
 
 /// The samples of a file in a folder: one, or one for each index along the first axis.

@@ -171,8 +171,9 @@ fn documentation(program: &Program<'_>, layers: &Layers) -> Vec<String> {
         format!(" The network `{}`: {} → {}.", program.file, list(&program.inputs), list(&program.outputs)),
         String::new(),
         format!(
-            " {} layers in {}, {} multiply-accumulates, {} bytes of RAM.",
+            " {} layer{} in {}, {} multiply-accumulates, {} bytes of RAM.",
             program.graph.nodes.len(),
+            if program.graph.nodes.len() == 1 { "" } else { "s" },
             if integers { "int8" } else { "float32" },
             layers.macs,
             program.plan.arena_bytes,

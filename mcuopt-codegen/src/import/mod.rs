@@ -178,6 +178,7 @@ impl<'m> Importer<'m> {
     /// that are unknown.
     fn nodes(&mut self, order: &[&onnx::Node], place: &Place<'_>, scope: &mut Scope<'_>) {
         for node in order {
+            let known = self.graph.values.len();
             let failed = |name: &String| matches!(scope.get(name), Some(Meaning::Failed));
             // The node that went beyond the limit is reported, those behind it are not.
             let outputs = if self.unrolled > MAX_UNROLLED {
@@ -197,8 +198,9 @@ impl<'m> Importer<'m> {
                         .unwrap_or_else(|| Meaning::Refused(missing().at_node(&place.label(node), &operator(node)))),
                     Err(()) => Meaning::Failed,
                 };
-                // The name in the file is what errors and layers are known by.
+                // The name in the file is what errors and layers are known by. What a body hands on keeps its own.
                 if let Meaning::Value(id) = meaning
+                    && (place.prefix.is_empty() || id.index() >= known)
                     && self.graph.constant(id).is_none()
                     && !self.graph.inputs.contains(&id)
                 {

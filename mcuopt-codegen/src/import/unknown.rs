@@ -69,7 +69,7 @@ fn instead(domain: &str, name: &str) -> String {
         (&["Random", "Bernoulli", "Multinomial"], "random numbers as an input of the model"),
         (&["Sequence", "ConcatFromSequence", "SplitToSequence"], "tensors in place of sequences"),
         (&["Optional"], "an export without optional values"),
-        (&["String", "Regex", "TfIdf", "Tokenizer"], "numbers computed from the text before the model is called"),
+        (&["String", "Regex", "Tokenizer"], "numbers computed from the text before the model is called"),
         (&["NonZero", "Unique", "Compress"], "a form whose result has the same shape for every input"),
         (&["Gradient", "Adagrad", "Adam", "Momentum"], "the model exported for inference"),
         (&["ImageDecoder"], "pixels as the model's input"),

@@ -20,7 +20,7 @@ use crate::call::{Call, Constant, struct_literals};
 use crate::error::Error;
 use crate::graph::{Type, Value, ValueId};
 use crate::onnx;
-use crate::tensor::{DType, Element, Tensor, each_element};
+use crate::tensor::{DType, Element, Tensor, each_element, each_integer};
 
 /// Which operation; the names are those of mcuopt-rt's functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,48 +79,6 @@ impl Kind {
         matches!(self, Add | Mul | Max | Min | Equal | And | Or | Xor | BitwiseAnd | BitwiseOr | BitwiseXor)
     }
 }
-
-/// Runs `$body` with `$element` bound to the integer type that `$dtype` names.
-macro_rules! each_integer {
-    ($dtype:expr, $element:ident => $body:expr) => {
-        match $dtype {
-            $crate::tensor::DType::F32 => {}
-            $crate::tensor::DType::I8 => {
-                type $element = i8;
-                $body
-            }
-            $crate::tensor::DType::U8 | $crate::tensor::DType::Bool => {
-                type $element = u8;
-                $body
-            }
-            $crate::tensor::DType::I16 => {
-                type $element = i16;
-                $body
-            }
-            $crate::tensor::DType::U16 => {
-                type $element = u16;
-                $body
-            }
-            $crate::tensor::DType::I32 => {
-                type $element = i32;
-                $body
-            }
-            $crate::tensor::DType::U32 => {
-                type $element = u32;
-                $body
-            }
-            $crate::tensor::DType::I64 => {
-                type $element = i64;
-                $body
-            }
-            $crate::tensor::DType::U64 => {
-                type $element = u64;
-                $body
-            }
-        }
-    };
-}
-pub(super) use each_integer;
 
 /// An elementwise operation on two operands, with the activation that follows it as a clamp.
 #[derive(Clone, Debug, PartialEq)]

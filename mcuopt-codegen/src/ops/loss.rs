@@ -18,7 +18,7 @@ use crate::onnx;
 use crate::tensor::{DType, Tensor};
 
 /// `−x[target] · weights[target]` over x [batch, classes, positions…], targets [batch, positions…] and weights
-/// [classes].
+/// `[classes]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NegativeLogLikelihood {
     /// What becomes of the losses.

@@ -434,6 +434,7 @@ macro_rules! ops {
 }
 
 ops! {
+    attention: onnx ["Attention"] ops [] kernels [];
     binary:    onnx ["Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Mod", "Pow", "Equal", "Greater",
                      "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
                      "BitShift", "BatchNormalization"]
@@ -477,6 +478,7 @@ ops! {
                kernels [ClassLosses];
     lrn:       onnx ["LRN"] ops [Lrn] kernels [LocalResponse];
     matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
+    ngrams:    onnx ["TfIdfVectorizer"] ops [NGrams] kernels [CountNGrams];
     normalize: onnx ["LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization",
                      "MeanVarianceNormalization", "LpNormalization"]
                ops [Normalize, InverseDeviation] kernels [NormalizeF32, NormalizeS8, InverseDeviations];

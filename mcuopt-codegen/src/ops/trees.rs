@@ -608,23 +608,25 @@ impl Operator for Trees {
     }
 }
 
-/// Whether int8 features tell the thresholds of a forest apart: in a scale that all columns share, those of a column with
-/// small numbers may fall together.
-pub fn is_divided_by(forest: &Forest, quantization: &Quantization) -> bool {
-    let Some((scale, zero_point)) = quantization.single() else { return false };
-    let mut columns: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
-    for split in forest.trees.iter().flat_map(|tree| &tree.nodes) {
-        columns.entry(split.feature).or_default().push(split.threshold);
+impl Trees {
+    /// Whether int8 features tell the thresholds apart: in a scale that all columns share, those of a column with small
+    /// numbers may fall together.
+    pub fn is_divided_by(&self, quantization: &Quantization) -> bool {
+        let Some((scale, zero_point)) = quantization.single() else { return false };
+        let mut columns: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
+        for split in self.forest.trees.iter().flat_map(|tree| &tree.nodes) {
+            columns.entry(split.feature).or_default().push(split.threshold);
+        }
+        let (mut pairs, mut close) = (0, 0);
+        for thresholds in columns.values_mut() {
+            thresholds.sort_by(f32::total_cmp);
+            thresholds.dedup();
+            let integers: Vec<i8> = thresholds.iter().map(|t| rt::quantize_f32(*t, scale, zero_point)).collect();
+            pairs += integers.len() - 1;
+            close += integers.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        }
+        close * 20 <= pairs
     }
-    let (mut pairs, mut close) = (0, 0);
-    for thresholds in columns.values_mut() {
-        thresholds.sort_by(f32::total_cmp);
-        thresholds.dedup();
-        let integers: Vec<i8> = thresholds.iter().map(|t| rt::quantize_f32(*t, scale, zero_point)).collect();
-        pairs += integers.len() - 1;
-        close += integers.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    }
-    close * 20 <= pairs
 }
 
 /// The tables of a forest that do not depend on the element type.

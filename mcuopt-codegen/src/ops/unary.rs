@@ -7,7 +7,7 @@ use mcuopt_rt::v0 as rt;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
-use super::binary::{Binary, Kind, each_integer};
+use super::binary::{Binary, Kind};
 use super::{
     Io, Lowered, Op, Operator, Overlap, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear, result,
 };
@@ -16,7 +16,7 @@ use crate::call::{Call, Constant, Data, Literal, struct_literals};
 use crate::error::Error;
 use crate::graph::{Quantization, Type, ValueId};
 use crate::onnx;
-use crate::tensor::{DType, Element, Tensor};
+use crate::tensor::{DType, Element, Tensor, each_integer};
 
 /// An elementwise function.
 #[derive(Clone, Debug, PartialEq)]

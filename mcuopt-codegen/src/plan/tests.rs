@@ -377,7 +377,7 @@ fn what_layers_keep_has_a_place_of_its_own() -> Result {
         let range = |id: ValueId| plan.offsets[&id]..plan.offsets[&id] + graph.value(id).ty.bytes();
         let kept: Vec<ValueId> =
             graph.nodes.iter().filter(|node| node.op.kernel.initial().is_some()).map(|node| node.outputs[0]).collect();
-        for (&other, _) in &plan.offsets {
+        for &other in plan.offsets.keys() {
             for &id in kept.iter().filter(|id| **id != other) {
                 let (a, b) = (range(id), range(other));
                 assert!(a.end <= b.start || b.end <= a.start, "{plan:?}");

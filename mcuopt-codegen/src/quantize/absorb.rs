@@ -33,7 +33,8 @@ pub fn absorb(graph: &mut Graph<Op>, ranges: &Ranges) -> Result<Vec<Repair>, Err
             _ => false,
         };
         // Behind a pool the least may be more than what went into it.
-        let Some(statistics) = ranges.get(&first.y).filter(|_| !second.padded && pair.between.iter().all(moves_only)) else {
+        let Some(statistics) = ranges.get(&first.y).filter(|_| !second.padded && pair.between.iter().all(moves_only))
+        else {
             continue;
         };
         let rectified = first.clamp.min == 0.0;
@@ -51,13 +52,18 @@ pub fn absorb(graph: &mut Graph<Op>, ranges: &Ranges) -> Result<Vec<Repair>, Err
             continue;
         }
         let reach = |shifts: &[f32]| {
-            let ends = statistics.channels.iter().zip(shifts).map(|(channel, shift)| (channel.range.min - shift, channel.range.max - shift));
+            let ends = statistics
+                .channels
+                .iter()
+                .zip(shifts)
+                .map(|(channel, shift)| (channel.range.min - shift, channel.range.max - shift));
             let (min, max) = ends.fold((0f32, 0f32), |(min, max), (low, high)| (min.min(low), max.max(high)));
             f64::from(max - min).powi(2)
         };
         let (before, after) = (reach(&vec![0.0; n]), reach(&shifts));
         // Of a range, the noise is in proportion to its square.
-        let power: f64 = statistics.channels.iter().map(|channel| f64::from(channel.mean_square)).sum::<f64>() / n as f64;
+        let power: f64 =
+            statistics.channels.iter().map(|channel| f64::from(channel.mean_square)).sum::<f64>() / n as f64;
         let noise = |reach: f64| reach / (255.0 * 255.0 * 12.0);
         let (before_db, after_db) = (decibels(power, noise(before)), decibels(power, noise(after)));
         let pays = after_db - before_db >= NOTICEABLE;

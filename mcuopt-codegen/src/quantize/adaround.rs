@@ -43,7 +43,9 @@ impl Problem<'_> {
     /// The squared error of integers `q`, but for a constant.
     pub(super) fn error(&self, q: &[f32]) -> f64 {
         let k = q.len();
-        let row = |(i, &x): (usize, &f32)| f64::from(x) * f64::from(dot(&self.gram[i * k..(i + 1) * k], q) - 2.0 * self.target[i]);
+        let row = |(i, &x): (usize, &f32)| {
+            f64::from(x) * f64::from(dot(&self.gram[i * k..(i + 1) * k], q) - 2.0 * self.target[i])
+        };
         q.iter().enumerate().map(row).sum()
     }
 

@@ -63,7 +63,7 @@ pub fn assign(graph: &mut Graph<Op>, ranges: Option<&Ranges>) -> Result<(), Erro
         }
     }
     join(graph, &authored);
-    Ok(())
+    super::tables::spell_out(graph)
 }
 
 /// The quantization that all operands have.
@@ -89,11 +89,21 @@ fn from_range(graph: &mut Graph<Op>, id: ValueId, ranges: Option<&Ranges>) -> Re
     if value.quantization.is_some() || value.ty.dtype != DType::F32 {
         return Ok(());
     }
-    let Some(ranges) = ranges else { return Ok(()) };
-    let known = ranges.get(&id).ok_or_else(|| Error::bug(format!("`{}` has no range", value.name)))?;
-    graph.value_mut(id).quantization =
-        Some(asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best() }));
+    // A value that is infinite in some sample has no range, and stays float.
+    let Some(known) = ranges.and_then(|ranges| ranges.get(&id)) else { return Ok(()) };
+    let quantization = asymmetric(if keeps_extremes(graph, id) { known.range } else { known.best() });
+    if !is_too_coarse(graph, id, &quantization) {
+        graph.value_mut(id).quantization = Some(quantization);
+    }
     Ok(())
+}
+
+/// Whether trees read a tensor whose columns differ too much for one scale; they and the tensor stay in float.
+fn is_too_coarse(graph: &Graph<Op>, id: ValueId, quantization: &Quantization) -> bool {
+    graph.nodes.iter().any(|node| match &node.op {
+        Op::Trees(trees) => node.inputs.contains(&id) && !trees.is_divided_by(quantization),
+        _ => false,
+    })
 }
 
 /// Whether the largest elements of a tensor matter most: what the user gives and gets, what a softmax weighs, and what

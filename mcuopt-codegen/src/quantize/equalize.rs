@@ -45,7 +45,12 @@ pub fn equalize(graph: &mut Graph<Op>, ranges: &Ranges, samples: usize) -> Resul
             continue;
         }
         apply(graph, &pair, &scales)?;
-        repairs.push(Repair { step: "equalization", node: graph.nodes[pair.second.node].name.clone(), before_db, after_db });
+        repairs.push(Repair {
+            step: "equalization",
+            node: graph.nodes[pair.second.node].name.clone(),
+            before_db,
+            after_db,
+        });
     }
     Ok(repairs)
 }
@@ -133,11 +138,15 @@ impl Costs {
             self.weights.iter().zip(scales).map(|(w, &scale)| w * f64::from(scale) * f64::from(scale)).sum::<f64>();
         let power: f64 =
             self.squares.iter().zip(scales).map(|(square, &scale)| square / f64::from(scale) / f64::from(scale)).sum();
-        let weights: f64 = self.filters.iter().map(|filter| {
-            let largest = filter.iter().zip(scales).map(|(w, scale)| w * scale).fold(0f32, f32::max);
-            let step = f64::from(largest) / 127.0;
-            step * step / 12.0 * power * self.taps
-        }).sum();
+        let weights: f64 = self
+            .filters
+            .iter()
+            .map(|filter| {
+                let largest = filter.iter().zip(scales).map(|(w, scale)| w * scale).fold(0f32, f32::max);
+                let step = f64::from(largest) / 127.0;
+                step * step / 12.0 * power * self.taps
+            })
+            .sum();
         step * step / 12.0 * activations + weights
     }
 

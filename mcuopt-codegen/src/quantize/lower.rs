@@ -61,6 +61,14 @@ fn natural(value: &Value) -> DType {
     }
 }
 
+/// Whether a constant can be written in int8, and what is computed from it still fits multipliers of 32 bits.
+fn has_integers(tensor: &Tensor) -> bool {
+    tensor.f32s().is_none_or(|elements| elements.iter().all(|x| x.abs() <= LARGEST))
+}
+
+/// The largest constant that layers take in int8. Larger ones switch something off.
+const LARGEST: f32 = 1e6;
+
 struct Lowering<'a> {
     source: &'a Graph<Op>,
     lowered: Graph<Layer>,
@@ -166,7 +174,8 @@ impl Lowering<'_> {
     fn runs_in_integers(&self, node: &Node<Op>, output: ValueId) -> bool {
         let quantized = |id: &ValueId| {
             let value = self.source.value(*id);
-            value.constant.is_some() || value.quantization.as_ref().is_some_and(|q| q.single().is_some())
+            value.constant.as_ref().is_some_and(|tensor| has_integers(tensor))
+                || value.quantization.as_ref().is_some_and(|q| q.single().is_some())
         };
         let is_float = |id: &&ValueId| self.source.value(**id).ty.dtype == DType::F32;
         let operands = match node.op.scales() {

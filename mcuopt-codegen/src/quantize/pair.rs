@@ -30,7 +30,8 @@ impl Pair {
         let (mut unlimited, mut between) = (Vec::new(), Vec::new());
         let mut at = second.x;
         let first = loop {
-            let free = consumers[at.index()].len() == 1 && !graph.is_output(at) && graph.value(at).quantization.is_none();
+            let free =
+                consumers[at.index()].len() == 1 && !graph.is_output(at) && graph.value(at).quantization.is_none();
             let producer = producers[at.index()].filter(|_| free)?;
             // Limits other than 0 that bite would have to be scaled by channel.
             let limited = |clamp: Clamp| {
@@ -76,8 +77,15 @@ impl Pair {
             at = *graph.nodes[producer].inputs.first()?;
         };
         let channels = second.channels * second.groups;
-        let fits = first.outputs > 0 && channels.is_multiple_of(first.outputs) && graph.value(first.y).ty.shape.last() == Some(&first.outputs);
-        (fits && !first.is_authored(graph) && !second.is_authored(graph)).then_some(Self { first, second, unlimited, between })
+        let fits = first.outputs > 0
+            && channels.is_multiple_of(first.outputs)
+            && graph.value(first.y).ty.shape.last() == Some(&first.outputs);
+        (fits && !first.is_authored(graph) && !second.is_authored(graph)).then_some(Self {
+            first,
+            second,
+            unlimited,
+            between,
+        })
     }
 
     /// Takes off the limits that no sample reaches: they would have to differ by channel.

@@ -50,7 +50,8 @@ pub fn refine(graph: &mut Graph<Op>, layers: &[usize], samples: &Samples, fit: F
     for index in 0..count {
         let mut run = Sample::default();
         for (id, tensor) in graph.inputs.iter().zip(samples.sample(index * samples.len() / count)?) {
-            let tensor = tensor.reshaped(&graph.value(*id).ty.shape).ok_or_else(|| Error::bug("a sample of another size"))?;
+            let tensor =
+                tensor.reshaped(&graph.value(*id).ty.shape).ok_or_else(|| Error::bug("a sample of another size"))?;
             run.quantized.insert(*id, rounded(graph, *id, &tensor));
             run.float.insert(*id, tensor);
         }
@@ -86,7 +87,12 @@ pub fn refine(graph: &mut Graph<Op>, layers: &[usize], samples: &Samples, fit: F
     Ok(repairs)
 }
 
-fn evaluate(graph: &Graph<Op>, index: usize, op: &Op, values: &BTreeMap<ValueId, Tensor>) -> Result<Vec<Tensor>, Error> {
+fn evaluate(
+    graph: &Graph<Op>,
+    index: usize,
+    op: &Op,
+    values: &BTreeMap<ValueId, Tensor>,
+) -> Result<Vec<Tensor>, Error> {
     let node = &graph.nodes[index];
     let operand = |id: &ValueId| {
         let missing = || Error::bug(format!("`{}` has no value", graph.value(*id).name));
@@ -182,7 +188,8 @@ fn fit_bias(
     let (mut signal, mut before, mut after) = (0f64, 0f64, 0f64);
     for [float, ours] in &outputs {
         for (i, (&float, &ours)) in float.iter().zip(ours).enumerate() {
-            let (y, old, new) = (filters.clamp.apply(float), filters.clamp.apply(ours), filters.clamp.apply(ours + shifts[i % n]));
+            let (y, old, new) =
+                (filters.clamp.apply(float), filters.clamp.apply(ours), filters.clamp.apply(ours + shifts[i % n]));
             signal += f64::from(y) * f64::from(y);
             before += f64::from(y - old) * f64::from(y - old);
             after += f64::from(y - new) * f64::from(y - new);
@@ -194,7 +201,12 @@ fn fit_bias(
     let bias = filters.bias(graph).iter().zip(&shifts).map(|(bias, shift)| bias + shift).collect();
     filters.set_bias(graph, bias)?;
     let node = graph.nodes[filters.node].name.clone();
-    Ok(Some(Repair { step: "bias_correction", node, before_db: decibels(signal, before), after_db: decibels(signal, after) }))
+    Ok(Some(Repair {
+        step: "bias_correction",
+        node,
+        before_db: decibels(signal, before),
+        after_db: decibels(signal, after),
+    }))
 }
 
 /// Chooses the integers of all weights.

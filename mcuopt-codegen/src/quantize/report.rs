@@ -6,7 +6,7 @@ use std::fmt;
 use mcuopt_rt::v0 as rt;
 
 use super::lower::lower_with_origins;
-use crate::calibrate::{Range, Samples};
+use crate::calibrate::{Range, Samples, calibrate};
 use crate::error::{Error, Errors};
 use crate::graph::{Graph, Node, ValueId};
 use crate::interp;
@@ -17,7 +17,7 @@ use crate::tensor::{DType, Element as _, Tensor};
 const SAMPLES: usize = 64;
 
 /// Bins of a layer's histogram, of equal width over its range.
-pub const BINS: usize = 32;
+pub(super) const BINS: usize = 32;
 
 /// The error of a quantized network, layer by layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,18 +50,19 @@ pub struct LayerReport {
     pub largest_error: f32,
     /// Share of the float result's elements that lie outside of what its integers can stand for.
     pub clipped: f64,
-    /// Smallest and largest element of the float result.
+    /// Smallest and largest element of the float result over all samples.
     pub range: Range,
     /// Scale and zero point of the result, if it is quantized.
     pub quantization: Option<(f32, i32)>,
-    /// How many elements of the float result fall into each of [`BINS`] equal parts of the range.
+    /// How many elements of the float result fall into each of 32 equal parts of the range.
     pub histogram: Vec<u64>,
 }
 
 impl Report {
     /// The layer in which most of the error is born: the one with the lowest signal-to-noise ratio of its own.
     pub fn worst(&self) -> Option<&LayerReport> {
-        self.layers.iter().min_by(|a, b| a.own_sqnr.total_cmp(&b.own_sqnr))
+        let known = self.layers.iter().filter(|layer| !layer.own_sqnr.is_nan());
+        known.min_by(|a, b| a.own_sqnr.total_cmp(&b.own_sqnr))
     }
 }
 
@@ -83,7 +84,7 @@ struct Sums {
 pub fn report(float: &Graph<Op>, quantized: &Graph<Op>, samples: &Samples) -> Result<Report, Errors> {
     let (lowered, origins) = lower_with_origins(quantized)?;
     let count = samples.len().min(SAMPLES);
-    let ranges = float_ranges(float, samples, count)?;
+    let ranges = calibrate(float, samples)?;
     let mut layers: Vec<Sums> = vec![Sums { histogram: vec![0; BINS], ..Sums::default() }; lowered.nodes.len()];
     for index in 0..count {
         let inputs = samples.sample(index * samples.len() / count)?;
@@ -99,14 +100,14 @@ pub fn report(float: &Graph<Op>, quantized: &Graph<Op>, samples: &Samples) -> Re
             let output = node.outputs[0];
             let Some(reference) = origins.get(&output).and_then(|id| expected.get(id)) else { continue };
             let own = alone(&lowered, node, &origins, &expected)?;
-            let range = origins.get(&output).and_then(|id| ranges.get(id)).copied();
+            let range = origins.get(&output).and_then(|id| ranges.get(id)).map(|known| known.range);
             sums.add(&lowered, output, reference, found, own.as_ref(), range);
         }
     }
     let layer = |(node, sums): (&Node<Layer>, &Sums)| {
         let output = lowered.value(node.outputs[0]);
         let single = output.quantization.as_ref().and_then(|quantization| quantization.single());
-        let range = origins.get(&node.outputs[0]).and_then(|id| ranges.get(id)).copied();
+        let range = origins.get(&node.outputs[0]).and_then(|id| ranges.get(id)).map(|known| known.range);
         LayerReport {
             name: node.name.clone(),
             operator: node.op.operator.to_string(),
@@ -128,18 +129,6 @@ pub fn report(float: &Graph<Op>, quantized: &Graph<Op>, samples: &Samples) -> Re
     };
     let outputs = lowered.outputs.iter().map(output).collect();
     Ok(Report { samples: count, outputs, layers: reports })
-}
-
-fn float_ranges(float: &Graph<Op>, samples: &Samples, count: usize) -> Result<BTreeMap<ValueId, Range>, Error> {
-    let mut ranges: BTreeMap<ValueId, Range> = BTreeMap::new();
-    for index in 0..count {
-        interp::run_float(float, &samples.sample(index * samples.len() / count)?, |id, tensor| {
-            let Some(range) = tensor.f32s().and_then(Range::of) else { return };
-            let known = ranges.entry(id).or_insert(range);
-            *known = Range { min: known.min.min(range.min), max: known.max.max(range.max) };
-        })?;
-    }
-    Ok(ranges)
 }
 
 /// The result of a layer whose operands are the rounded float values; `None` if one of them has no float value.
@@ -207,7 +196,8 @@ impl Sums {
             let half = scale / 2.0;
             [rt::dequantize(i8::MIN, scale, zero) - half, rt::dequantize(i8::MAX, scale, zero) + half]
         });
-        for ((&x, &y), &own) in reference.iter().zip(&found).zip(&own) {
+        // A mask of attention is infinite where it hides; integers do not come near, and need not.
+        for ((&x, &y), &own) in reference.iter().zip(&found).zip(&own).filter(|((x, _), _)| x.is_finite()) {
             let (x64, y64) = (f64::from(x), f64::from(y));
             self.signal += x64 * x64;
             self.quantized += y64 * y64;

@@ -44,6 +44,47 @@ pub fn tables(graph: &mut Graph<Op>, calibrated: bool) -> Result<(), Error> {
     graph.verify()
 }
 
+/// Puts a [`Table`]'s own operators back where operand or result got no quantization: what is infinite in a sample, say.
+pub(super) fn spell_out(graph: &mut Graph<Op>) -> Result<(), Error> {
+    let is_float = |graph: &Graph<Op>, id: ValueId| {
+        let value = graph.value(id);
+        value.ty.dtype == DType::F32 && value.quantization.is_none()
+    };
+    let nodes = std::mem::take(&mut graph.nodes);
+    for node in nodes {
+        let (x, y) = (node.inputs[0], node.outputs[0]);
+        let table = match &node.op {
+            Op::Table(table) if is_float(graph, x) || is_float(graph, y) => table.clone(),
+            _ => {
+                graph.nodes.push(node);
+                continue;
+            }
+        };
+        let mut results: Vec<ValueId> = Vec::new();
+        let last = table.steps.len().saturating_sub(1);
+        for (index, step) in table.steps.into_iter().enumerate() {
+            let operand = |operand: &Operand| match operand {
+                Operand::Input => Some(x),
+                Operand::Constant(tensor) => Some(graph.add_constant(&node.name, (**tensor).clone())),
+                Operand::Step(step) => results.get(*step).copied(),
+            };
+            let inputs: Option<Vec<ValueId>> = step.operands.iter().map(operand).collect();
+            let inputs = inputs.ok_or_else(|| Error::bug("a step without its operand"))?;
+            let result = match index == last {
+                true => y,
+                false => {
+                    let types: Vec<_> = inputs.iter().map(|id| &graph.value(*id).ty).collect();
+                    let ty = step.op.infer(&types)?.swap_remove(0);
+                    graph.add_value(&node.name, ty)
+                }
+            };
+            results.push(result);
+            graph.nodes.push(Node { name: node.name.clone(), op: step.op, inputs, outputs: vec![result] });
+        }
+    }
+    graph.verify()
+}
+
 /// Which tensor each pointwise result is a function of.
 struct Sources {
     /// For each value.

@@ -62,6 +62,10 @@ pub(super) fn annotate(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Resu
     }
     graph.value_mut(x).quantization = Some(quantization);
     if !stays {
+        // The user knows the output by its name.
+        if graph.is_output(node.outputs[0]) && !graph.inputs.contains(&x) {
+            graph.value_mut(x).name = graph.value(node.outputs[0]).name.clone();
+        }
         graph.replace(node.outputs[0], x);
     }
     Ok(true)

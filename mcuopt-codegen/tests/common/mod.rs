@@ -2,11 +2,14 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, process};
 
+use mcuopt_codegen::calibrate::{Method, Ranges, Samples, calibrate};
+use mcuopt_codegen::graph::Graph as CompilerGraph;
 use mcuopt_codegen::onnx::{Attribute, Graph, Model, Node, ValueInfo};
+use mcuopt_codegen::ops::Op;
 use mcuopt_codegen::tensor::{DType, Tensor};
 use mcuopt_codegen::{Compiled, Config, Errors, Precision};
 
@@ -40,6 +43,78 @@ pub(crate) fn compile(name: &str, bytes: &[u8], precision: Precision) -> std::re
         written.map_err(Errors::from).and_then(|()| Config::new(&path).name("Model").precision(precision).compile());
     let _ = fs::remove_dir_all(folder);
     compiled
+}
+
+/// A model with inputs and the outputs that others give for them.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) model: Model,
+    pub(crate) inputs: Vec<Tensor>,
+    pub(crate) outputs: Vec<Tensor>,
+}
+
+/// The cases of a file in `data/operators`: models one behind the other, each with its length before it, whose inputs and
+/// expected outputs stand among the initializers.
+pub(crate) fn cases(file: &str) -> Result<Vec<Case>> {
+    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators").join(file))?;
+    let mut rest = bytes.as_slice();
+    let mut cases = Vec::new();
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let (case, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
+        rest = behind;
+        let mut model = Model::decode(case, Path::new(""))?;
+        let mut take = |kind: &str| {
+            let names = (0..).map(|index| format!("{kind}/{index}"));
+            names.map_while(|name| model.graph.initializers.remove(&name)).collect::<Vec<_>>()
+        };
+        let (inputs, outputs) = (take("input"), take("output"));
+        cases.push(Case { name: model.graph.name.clone(), model, inputs, outputs });
+    }
+    Ok(cases)
+}
+
+/// Checks all cases of a file, of which there are more than `least`; those that fail are named together.
+pub(crate) fn check_cases(file: &str, least: usize, check: impl Fn(&Case) -> Result) -> Result {
+    let cases = cases(file)?;
+    let failed = cases.iter().filter_map(|case| check(case).err().map(|error| format!("{}: {error}", case.name)));
+    let failed: Vec<String> = failed.collect();
+    ensure!(failed.is_empty(), "{} of {} cases fail:\n{}", failed.len(), cases.len(), failed.join("\n"));
+    ensure!(cases.len() > least, "{} cases", cases.len());
+    Ok(())
+}
+
+/// Compares the outputs of a case in float32, by the reference evaluation and by the kernels that firmware calls, with the
+/// expected ones; `same` says whether one is as it should be.
+pub(crate) fn check_outputs(case: &Case, same: impl Fn(&Tensor, &Tensor) -> bool) -> Result {
+    let compiled = compile(&case.name, &case.model.encode(), Precision::Float32)?;
+    compiled.source()?;
+    for (how, found) in [("reference", compiled.run_float(&case.inputs)?), ("kernels", compiled.run(&case.inputs)?)] {
+        ensure!(found.len() == case.outputs.len(), "{} outputs", found.len());
+        for (index, (found, expected)) in found.iter().zip(&case.outputs).enumerate() {
+            let told = [show(found), show(expected)];
+            ensure!(
+                same(found, expected),
+                "{how}: output {index} is {found:?} {}, not {expected:?} {}",
+                told[0],
+                told[1]
+            );
+        }
+    }
+    Ok(())
+}
+
+fn show(tensor: &Tensor) -> String {
+    let text = tensor.f32s().map_or_else(|| format!("{:?}", tensor.to_i64s()), |floats| format!("{floats:?}"));
+    text.chars().take(200).collect()
+}
+
+/// The range of each float value over samples, each a tensor for every input, of which nothing is left out.
+pub(crate) fn min_max_ranges(graph: &CompilerGraph<Op>, samples: &[Vec<Tensor>]) -> Result<Ranges> {
+    let of_input = |index: usize| samples.iter().map(|sample| sample[index].clone()).collect();
+    let samples = Samples::from_tensors((0..graph.inputs.len()).map(of_input).collect());
+    let mut ranges = calibrate(graph, &samples)?;
+    ranges.values_mut().for_each(|statistics| statistics.method = Method::MinMax);
+    Ok(ranges)
 }
 
 /// A model under construction.

@@ -102,10 +102,6 @@ impl Case {
         self.attribute(name, Attribute::Ints(values.to_vec()))
     }
 
-    fn float_list(self, name: &'static str, values: &[f32]) -> Self {
-        self.attribute(name, Attribute::Floats(values.to_vec()))
-    }
-
     fn string(self, name: &'static str, value: &str) -> Self {
         self.attribute(name, Attribute::String(value.into()))
     }
@@ -155,6 +151,7 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "Gemm" => matrix.floats(&[6, 5]).floats(&[5]),
         "MatMul" => Case::new(&[6, 6]).x(),
         "Einsum" => Case::new(&[6, 6]).x().string("equation", "ij,jk->ik"),
+        "Attention" => Case::new(&[1, 2, 3, 4]).x().x(),
         "PRelu" => matrix.floats(&[6]),
         "RNN" => recurrent(1),
         "GRU" => recurrent(3),
@@ -189,6 +186,10 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "TensorScatter" => Case::new(&[1, 4, 3]).floats(&[1, 2, 3]).integers(&[1]),
         "OneHot" => Case::new(&[3]).of(DType::I64).integer(4).floats(&[2]),
         "Where" => matrix.x().constant(Tensor::new(&[6], vec![true; 6]).expect("six")).x_to_the_end(),
+        "TfIdfVectorizer" => {
+            let grams = matrix.of(DType::I32).ints("pool_int64s", &[1, 2, 3, 1, 2]).ints("ngram_counts", &[0, 3]);
+            grams.ints("ngram_indexes", &[0, 1, 2, 3]).int("max_gram_length", 2).string("mode", "TF")
+        }
         // Types, logic and bits.
         "Cast" => matrix.int("to", 1),
         "CastLike" => matrix.constant(number(0.0)),
@@ -226,34 +227,8 @@ pub(crate) fn case(op: &str) -> Option<Case> {
         "com.microsoft:SkipLayerNormalization" | "com.microsoft:SkipSimplifiedLayerNormalization" => {
             Case::new(&[1, 2, 6]).x().floats(&[6])
         }
-        // Models of scikit-learn.
-        "ai.onnx.ml:ArrayFeatureExtractor" => matrix.integers(&[1, 3]),
-        "ai.onnx.ml:Imputer" => matrix.float_list("imputed_value_floats", &[0.5]),
-        "ai.onnx.ml:LabelEncoder" => matrix.of(DType::I64).ints("keys_int64s", &[1, 2]).ints("values_int64s", &[3, 4]),
-        "ai.onnx.ml:LinearClassifier" => linear(matrix).ints("classlabels_ints", &[0, 1]).outputs(2),
-        "ai.onnx.ml:LinearRegressor" => linear(matrix).int("targets", 2),
-        "ai.onnx.ml:SVMClassifier" => {
-            support(matrix).ints("vectors_per_class", &[1, 1]).ints("classlabels_ints", &[0, 1]).outputs(2)
-        }
-        "ai.onnx.ml:SVMRegressor" => support(matrix).int("n_supports", 2),
-        "ai.onnx.ml:TreeEnsemble" => {
-            let leaves = matrix.ints("nodes_trueleafs", &[1]).ints("nodes_falseleafs", &[1]);
-            let tree = leaves.ints("tree_roots", &[0]).ints("leaf_targetids", &[0, 0]).ints("nodes_featureids", &[0]);
-            let tree = tree.ints("nodes_truenodeids", &[0]).ints("nodes_falsenodeids", &[1]);
-            let tree = tree.attribute("nodes_splits", Attribute::Tensor(one_dimension(&[0.5])));
-            let tree = tree.attribute("leaf_weights", Attribute::Tensor(one_dimension(&[1.0, 2.0])));
-            tree.attribute("nodes_modes", Attribute::Tensor(Tensor::zeros(DType::U8, &[1])))
-        }
-        "ai.onnx.ml:TreeEnsembleClassifier" => {
-            tree(matrix, ["class_treeids", "class_nodeids", "class_ids"], &[0, 1], "class_weights")
-                .ints("classlabels_int64s", &[0, 1])
-                .outputs(2)
-        }
-        "ai.onnx.ml:TreeEnsembleRegressor" => {
-            tree(matrix, ["target_treeids", "target_nodeids", "target_ids"], &[0, 0], "target_weights")
-        }
         "Constant" => matrix.attribute("value", Attribute::Tensor(number(1.0))),
-        _ => return crate::learned::case(op),
+        _ => return super::learned::case(op),
     })
 }
 
@@ -268,25 +243,4 @@ fn indices(shape: &[usize]) -> Tensor {
 /// Two steps of a layer with three units.
 fn recurrent(gates: usize) -> Case {
     Case::new(&[2, 1, 4]).floats(&[1, 3 * gates, 4]).floats(&[1, 3 * gates, 3]).int("hidden_size", 3)
-}
-
-/// Two weighted sums of six columns.
-fn linear(case: Case) -> Case {
-    case.float_list("coefficients", &[0.5; 12]).float_list("intercepts", &[0.1, 0.2])
-}
-
-/// Two support vectors of six columns.
-fn support(case: Case) -> Case {
-    let case = case.float_list("support_vectors", &[0.5; 12]).float_list("coefficients", &[0.5, -0.5]);
-    case.float_list("rho", &[0.1]).string("kernel_type", "RBF").float_list("kernel_params", &[0.5, 0.0, 3.0])
-}
-
-/// A node and two leaves.
-fn tree(case: Case, [trees, nodes, ids]: [&'static str; 3], targets: &[i64], weights: &'static str) -> Case {
-    let modes = ["BRANCH_LEQ", "LEAF", "LEAF"].map(String::from);
-    let case = case.ints("nodes_treeids", &[0, 0, 0]).ints("nodes_nodeids", &[0, 1, 2]);
-    let case = case.ints("nodes_featureids", &[0, 0, 0]).float_list("nodes_values", &[0.5, 0.0, 0.0]);
-    let case = case.attribute("nodes_modes", Attribute::Strings(modes.to_vec()));
-    let case = case.ints("nodes_truenodeids", &[1, 0, 0]).ints("nodes_falsenodeids", &[2, 0, 0]);
-    case.ints(trees, &[0, 0]).ints(nodes, &[1, 2]).ints(ids, targets).float_list(weights, &[1.0, 2.0])
 }

@@ -3,7 +3,7 @@
 use mcuopt_codegen::onnx::Attribute;
 use mcuopt_codegen::tensor::Tensor;
 
-use crate::cases::{Case, Operand};
+use super::cases::{Case, Operand};
 
 /// The example of an operator; `None` for those that take float operands and nothing else.
 pub(crate) fn case(op: &str) -> Option<Case> {

@@ -13,9 +13,7 @@ use std::process::{Command, Stdio};
 use mcuopt_codegen::Compiled;
 use mcuopt_codegen::tensor::{DType, Tensor};
 
-use super::attempt::Attempt;
-use super::suite::Test;
-use super::{Places, compare};
+use super::compare;
 
 /// Tests of one program.
 const SIZE: usize = 60;
@@ -30,15 +28,19 @@ pub struct Program {
     test: String,
 }
 
-/// Builds tests, and gives for each by name the program that has it, or what rustc says about its code.
-pub fn build(places: &Places, tests: &[(&Test, &Attempt)]) -> BTreeMap<String, Result<Program, String>> {
-    let folder = places.output.join("programs");
+/// Builds models in a folder, and gives for each by its identifier the program that has it, or what rustc says about its
+/// code.
+pub fn build(
+    repository: &Path,
+    folder: &Path,
+    models: &BTreeMap<String, &Compiled>,
+) -> BTreeMap<String, Result<Program, String>> {
     let mut sources: BTreeMap<String, String> = BTreeMap::new();
     let mut failures: BTreeMap<String, String> = BTreeMap::new();
-    for (test, attempt) in tests {
-        match attempt.outcome.as_ref().map_err(String::clone).and_then(source) {
-            Ok(source) => drop(sources.insert(test.identifier(), source)),
-            Err(reason) => drop(failures.insert(test.identifier(), reason)),
+    for (identifier, compiled) in models {
+        match source(compiled) {
+            Ok(source) => drop(sources.insert(identifier.clone(), source)),
+            Err(reason) => drop(failures.insert(identifier.clone(), reason)),
         }
     }
     let mut places_of: BTreeMap<String, String> = BTreeMap::new();
@@ -46,8 +48,8 @@ pub fn build(places: &Places, tests: &[(&Test, &Attempt)]) -> BTreeMap<String, R
         places_of.insert(identifier.clone(), format!("batch_{:02}", index / SIZE));
     }
     loop {
-        write_package(places, &folder, &sources, &places_of);
-        let wrong = cargo(&folder, &places_of);
+        write_package(repository, folder, &sources, &places_of);
+        let wrong = cargo(folder, &places_of);
         if wrong.is_empty() {
             break;
         }
@@ -62,7 +64,7 @@ pub fn build(places: &Places, tests: &[(&Test, &Attempt)]) -> BTreeMap<String, R
             Ok(Program { path: folder.join("target/debug").join(&places_of[identifier]), test: identifier.clone() })
         }
     };
-    tests.iter().map(|(test, _)| (test.name.clone(), program(&test.identifier()))).collect()
+    models.keys().map(|identifier| (identifier.clone(), program(identifier))).collect()
 }
 
 /// The generated code, and a function that runs it on bytes.
@@ -94,12 +96,12 @@ fn rust_type(dtype: DType) -> &'static str {
 }
 
 fn write_package(
-    places: &Places,
+    repository: &Path,
     folder: &Path,
     sources: &BTreeMap<String, String>,
     places_of: &BTreeMap<String, String>,
 ) {
-    let runtime = places.repository.join("mcuopt-rt");
+    let runtime = repository.join("mcuopt-rt");
     let manifest = fs::read_to_string(runtime.join("Cargo.toml")).unwrap_or_default();
     let features = if manifest.contains("libm") { "\"libm\"" } else { "" };
     write(
@@ -111,6 +113,8 @@ fn write_package(
             runtime.display().to_string(),
         ),
     );
+    // With the versions that the workspace has, libm's above all: its results are to be those of the interpreter.
+    write(&folder.join("Cargo.lock"), &fs::read_to_string(repository.join("Cargo.lock")).unwrap_or_default());
     let bins = folder.join("src/bin");
     let mut wanted: BTreeSet<PathBuf> = BTreeSet::new();
     let batches: BTreeSet<&String> = places_of.values().collect();
@@ -131,7 +135,7 @@ fn write_package(
 }
 
 /// Writes a file unless it has this content already: cargo goes by the time.
-fn write(path: &Path, content: &str) {
+pub(crate) fn write(path: &Path, content: &str) {
     if fs::read_to_string(path).is_ok_and(|old| old == content) {
         return;
     }
@@ -140,7 +144,7 @@ fn write(path: &Path, content: &str) {
 }
 
 /// Removes what earlier runs left behind.
-fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) {
+pub(crate) fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
@@ -197,36 +201,21 @@ fn message_names(json: &serde_json::Value, identifier: &str) -> bool {
     }
 }
 
-/// Runs a test, and compares with the expected outputs and with the compiler's interpreter.
-pub fn run(program: &Program, test: &Test, compiled: &Compiled) -> Result<(), String> {
-    let (graph, lowered) = (&compiled.graph, &compiled.lowered);
-    let mut inputs: Vec<Tensor> = Vec::new();
-    for (declared, id) in graph.inputs.iter().zip(&lowered.inputs) {
-        let name = &graph.value(*declared).name;
-        let own = test.inputs.iter().find(|(input, _)| input == name);
-        let (_, tensor) = own.ok_or_else(|| format!("the test has no input `{name}`"))?;
-        let ty = &lowered.value(*id).ty;
-        let tensor = tensor.as_ref().map_err(String::clone)?.at_run_time();
-        if tensor.dtype() != ty.dtype {
-            return Err(format!("an input of type {} instead of {}", ty.dtype, tensor.dtype()));
-        }
-        inputs.push(tensor);
-    }
-    let bytes: Vec<u8> = inputs.iter().flat_map(compare::to_bytes).collect();
-    let results = execute(program, &bytes)?;
-    let types: Vec<_> = lowered.outputs.iter().map(|id| &lowered.value(*id).ty).collect();
-    if types.len() != test.outputs.len() {
-        return Err(format!("{} outputs instead of {}", types.len(), test.outputs.len()));
-    }
+/// What a model answers to inputs, as bytes: the program and the compiler's interpreter must agree.
+pub fn answer(program: &Program, compiled: &Compiled, inputs: &[Tensor]) -> Result<Vec<u8>, String> {
+    let results = execute(program, &inputs.iter().flat_map(compare::to_bytes).collect::<Vec<u8>>())?;
+    let interpreted = compiled.run(inputs).map_err(|error| format!("the interpreter fails: {error}"))?;
     let mut rest = results.as_slice();
-    for ((ty, declared), expected) in types.iter().zip(&graph.outputs).zip(&test.outputs) {
-        let (own, others) = rest.split_at_checked(ty.bytes()).ok_or("outputs that are too short")?;
-        rest = others;
-        compare::same(expected.as_ref().map_err(String::clone)?, ty.dtype, &graph.value(*declared).ty.shape, own)?;
+    let agrees = |tensor: &Tensor| {
+        let expected = compare::to_bytes(&tensor.at_run_time());
+        let own = rest.split_off(..expected.len());
+        own.is_some_and(|own| compare::identical(&expected, own, tensor.dtype()))
+    };
+    if interpreted.iter().all(agrees) && rest.is_empty() {
+        Ok(results)
+    } else {
+        Err("the interpreter answers otherwise than the firmware".into())
     }
-    let interpreted = compiled.run(&inputs).map_err(|error| format!("the interpreter fails: {error}"))?;
-    let interpreted: Vec<u8> = interpreted.iter().flat_map(compare::to_bytes).collect();
-    if interpreted == results { Ok(()) } else { Err("the interpreter answers otherwise than the firmware".into()) }
 }
 
 fn execute(program: &Program, bytes: &[u8]) -> Result<Vec<u8>, String> {

@@ -30,6 +30,13 @@ pub fn same(expected: &Tensor, dtype: DType, shape: &[usize], bytes: &[u8]) -> R
     }
 }
 
+/// Whether two tensors of a type are the same, byte for byte. Which NaN an operation makes is left open by Rust.
+pub fn identical(a: &[u8], b: &[u8], dtype: DType) -> bool {
+    let nan = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes).is_nan();
+    let floats = || a.as_chunks::<4>().0.iter().zip(b.as_chunks::<4>().0);
+    a == b || dtype == DType::F32 && a.len() == b.len() && floats().all(|(a, b)| a == b || nan(a) && nan(b))
+}
+
 fn close(own: f32, expected: f32) -> bool {
     let (relative, absolute) = TOLERANCE;
     let (own, expected) = (f64::from(own), f64::from(expected));

@@ -17,7 +17,11 @@ pub mod suite;
 use std::env;
 use std::path::PathBuf;
 
+use mcuopt_codegen::Compiled;
+use mcuopt_codegen::tensor::Tensor;
+
 use attempt::Attempt;
+use batch::Program;
 use list::{Lines, Verdict};
 use suite::Test;
 
@@ -54,11 +58,12 @@ impl Places {
 /// Runs tests.
 pub fn run(places: &Places, tests: &[Test]) -> Lines {
     let attempts: Vec<Attempt> = in_parallel(tests.iter().collect(), attempt::compile);
-    let compiled = tests.iter().zip(&attempts).filter(|(_, attempt)| attempt.outcome.is_ok());
-    let programs = batch::build(places, &compiled.collect::<Vec<_>>());
+    let compiled = tests.iter().zip(&attempts);
+    let compiled = compiled.filter_map(|(test, attempt)| Some((test.identifier(), attempt.outcome.as_ref().ok()?)));
+    let programs = batch::build(&places.repository, &places.output.join("programs"), &compiled.collect());
     in_parallel(tests.iter().zip(&attempts).collect(), |(test, attempt)| {
-        let result = match (&attempt.outcome, programs.get(&test.name)) {
-            (Ok(compiled), Some(Ok(program))) => batch::run(program, test, compiled),
+        let result = match (&attempt.outcome, programs.get(&test.identifier())) {
+            (Ok(compiled), Some(Ok(program))) => check(test, compiled, program),
             (Err(reason), _) | (_, Some(Err(reason))) => Err(reason.clone()),
             (Ok(_), None) => Err("it was not built".into()),
         };
@@ -75,4 +80,33 @@ pub fn run(places: &Places, tests: &[Test]) -> Lines {
     })
     .into_iter()
     .collect()
+}
+
+/// Runs a test, and compares with the expected outputs.
+fn check(test: &Test, compiled: &Compiled, program: &Program) -> Result<(), String> {
+    let (graph, lowered) = (&compiled.graph, &compiled.lowered);
+    let mut inputs: Vec<Tensor> = Vec::new();
+    for (declared, id) in graph.inputs.iter().zip(&lowered.inputs) {
+        let name = &graph.value(*declared).name;
+        let own = test.inputs.iter().find(|(input, _)| input == name);
+        let (_, tensor) = own.ok_or_else(|| format!("the test has no input `{name}`"))?;
+        let tensor = tensor.as_ref().map_err(String::clone)?.at_run_time();
+        let dtype = lowered.value(*id).ty.dtype;
+        if tensor.dtype() != dtype {
+            return Err(format!("an input of type {dtype} instead of {}", tensor.dtype()));
+        }
+        inputs.push(tensor);
+    }
+    let results = batch::answer(program, compiled, &inputs)?;
+    let types: Vec<_> = lowered.outputs.iter().map(|id| &lowered.value(*id).ty).collect();
+    if types.len() != test.outputs.len() {
+        return Err(format!("{} outputs instead of {}", types.len(), test.outputs.len()));
+    }
+    let mut rest = results.as_slice();
+    for ((ty, declared), expected) in types.iter().zip(&graph.outputs).zip(&test.outputs) {
+        let (own, others) = rest.split_at_checked(ty.bytes()).ok_or("outputs that are too short")?;
+        rest = others;
+        compare::same(expected.as_ref().map_err(String::clone)?, ty.dtype, &graph.value(*declared).ty.shape, own)?;
+    }
+    Ok(())
 }

@@ -7,10 +7,10 @@ mod convolutions;
 mod networks;
 mod quantized;
 mod random;
+mod sequences;
 mod shapes;
 mod sketch;
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,8 @@ impl Synthetic {
             shapes::shapes(),
             activations::activations(),
             quantized::quantized(),
+            sequences::forward(),
+            sequences::both_ways(),
         ]
     }
 
@@ -56,11 +58,6 @@ impl Synthetic {
     /// A network drawn at random, the same for the same seed, and the variant that it is meant for.
     pub fn network(seed: u64) -> (Self, Variant) {
         networks::network(seed)
-    }
-
-    /// ONNX's names of the operators in it.
-    pub fn operators(&self) -> BTreeSet<&str> {
-        self.model.graph.nodes.iter().map(|node| node.op_type.as_str()).collect()
     }
 
     /// Where the files of a variant are: `model.onnx` and, for int8, `samples.npz`.

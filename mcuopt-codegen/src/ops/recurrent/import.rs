@@ -39,9 +39,9 @@ pub fn import(node: &onnx::Node, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Er
     let cells = matches!(cell, Cell::Lstm { .. }) && node.outputs.get(2).is_some_and(|name| !name.is_empty());
     let together = functions.windows(2).all(|pair| pair[0] == pair[1]);
     let count = reverse.len();
-    let ranges: Vec<Range<usize>> = if together { vec![0..count] } else { (0..count).map(|d| d..d + 1).collect() };
+    let at_once = if together { count } else { 1 };
     let mut parts = Vec::new();
-    for directions in ranges {
+    for directions in (0..count).step_by(at_once).map(|first| first..first + at_once) {
         let op = Recurrent {
             cell,
             functions: functions[directions.start].clone(),
@@ -92,6 +92,9 @@ impl Layer {
             x = b.transpose(x, &[1, 0, 2])?;
         }
         let (steps, batch) = (b.shape(x)[0], b.shape(x)[1]);
+        if b.shape(x).contains(&0) {
+            return Err(Error::invalid(format!("its shape {:?} has no elements", b.shape(x))).part("input 0"));
+        }
         let hidden = b.shape(r).last().copied().unwrap_or(0);
         let stated = b.int("hidden_size", hidden as i64)?;
         if usize::try_from(stated) != Ok(hidden) || hidden == 0 {

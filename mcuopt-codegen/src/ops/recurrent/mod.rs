@@ -248,12 +248,12 @@ impl<'a> Step<'a> {
         Self { op, inputs: p.inputs, hidden: p.hidden, w, r, bias, peepholes, reset: vec![0.0; p.hidden] }
     }
 
-    fn from_input(&self, gate: usize, unit: usize, x: &[f32]) -> f32 {
+    fn of_input(&self, gate: usize, unit: usize, x: &[f32]) -> f32 {
         let row = gate * self.hidden + unit;
         self.bias[row] + dot(x, &self.w[row * self.inputs..][..self.inputs])
     }
 
-    fn from_state(&self, gate: usize, unit: usize, h: &[f32]) -> f32 {
+    fn of_state(&self, gate: usize, unit: usize, h: &[f32]) -> f32 {
         let row = gate * self.hidden + unit;
         let bias = self.bias[self.op.cell.gates() * self.hidden + row];
         bias + dot(h, &self.r[row * self.hidden..][..self.hidden])
@@ -266,7 +266,7 @@ impl<'a> Step<'a> {
     fn run(&mut self, x: &[f32], h: &mut [f32], c: &mut [f32]) {
         let before = h.to_vec();
         let gate = |step: &Self, gate: usize, unit: usize| {
-            step.from_input(gate, unit, x) + step.from_state(gate, unit, &before)
+            step.of_input(gate, unit, x) + step.of_state(gate, unit, &before)
         };
         for unit in 0..self.hidden {
             match self.op.cell {
@@ -292,10 +292,10 @@ impl<'a> Step<'a> {
             for unit in 0..self.hidden {
                 let z = self.function(0, gate(self, 0, unit));
                 let state = match linear_before_reset {
-                    true => gates[unit] * self.from_state(2, unit, &before),
-                    false => self.from_state(2, unit, &self.reset),
+                    true => gates[unit] * self.of_state(2, unit, &before),
+                    false => self.of_state(2, unit, &self.reset),
                 };
-                let n = self.function(1, self.from_input(2, unit, x) + state);
+                let n = self.function(1, self.of_input(2, unit, x) + state);
                 h[unit] = (1.0 - z) * n + z * before[unit];
             }
         }
