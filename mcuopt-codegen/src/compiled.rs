@@ -22,6 +22,9 @@ use crate::tensor::{DType, Tensor};
 pub struct Compiled {
     /// The simplified float graph, with the quantization of each tensor.
     pub graph: Graph<Op>,
+    /// What `graph` stands for, with the same values: the network before its weights were rounded and its biases
+    /// corrected, and before it was rewritten for frames that come one by one.
+    pub float: Graph<Op>,
     /// The layers of the firmware.
     pub lowered: Graph<Layer>,
     /// Where their tensors lie.

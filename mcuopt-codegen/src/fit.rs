@@ -9,8 +9,13 @@ use crate::ops::Op;
 use crate::options::Options;
 use crate::quantize::{self, Fit, Repair};
 
-/// Gives every tensor its quantization, and repairs what that costs.
-pub fn fit(options: &Options, calibration: &Calibration, graph: &mut Graph<Op>) -> Result<Vec<Repair>, Error> {
+/// Gives every tensor its quantization, and repairs what that costs. The network before weights and biases were changed,
+/// too.
+pub(crate) fn fit(
+    options: &Options,
+    calibration: &Calibration,
+    graph: &mut Graph<Op>,
+) -> Result<(Graph<Op>, Vec<Repair>), Error> {
     let mut repairs = Vec::new();
     let mut ranges = calibration.ranges(graph)?;
     if options.bias_absorption.unwrap_or(true) {
@@ -27,15 +32,16 @@ pub fn fit(options: &Options, calibration: &Calibration, graph: &mut Graph<Op>) 
         repairs.extend(equalized);
     }
     quantize::assign(graph, Some(&ranges))?;
+    let float = graph.clone();
     let bias = options.bias_correction.unwrap_or(true);
     let fit = Fit { bias, adaround: options.adaround.unwrap_or(false), bits: 8 };
-    let layers = quantize::choose_scales(graph, &ranges, fit.bits)?;
+    let layers = quantize::choose_scales(graph, &ranges, fit.bits, options.ranges != Method::MinMax)?;
     repairs.extend(calibration.fit_layers(graph, &layers, fit)?);
-    Ok(repairs)
+    Ok((float, repairs))
 }
 
 /// The samples of a compilation, and what is computed from them: once, as the cache keeps it.
-pub struct Calibration {
+pub(crate) struct Calibration {
     path: PathBuf,
     /// The path in messages.
     shown: String,
@@ -46,7 +52,7 @@ pub struct Calibration {
 
 impl Calibration {
     /// Of a compilation of `model`, the bytes of its file.
-    pub fn new(options: &Options, model: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn new(options: &Options, model: &[u8]) -> Result<Self, Error> {
         let path: PathBuf = options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))?;
         let shown = path.display().to_string();
         let path = options.root.join(path);
@@ -56,7 +62,7 @@ impl Calibration {
     }
 
     /// The samples, as the graph takes them.
-    pub fn read(&self, graph: &Graph<Op>) -> Result<Samples, Error> {
+    pub(crate) fn read(&self, graph: &Graph<Op>) -> Result<Samples, Error> {
         Samples::read(&self.path, graph).map_err(|error| error.in_file(&self.shown))
     }
 

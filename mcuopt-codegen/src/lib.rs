@@ -76,7 +76,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
         simplified.extend(simplify::prepare_int8(&mut graph)?);
     }
     narrow::narrow(&mut graph)?;
-    let mut repairs = Vec::new();
+    let (mut repairs, mut float) = (Vec::new(), None);
     match precision {
         Arithmetic::Float32 => {}
         Arithmetic::AsAuthored => {
@@ -87,9 +87,11 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
             let samples = Calibration::new(&options, &bytes)?;
             calibrate::moderate_masks(&mut graph, |graph| samples.read(graph))?;
             quantize::tables(&mut graph, true)?;
-            repairs = fit::fit(&options, &samples, &mut graph)?;
+            (float, repairs) =
+                fit::fit(&options, &samples, &mut graph).map(|(float, repairs)| (Some(float), repairs))?;
         }
     }
+    let float = float.unwrap_or_else(|| graph.clone());
     let whole = step_by_step(&model, &options, &mut graph)?;
     let mut lowered = quantize::lower(&graph)?;
     quantize::compose(&mut lowered)?;
@@ -101,6 +103,7 @@ fn compile_file(options: &Options) -> Result<Compiled, Errors> {
     let side_files = model.side_files;
     let compiled = Compiled {
         graph,
+        float,
         lowered,
         plan,
         simplified,

@@ -30,7 +30,7 @@ impl Images {
     }
 
     fn next(&mut self, class: usize) -> Vec<f32> {
-        let strength = 0.6 + 0.2 * self.random.float();
+        let strength = 1.2 + 0.2 * self.random.float();
         let noise = self.random.floats(SIDE * SIDE);
         self.patterns[class].iter().zip(noise).map(|(x, noise)| strength * x + noise).collect()
     }

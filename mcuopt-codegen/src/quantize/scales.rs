@@ -22,8 +22,8 @@ pub(super) fn round(w: f32, scale: f32, (min, max): (f32, f32)) -> f32 {
 }
 
 /// Gives the weights of every linear layer that will run in integers a scale for each filter, where the file's author
-/// did not; returns these layers.
-pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32) -> Result<Vec<usize>, Error> {
+/// did not; returns these layers. Without `search`, the scale that clips nothing.
+pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32, search: bool) -> Result<Vec<usize>, Error> {
     let mut layers = Vec::new();
     for index in 0..graph.nodes.len() {
         let Some(filters) = Filters::of(graph, index) else { continue };
@@ -42,7 +42,8 @@ pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32) -> Resul
         let scale = |(filter, w): (usize, &[f32])| {
             let power = |k: usize| powers.get(filters.input_channel(filter, k)).map_or(floor, |p| p.max(floor));
             let powers: Vec<f32> = (0..w.len()).map(power).collect();
-            least_error(w, &powers, bits).max(linear::narrowest_scale(bias[filter], x_scale))
+            let scale = if search { least_error(w, &powers, bits) } else { widest(w, bits) };
+            scale.max(linear::narrowest_scale(bias[filter], x_scale))
         };
         let scales: Vec<f32> = weights.chunks_exact(filters.len()).enumerate().map(scale).collect();
         filters.set_weights(graph, weights)?;
@@ -54,14 +55,16 @@ pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32) -> Resul
     Ok(layers)
 }
 
+/// The scale under which the largest weight becomes the largest integer.
+fn widest(w: &[f32], bits: u32) -> f32 {
+    let scale = w.iter().fold(0f32, |largest, w| largest.max(w.abs())) / limits(bits).1;
+    if scale.is_normal() { scale } else { f32::MIN_POSITIVE.max(scale) }
+}
+
 /// The scale with the least error of a filter; the one that clips nothing if all are as good.
 fn least_error(w: &[f32], powers: &[f32], bits: u32) -> f32 {
     let limits = limits(bits);
-    let largest = w.iter().fold(0f32, |largest, w| largest.max(w.abs()));
-    let widest = largest / limits.1;
-    if !widest.is_normal() {
-        return f32::MIN_POSITIVE.max(widest);
-    }
+    let widest = widest(w, bits);
     let error = |scale: f32| {
         let mut sum = 0f32;
         let mut k = 0;
