@@ -19,13 +19,13 @@ pub(crate) fn fit(
     let mut repairs = Vec::new();
     let mut ranges = calibration.ranges(graph)?;
     if options.bias_absorption.unwrap_or(true) {
-        repairs.extend(quantize::absorb(graph, &ranges)?);
+        repairs.extend(quantize::absorb(graph, &ranges, &calibration.read(graph)?)?);
     }
     if !repairs.is_empty() {
         ranges = calibration.ranges(graph)?;
     }
     if options.equalization.unwrap_or(true) {
-        let equalized = quantize::equalize(graph, &ranges, calibration.read(graph)?.len())?;
+        let equalized = quantize::equalize(graph, &ranges, &calibration.read(graph)?)?;
         if !equalized.is_empty() {
             ranges = calibration.ranges(graph)?;
         }

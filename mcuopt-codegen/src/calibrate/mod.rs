@@ -10,6 +10,7 @@ mod mask;
 mod npy;
 mod range;
 mod samples;
+mod trials;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ pub use histogram::Histogram;
 pub use mask::moderate_masks;
 pub use range::{Method, Range};
 pub use samples::{Samples, sample_files};
+pub use trials::{Change, Trials, in_parallel, rounded};
 
 /// What is known of one float value.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,83 +6,84 @@
 
 use mcuopt_rt::v0::Clamp;
 
-use super::pair::Pair;
+use super::channels::Channels;
+use super::equalize::{NOTICEABLE, SAMPLES, noise};
 use super::repair::{Repair, decibels};
-use crate::calibrate::Ranges;
+use crate::calibrate::{Channel, Ranges, Samples, Trials};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::ops::Op;
 use crate::ops::pool::Kind;
 
-/// The least gain, in decibels, for which a pair is changed.
-const NOTICEABLE: f32 = 0.2;
+/// Moves the least of every channel into the next layers' biases where the network's outputs gain by it; samples must be run
+/// again if there is one.
+pub fn absorb(graph: &mut Graph<Op>, ranges: &Ranges, samples: &Samples) -> Result<Vec<Repair>, Error> {
+    let sets: Vec<(Channels, Vec<f32>)> = Channels::all(graph, ranges)
+        .into_iter()
+        .filter_map(|set| {
+            let shifts = shifts(graph, &set, ranges)?;
+            Some((set, shifts))
+        })
+        .collect();
+    if sets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let trials = Trials::new(graph, samples, SAMPLES)?;
+    let mut chosen = Vec::new();
+    for (set, shifts) in &sets {
+        let before = noise(&trials, graph, set, ranges, |_| (1.0, 0.0), |_| Ok(()))?;
+        let after =
+            noise(&trials, graph, set, ranges, |channel| (1.0, shifts[channel]), |graph| shift(graph, set, shifts))?;
+        let (before_db, after_db) = (decibels(1.0, before), decibels(1.0, after));
+        if after_db - before_db >= NOTICEABLE {
+            let node = graph.nodes[set.readers[0].node].name.clone();
+            chosen.push((set, shifts, Repair { step: "bias_absorption", node, before_db, after_db }));
+        }
+    }
+    for (set, shifts, _) in &chosen {
+        shift(graph, set, shifts)?;
+    }
+    Ok(chosen.into_iter().map(|(_, _, repair)| repair).collect())
+}
 
-/// Moves the least of every channel into the next layer's bias where the range of the tensor shrinks by it; samples must be
-/// run again if there is one.
-pub fn absorb(graph: &mut Graph<Op>, ranges: &Ranges) -> Result<Vec<Repair>, Error> {
-    let mut repairs = Vec::new();
-    for index in 0..graph.nodes.len() {
-        let Some(pair) = Pair::before(graph, index, ranges) else { continue };
-        let (first, second) = (&pair.first, &pair.second);
-        let moves_only = |node: &usize| match &graph.nodes[*node].op {
-            Op::Pool(pool) => {
-                let clamped = matches!(pool.kind, Kind::Average { clamp, .. } if clamp != Clamp::NONE);
-                !clamped && !pool.round_up && pool.window.pads.iter().all(|pads| *pads == [0, 0])
-            }
-            Op::Reshape(_) => true,
-            _ => false,
-        };
-        // Behind a pool the least may be more than what went into it.
-        let Some(statistics) = ranges.get(&first.y).filter(|_| !second.padded && pair.between.iter().all(moves_only))
-        else {
-            continue;
-        };
-        let rectified = first.clamp.min == 0.0;
-        let n = first.outputs;
-        let shifts: Vec<f32> = statistics
-            .channels
-            .iter()
-            .map(|channel| match channel.range {
-                range if range.min > 0.0 => range.min,
-                range if range.max < 0.0 && !rectified => range.max,
-                _ => 0.0,
-            })
-            .collect();
-        if shifts.len() != n {
-            continue;
+/// What each channel never falls below, or never rises above; `None` if all channels come near 0, or nothing may be moved.
+fn shifts(graph: &Graph<Op>, set: &Channels, ranges: &Ranges) -> Option<Vec<f32>> {
+    let moves_only = |node: &usize| match &graph.nodes[*node].op {
+        Op::Pool(pool) => {
+            let clamped = matches!(pool.kind, Kind::Average { clamp, .. } if clamp != Clamp::NONE);
+            !clamped && !pool.round_up && pool.window.pads.iter().all(|pads| *pads == [0, 0])
         }
-        let reach = |shifts: &[f32]| {
-            let ends = statistics
-                .channels
-                .iter()
-                .zip(shifts)
-                .map(|(channel, shift)| (channel.range.min - shift, channel.range.max - shift));
-            let (min, max) = ends.fold((0f32, 0f32), |(min, max), (low, high)| (min.min(low), max.max(high)));
-            f64::from(max - min).powi(2)
-        };
-        let (before, after) = (reach(&vec![0.0; n]), reach(&shifts));
-        // Of a range, the noise is in proportion to its square.
-        let power: f64 =
-            statistics.channels.iter().map(|channel| f64::from(channel.mean_square)).sum::<f64>() / n as f64;
-        let noise = |reach: f64| reach / (255.0 * 255.0 * 12.0);
-        let (before_db, after_db) = (decibels(power, noise(before)), decibels(power, noise(after)));
-        let pays = after_db - before_db >= NOTICEABLE;
-        if !pays {
-            continue;
-        }
-        let weights = second.weights(graph).chunks_exact(second.len()).zip(second.bias(graph)).enumerate();
+        Op::Reshape(_) => true,
+        _ => false,
+    };
+    let [writer] = &set.writers[..] else { return None };
+    if set.readers.iter().any(|reader| reader.padded) || !set.between.iter().all(moves_only) {
+        return None;
+    }
+    let shift = |channel: &Channel| match channel.range {
+        range if range.min > 0.0 => range.min,
+        range if range.max < 0.0 && writer.clamp.min != 0.0 => range.max,
+        _ => 0.0,
+    };
+    let shifts: Vec<f32> = ranges.get(&writer.y)?.channels.iter().map(shift).collect();
+    (shifts.len() == set.count && shifts.iter().any(|shift| *shift != 0.0)).then_some(shifts)
+}
+
+fn shift(graph: &mut Graph<Op>, set: &Channels, shifts: &[f32]) -> Result<(), Error> {
+    for reader in &set.readers {
+        let rows = reader.weights(graph).chunks_exact(reader.len()).zip(reader.bias(graph)).enumerate();
         let moved = |(filter, (row, bias)): (usize, (&[f32], &f32))| {
-            let shift = |k: usize| f64::from(shifts[second.input_channel(filter, k) % n]);
+            let shift = |k: usize| f64::from(shifts[reader.input_channel(filter, k) % set.count]);
             let sum: f64 = row.iter().enumerate().map(|(k, w)| f64::from(*w) * shift(k)).sum();
             (f64::from(*bias) + sum) as f32
         };
-        let bias = weights.map(moved).collect();
-        second.set_bias(graph, bias)?;
-        let bias = first.bias(graph).iter().zip(&shifts).map(|(bias, shift)| bias - shift).collect();
-        first.set_bias(graph, bias)?;
-        pair.lift_limits(graph);
-        let node = graph.nodes[index].name.clone();
-        repairs.push(Repair { step: "bias_absorption", node, before_db, after_db });
+        let bias = rows.map(moved).collect();
+        reader.set_bias(graph, bias)?;
     }
-    Ok(repairs)
+    for writer in &set.writers {
+        let bias = writer.bias(graph).iter().zip(shifts).map(|(bias, shift)| bias - shift).collect();
+        writer.set_bias(graph, bias)?;
+    }
+    set.lift_limits(graph);
+    Ok(())
 }

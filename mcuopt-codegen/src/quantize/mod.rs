@@ -10,10 +10,10 @@
 mod absorb;
 mod adaround;
 mod assign;
+mod channels;
 mod equalize;
 mod filters;
 mod lower;
-mod pair;
 mod refine;
 mod repair;
 mod report;

@@ -3,13 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use mcuopt_rt::v0 as rt;
-
 use super::adaround::Problem;
 use super::filters::Filters;
 use super::repair::{Repair, decibels};
 use super::scales;
-use crate::calibrate::Samples;
+use crate::calibrate::{self, Samples, in_parallel};
 use crate::error::Error;
 use crate::graph::{Graph, Quantization, ValueId};
 use crate::ops::Op;
@@ -104,31 +102,8 @@ fn evaluate(
 
 /// A tensor as its integers stand for it.
 fn rounded(graph: &Graph<Op>, id: ValueId, tensor: &Tensor) -> Tensor {
-    let mut tensor = tensor.clone();
-    if let Some((scale, zero_point)) = graph.value(id).quantization.as_ref().and_then(Quantization::single) {
-        let elements = f32::of_mut(&mut tensor);
-        let mut i = 0;
-        while i < elements.len() {
-            elements[i] = rt::dequantize(rt::quantize_f32(elements[i], scale, zero_point), scale, zero_point);
-            i += 1;
-        }
-    }
-    tensor
-}
-
-/// Runs `f` for each item on all processors; the results in order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> Result<R, Error> + Sync) -> Result<Vec<R>, Error> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(items.len()).max(1);
-    let f = &f;
-    let work = |part: usize| items.iter().skip(part).step_by(workers).map(f).collect::<Result<Vec<R>, Error>>();
-    let work = &work;
-    let parts = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers).map(|part| scope.spawn(move || work(part))).collect();
-        let joined = handles.into_iter().map(|handle| handle.join());
-        joined.map(|part| part.unwrap_or_else(|_| Err(Error::bug("a thread panicked")))).collect::<Result<Vec<_>, _>>()
-    })?;
-    let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
-    Ok((0..items.len()).filter_map(|index| parts[index % workers].next()).collect())
+    let quantization = graph.value(id).quantization.as_ref().and_then(Quantization::single);
+    quantization.map_or_else(|| tensor.clone(), |quantization| calibrate::rounded(tensor, quantization))
 }
 
 /// Puts the numbers that the integers stand for into the place of the weights.

@@ -56,7 +56,7 @@ pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32, search: 
 }
 
 /// The scale under which the largest weight becomes the largest integer.
-fn widest(w: &[f32], bits: u32) -> f32 {
+pub(super) fn widest(w: &[f32], bits: u32) -> f32 {
     let scale = w.iter().fold(0f32, |largest, w| largest.max(w.abs())) / limits(bits).1;
     if scale.is_normal() { scale } else { f32::MIN_POSITIVE.max(scale) }
 }
@@ -78,4 +78,32 @@ fn least_error(w: &[f32], powers: &[f32], bits: u32) -> f32 {
     let candidates = (1..=20).map(|part| widest * (1.0 - part as f32 * 0.03));
     let with_error = candidates.map(|scale| (error(scale), scale));
     with_error.fold((error(widest), widest), |best, other| if other.0 < best.0 { other } else { best }).1
+}
+
+/// Puts the numbers that the integers of weights stand for into their place, with a scale for each filter, and takes what
+/// that shifts the filter's output by on average off its bias: Σ (ŵ − w)·E\[x\], with the `means` of the input's channels.
+/// See Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, section 4.2. Taps in the
+/// padding count like others; their share is small.
+pub(super) fn round_layer(
+    graph: &mut Graph<Op>,
+    filters: &Filters,
+    scale: impl Fn(&[f32]) -> f32,
+    means: &[f32],
+) -> Result<(), Error> {
+    let limits = limits(8);
+    let (mut weights, mut biases) = (Vec::new(), Vec::new());
+    let rows = filters.weights(graph).chunks_exact(filters.len()).zip(filters.bias(graph));
+    for (filter, (row, bias)) in rows.enumerate() {
+        let scale = scale(row);
+        let mut shift = 0f64;
+        for (k, &w) in row.iter().enumerate() {
+            let rounded = round(w, scale, limits);
+            let mean = means.get(filters.input_channel(filter, k)).copied().unwrap_or(0.0);
+            shift += f64::from(rounded - w) * f64::from(mean);
+            weights.push(rounded);
+        }
+        biases.push((f64::from(*bias) - shift) as f32);
+    }
+    filters.set_weights(graph, weights)?;
+    filters.set_bias(graph, biases)
 }
