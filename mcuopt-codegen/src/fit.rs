@@ -7,7 +7,10 @@ use crate::error::Error;
 use crate::graph::Graph;
 use crate::ops::Op;
 use crate::options::Options;
-use crate::quantize::{self, Fit, Repair};
+use crate::quantize::{self, Fit, Headroom, LEAST_SAMPLES, Repair};
+
+/// Half a decibel more noise than the least is no price for room.
+const FREE: f64 = 1.122;
 
 /// Gives every tensor its quantization, and repairs what that costs. The network before weights and biases were changed,
 /// too.
@@ -16,28 +19,68 @@ pub(crate) fn fit(
     calibration: &Calibration,
     graph: &mut Graph<Op>,
 ) -> Result<(Graph<Op>, Vec<Repair>), Error> {
-    let mut repairs = Vec::new();
-    let mut ranges = calibration.ranges(graph)?;
-    if options.bias_absorption.unwrap_or(true) {
-        repairs.extend(quantize::absorb(graph, &ranges, &calibration.read(graph)?)?);
+    let mut repairs = calibration
+        .cached("channels", graph, &channel_settings(options), |graph| scale_channels(options, calibration, graph))?;
+    let ranges = calibration.ranges(graph)?;
+    let (headroom, gained) = calibration.headroom(graph, &ranges)?;
+    repairs.extend(gained);
+    let ranges = headroom.widen(graph, &ranges);
+    quantize::assign(graph, Some(&ranges))?;
+    let float = graph.clone();
+    let (bias, adaround) = (options.bias_correction.unwrap_or(true), options.adaround.unwrap_or(false));
+    let fit = Fit { bias, adaround, bits: 8 };
+    let layers = quantize::choose_scales(graph, &ranges, fit.bits, options.ranges != Method::MinMax)?;
+    if bias || adaround {
+        repairs.extend(calibration.cached("fit", graph, &format!("{fit:?} {}", options.ranges.name()), |graph| {
+            let samples = calibration.read(graph)?;
+            match adaround {
+                true => quantize::refine(graph, &layers, &samples, fit),
+                false => quantize::correct_bias(graph, &layers, &ranges, &samples, fit),
+            }
+        })?);
+    }
+    Ok((float, repairs))
+}
+
+fn channel_settings(options: &Options) -> String {
+    format!("{:?} {:?} {}", options.bias_absorption, options.equalization, options.ranges.name())
+}
+
+/// What shifts and scales channels between layers; nothing of it if the network's outputs do not gain.
+fn scale_channels(options: &Options, calibration: &Calibration, graph: &mut Graph<Op>) -> Result<Vec<Repair>, Error> {
+    let (absorption, equalization) = (options.bias_absorption.unwrap_or(true), options.equalization.unwrap_or(true));
+    if !absorption && !equalization {
+        return Ok(Vec::new());
+    }
+    let samples = calibration.read(graph)?;
+    let before = calibration.ranges(graph)?;
+    let (mut changed, mut ranges, mut repairs) = (graph.clone(), before.clone(), Vec::new());
+    if absorption {
+        repairs.extend(quantize::absorb(&mut changed, &ranges, &samples)?);
     }
     if !repairs.is_empty() {
-        ranges = calibration.ranges(graph)?;
+        ranges = calibration.ranges(&changed)?;
     }
-    if options.equalization.unwrap_or(true) {
-        let equalized = quantize::equalize(graph, &ranges, &calibration.read(graph)?)?;
+    if equalization {
+        let equalized = quantize::equalize(&mut changed, &ranges, &samples)?;
         if !equalized.is_empty() {
-            ranges = calibration.ranges(graph)?;
+            ranges = calibration.ranges(&changed)?;
         }
         repairs.extend(equalized);
     }
-    quantize::assign(graph, Some(&ranges))?;
-    let float = graph.clone();
-    let bias = options.bias_correction.unwrap_or(true);
-    let fit = Fit { bias, adaround: options.adaround.unwrap_or(false), bits: 8 };
-    let layers = quantize::choose_scales(graph, &ranges, fit.bits, options.ranges != Method::MinMax)?;
-    repairs.extend(calibration.fit_layers(graph, &layers, fit)?);
-    Ok((float, repairs))
+    if repairs.is_empty() {
+        return Ok(repairs);
+    }
+    if samples.len() >= LEAST_SAMPLES {
+        let noise = |graph: &Graph<Op>, ranges: &Ranges| {
+            Ok::<f64, Error>(quantize::held_out(graph, &samples, ranges, &[Headroom::NONE])?[0])
+        };
+        if noise(&changed, &ranges)? >= noise(graph, &before)? {
+            return Ok(Vec::new());
+        }
+    }
+    *graph = changed;
+    Ok(repairs)
 }
 
 /// The samples of a compilation, and what is computed from them: once, as the cache keeps it.
@@ -88,20 +131,55 @@ impl Calibration {
         Ok(ranges)
     }
 
-    /// Fits weights and biases of the linear `layers` to the samples.
-    fn fit_layers(&self, graph: &mut Graph<Op>, layers: &[usize], fit: Fit) -> Result<Vec<Repair>, Error> {
-        if !fit.bias && !fit.adaround {
-            return Ok(Vec::new());
+    /// The most room beyond the samples' ranges that costs nothing, for ranges that are chosen by their error.
+    fn headroom(&self, graph: &Graph<Op>, ranges: &Ranges) -> Result<(Headroom, Option<Repair>), Error> {
+        let samples = self.read(graph)?;
+        if self.method != Method::Auto || samples.len() < LEAST_SAMPLES {
+            return Ok((Headroom::NONE, None));
         }
-        let (content, settings) = (quantize::content(graph), format!("{fit:?}"));
-        let key = calibrate::content_hash(&[self.key.as_bytes(), settings.as_bytes(), &content]);
+        let key = calibrate::content_hash(&[self.key.as_bytes(), &quantize::content(graph)]);
+        let known = calibrate::read(&key, "headroom")
+            .and_then(|text| text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<Vec<f64>>>());
+        let noises = match known.filter(|noises| noises.len() == Headroom::TRIED.len()) {
+            Some(noises) => noises,
+            None => {
+                let noises = quantize::held_out(graph, &samples, ranges, &Headroom::TRIED)?;
+                let text: Vec<String> = noises.iter().map(f64::to_string).collect();
+                calibrate::write(&key, "headroom", &text.join(" "));
+                noises
+            }
+        };
+        let least = noises.iter().copied().fold(f64::INFINITY, f64::min);
+        let free = noises.iter().position(|noise| *noise <= least * FREE);
+        let Some((headroom, noise)) = free.map(|index| (Headroom::TRIED[index], noises[index])) else {
+            return Ok((Headroom::NONE, None));
+        };
+        let none = noises.last().copied().unwrap_or(noise);
+        let repair = Repair {
+            step: "headroom",
+            node: format!("ranges × {}{}", headroom.factor, if headroom.inputs { "" } else { ", but for inputs" }),
+            before_db: quantize::decibels(1.0, none),
+            after_db: quantize::decibels(1.0, noise),
+        };
+        Ok((headroom, Some(repair).filter(|_| headroom != Headroom::NONE)))
+    }
+
+    /// What `repair` does to a graph, once for a graph and its settings.
+    fn cached(
+        &self,
+        kind: &str,
+        graph: &mut Graph<Op>,
+        settings: &str,
+        repair: impl FnOnce(&mut Graph<Op>) -> Result<Vec<Repair>, Error>,
+    ) -> Result<Vec<Repair>, Error> {
+        let key = calibrate::content_hash(&[self.key.as_bytes(), settings.as_bytes(), &quantize::content(graph)]);
         let mut known = graph.clone();
-        if let Some(repairs) = calibrate::read(&key, "fit").and_then(|text| quantize::parse(&text, &mut known)) {
+        if let Some(repairs) = calibrate::read(&key, kind).and_then(|text| quantize::parse(&text, &mut known)) {
             *graph = known;
             return Ok(repairs);
         }
-        let repairs = quantize::refine(graph, layers, &self.read(graph)?, fit)?;
-        calibrate::write(&key, "fit", &quantize::text(graph, &repairs));
+        let repairs = repair(graph).map_err(|error| error.in_file(&self.shown))?;
+        calibrate::write(&key, kind, &quantize::text(graph, &repairs));
         Ok(repairs)
     }
 }

@@ -17,8 +17,9 @@ use crate::tensor::Tensor;
 /// Samples for each input of a graph: as many for each.
 pub struct Samples {
     /// For each input, in the graph's order.
-    inputs: Vec<Source>,
-    count: usize,
+    inputs: Arc<Vec<Source>>,
+    /// Which of them.
+    indices: Vec<usize>,
 }
 
 /// The samples of one input.
@@ -81,7 +82,7 @@ impl Samples {
     /// Samples that are in memory already: for each input of the graph, in order, a tensor for each sample.
     pub fn from_tensors(inputs: Vec<Vec<Tensor>>) -> Self {
         let count = inputs.first().map_or(0, Vec::len);
-        Self { inputs: inputs.into_iter().map(Source::Memory).collect(), count }
+        Self { inputs: Arc::new(inputs.into_iter().map(Source::Memory).collect()), indices: (0..count).collect() }
     }
 
     fn new(inputs: Vec<Source>) -> Result<Self, Error> {
@@ -91,23 +92,29 @@ impl Samples {
             Some(first) if counts.iter().any(|count| count != first) => {
                 Err(Error::calibration(format!("the inputs have {counts:?} samples, not as many each")))
             }
-            Some(first) => Ok(Self { count: *first, inputs }),
+            Some(first) => Ok(Self { indices: (0..*first).collect(), inputs: Arc::new(inputs) }),
         }
     }
 
     /// Number of samples.
     pub fn len(&self) -> usize {
-        self.count
+        self.indices.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.indices.is_empty()
     }
 
     /// Sample `index`: a tensor for each input. A file that was there before may be gone.
     pub fn sample(&self, index: usize) -> Result<Vec<Tensor>, Error> {
-        self.inputs.iter().map(|source| source.get(index)).collect()
+        self.inputs.iter().map(|source| source.get(self.indices[index])).collect()
+    }
+
+    /// Those of the samples for which `keep` of their position says so.
+    pub fn only(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let indices = self.indices.iter().enumerate().filter(|(position, _)| keep(*position));
+        Self { inputs: Arc::clone(&self.inputs), indices: indices.map(|(_, index)| *index).collect() }
     }
 }
 

@@ -64,18 +64,24 @@ impl Trials {
         Ok(Self { runs, targets })
     }
 
-    /// The error's power in the outputs relative to their own, summed over the outputs, of a graph with the same values
-    /// that differs from the float network by `change`.
+    /// The error of a graph with the same values that differs from the float network by `change`: the mean of each sample's
+    /// error in an output, relative to the output's root mean square; its square, summed over the outputs.
+    ///
+    /// A mean of powers would be that of the one sample that is far outside of what ranges hold.
     pub fn noise(&self, graph: &Graph<Op>, change: &Change) -> Result<f64, Error> {
-        let noises = in_parallel(&self.runs, |run| {
+        let errors = in_parallel(&self.runs, |run| {
             let changed = rerun(graph, run, change)?;
-            let noise = |target: &Target| match changed.get(&target.id) {
-                Some(y) => target.power(f32::of(y), run.get(&target.id).map(f32::of)) / target.signal,
+            let error = |target: &Target| match changed.get(&target.id) {
+                Some(y) => target.power(f32::of(y), run.get(&target.id).map(f32::of)).sqrt(),
                 None => 0.0,
             };
-            Ok(self.targets.iter().map(noise).sum::<f64>())
+            Ok(self.targets.iter().map(error).collect::<Vec<f64>>())
         })?;
-        Ok(noises.iter().sum())
+        let of_target = |(index, target): (usize, &Target)| {
+            let mean = errors.iter().map(|sample| sample[index]).sum::<f64>() / errors.len().max(1) as f64;
+            mean * mean * errors.len() as f64 / target.signal
+        };
+        Ok(self.targets.iter().enumerate().map(of_target).sum())
     }
 }
 

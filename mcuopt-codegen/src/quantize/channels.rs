@@ -164,24 +164,29 @@ impl Channels {
     /// Takes off the limits that no sample reaches: they would have to differ by channel.
     pub(super) fn lift_limits(&self, graph: &mut Graph<Op>) {
         for &node in &self.unlimited {
-            let clamp = match &mut graph.nodes[node].op {
-                Op::Conv(conv) => &mut conv.clamp,
-                Op::Dense(dense) => &mut dense.clamp,
-                Op::Binary(binary) => &mut binary.clamp,
-                Op::Unary(unary) => match &mut unary.function {
-                    Function::Clip(clamp) => clamp,
-                    _ => continue,
-                },
-                Op::Pool(pool) => match &mut pool.kind {
-                    PoolKind::Average { clamp, .. } => clamp,
-                    _ => continue,
-                },
-                _ => continue,
-            };
+            let Some(clamp) = clamp(&mut graph.nodes[node].op) else { continue };
             clamp.max = f32::INFINITY;
             if clamp.min != 0.0 {
                 clamp.min = f32::NEG_INFINITY;
             }
         }
+    }
+}
+
+/// The limits of an operator's result, where it has some.
+pub(super) fn clamp(op: &mut Op) -> Option<&mut Clamp> {
+    match op {
+        Op::Conv(conv) => Some(&mut conv.clamp),
+        Op::Dense(dense) => Some(&mut dense.clamp),
+        Op::Binary(binary) => Some(&mut binary.clamp),
+        Op::Unary(unary) => match &mut unary.function {
+            Function::Clip(clamp) => Some(clamp),
+            _ => None,
+        },
+        Op::Pool(pool) => match &mut pool.kind {
+            PoolKind::Average { clamp, .. } => Some(clamp),
+            _ => None,
+        },
+        _ => None,
     }
 }

@@ -148,7 +148,7 @@ pub(super) fn noise(
             if inside { mapped(position, channel.mean) } else { channel.mean }
         };
         let means: Vec<f32> = channels.iter().enumerate().map(mean).collect();
-        scales::round_layer(&mut graph, layer, |w| scales::widest(w, 8), &means)?;
+        scales::round_layer(&mut graph, layer, 8, |_, w| scales::widest(w, 8), &means)?;
     }
     let nodes = layers.map(|layer| layer.node).chain(set.between.iter().copied()).collect();
     let producers = graph.producers();

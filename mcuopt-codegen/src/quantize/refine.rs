@@ -118,7 +118,7 @@ fn round_weights(graph: &mut Graph<Op>, filters: &Filters, bits: u32) -> Result<
     filters.set_weights(graph, weights)
 }
 
-fn weight_scales(graph: &Graph<Op>, filters: &Filters) -> Vec<f32> {
+pub(super) fn weight_scales(graph: &Graph<Op>, filters: &Filters) -> Vec<f32> {
     let quantization = graph.value(graph.nodes[filters.node].inputs[1]).quantization.as_ref();
     let scales = quantization.map(|quantization| quantization.scales.clone()).unwrap_or_default();
     if scales.len() == 1 { vec![scales[0]; filters.outputs] } else { scales }

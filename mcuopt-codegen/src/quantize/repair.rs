@@ -2,17 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use mcuopt_rt::v0::Clamp;
+
+use super::channels::clamp;
 use super::filters::Filters;
 use crate::graph::Graph;
 use crate::ops::Op;
 use crate::tensor::Tensor;
 
-/// What a repair of one layer gained: signal to noise at the layer's output, in decibels.
+/// What a repair gained, on the samples: signal to noise in decibels, of the network's outputs or of the layer's.
+///
+/// Equalization and absorption of biases say what the channels' rounding alone does to the network's outputs; headroom and a
+/// choice between ways of bias correction, what the whole network's does; the rest what a layer's result shows of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Repair {
     /// The step's name, that of its option.
     pub step: &'static str,
-    /// The node's name.
+    /// The node's name, or what of the whole network was changed.
     pub node: String,
     /// Before it.
     pub before_db: f32,
@@ -21,9 +27,9 @@ pub struct Repair {
 }
 
 /// The steps that are known, by the names of their options.
-const STEPS: [&str; 4] = ["bias_absorption", "equalization", "bias_correction", "adaround"];
+const STEPS: [&str; 5] = ["bias_absorption", "equalization", "headroom", "bias_correction", "adaround"];
 
-/// Repairs, and the weights and biases of all linear layers, as a text for the cache.
+/// Repairs, the weights and biases of all linear layers, and all limits, as a text for the cache.
 pub fn text(graph: &Graph<Op>, repairs: &[Repair]) -> String {
     let hex = |numbers: &[f32]| numbers.iter().map(|x| format!(" {:08x}", x.to_bits())).collect::<String>();
     let layers = (0..graph.nodes.len()).filter_map(|index| Filters::of(graph, index));
@@ -36,7 +42,11 @@ pub fn text(graph: &Graph<Op>, repairs: &[Repair]) -> String {
         let name = repair.node.replace(['\n', '\r'], " ");
         format!("{}{} {name}\n", repair.step, hex(&[repair.before_db, repair.after_db]))
     };
-    repairs.iter().map(line).chain(constants).collect()
+    let limits = graph.nodes.iter().enumerate().filter_map(|(index, node)| {
+        let clamp = *clamp(&mut node.op.clone())?;
+        Some(format!("clamp {index}{}\n", hex(&[clamp.min, clamp.max])))
+    });
+    repairs.iter().map(line).chain(constants).chain(limits).collect()
 }
 
 /// Everything that a graph's numbers depend on, for the key of a cache: its operators, quantizations, and constants.
@@ -64,8 +74,13 @@ pub fn parse(text: &str, graph: &mut Graph<Op>) -> Option<Vec<Repair>> {
         }
         let mut words = rest.split(' ');
         let index: usize = words.next()?.parse().ok()?;
-        let layer = Filters::of(graph, Some(index).filter(|index| *index < graph.nodes.len())?)?;
         let numbers: Vec<f32> = words.map(number).collect::<Option<_>>()?;
+        if step == "clamp" {
+            let &[min, max] = &numbers[..] else { return None };
+            *clamp(&mut graph.nodes.get_mut(index)?.op)? = Clamp { min, max };
+            continue;
+        }
+        let layer = Filters::of(graph, Some(index).filter(|index| *index < graph.nodes.len())?)?;
         match step {
             "weights" => layer.set_weights(graph, numbers).ok()?,
             "bias" => layer.set_bias(graph, numbers).ok()?,
@@ -76,7 +91,7 @@ pub fn parse(text: &str, graph: &mut Graph<Op>) -> Option<Vec<Repair>> {
 }
 
 /// A signal to noise ratio, of their powers.
-pub(super) fn decibels(signal: f64, noise: f64) -> f32 {
+pub fn decibels(signal: f64, noise: f64) -> f32 {
     // An infinity would mean nothing to a reader of reports.
     (10.0 * (signal.max(f64::MIN_POSITIVE) / noise.max(signal * 1e-15).max(f64::MIN_POSITIVE)).log10()) as f32
 }

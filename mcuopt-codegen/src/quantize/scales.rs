@@ -87,14 +87,15 @@ fn least_error(w: &[f32], powers: &[f32], bits: u32) -> f32 {
 pub(super) fn round_layer(
     graph: &mut Graph<Op>,
     filters: &Filters,
-    scale: impl Fn(&[f32]) -> f32,
+    bits: u32,
+    scale: impl Fn(usize, &[f32]) -> f32,
     means: &[f32],
 ) -> Result<(), Error> {
-    let limits = limits(8);
+    let limits = limits(bits);
     let (mut weights, mut biases) = (Vec::new(), Vec::new());
     let rows = filters.weights(graph).chunks_exact(filters.len()).zip(filters.bias(graph));
     for (filter, (row, bias)) in rows.enumerate() {
-        let scale = scale(row);
+        let scale = scale(filter, row);
         let mut shift = 0f64;
         for (k, &w) in row.iter().enumerate() {
             let rounded = round(w, scale, limits);
