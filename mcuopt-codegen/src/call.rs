@@ -72,6 +72,8 @@ pub struct Linear {
     pub bias: Data,
     pub multipliers: Data,
     pub requantize: TokenStream,
+    /// mcuopt-rt's type of all that.
+    pub ty: &'static str,
 }
 
 macro_rules! data {

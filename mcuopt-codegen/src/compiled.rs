@@ -20,11 +20,11 @@ use crate::tensor::{DType, Tensor};
 /// A compiled model: every stage's result, and the code.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// The simplified float graph, with the quantization of each tensor.
-    pub graph: Graph<Op>,
-    /// What `graph` stands for, with the same values: the network before its weights were rounded and its biases
-    /// corrected, and before it was rewritten for frames that come one by one.
+    /// The simplified float graph as samples go through it: over whole windows, with the biases of the file. What
+    /// [`quantize::report`](crate::quantize::report) compares with.
     pub float: Graph<Op>,
+    /// The simplified float graph, with the quantization of each tensor, and with biases corrected for it.
+    pub graph: Graph<Op>,
     /// The layers of the firmware.
     pub lowered: Graph<Layer>,
     /// Where their tensors lie.
@@ -85,7 +85,7 @@ impl Compiled {
 
     /// Runs the layers on the host through mcuopt-rt, as the firmware does.
     ///
-    /// `inputs` are what the firmware takes: int8 where [`input_quantization`](Self::input_quantization) is given,
+    /// `inputs` are what the firmware takes: int8 or int16 where [`input_quantization`](Self::input_quantization) is given,
     /// else float, in the file's layout.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         self.in_declared_shape(interp::run_lowered(&self.lowered, inputs, |_, _| {})?)
@@ -101,18 +101,32 @@ impl Compiled {
         interp::run_float(&self.graph, inputs, |_, _| {})
     }
 
+    /// The names by which the generated methods call the inputs: `input_mut` fills `input`.
+    #[cfg(feature = "profile")]
+    pub fn input_names(&self) -> Vec<String> {
+        let inputs: Vec<_> = self.graph.inputs.iter().map(|id| self.graph.value(*id)).collect();
+        emit::port_names("input", &inputs)
+    }
+
+    /// The names by which the generated methods call the outputs.
+    #[cfg(feature = "profile")]
+    pub fn output_names(&self) -> Vec<String> {
+        let outputs: Vec<_> = self.graph.outputs.iter().map(|id| self.graph.value(*id)).collect();
+        emit::port_names("output", &outputs)
+    }
+
     fn in_declared_shape(&self, outputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
         let shapes = self.graph.outputs.iter().map(|id| &self.graph.value(*id).ty.shape);
         let reshaped = outputs.iter().zip(shapes).map(|(tensor, shape)| tensor.reshaped(shape));
         reshaped.collect::<Option<_>>().ok_or_else(|| Error::bug("an output has another size than declared"))
     }
 
-    /// Scale and zero point of input `index`, if the firmware takes it in int8.
+    /// Scale and zero point of input `index`, if the firmware takes it in int8 or int16.
     pub fn input_quantization(&self, index: usize) -> Option<(f32, i32)> {
         self.quantization(self.graph.inputs.get(index)?, self.lowered.inputs.get(index)?)
     }
 
-    /// Scale and zero point of output `index`, if the firmware gives it in int8.
+    /// Scale and zero point of output `index`, if the firmware gives it in int8 or int16.
     pub fn output_quantization(&self, index: usize) -> Option<(f32, i32)> {
         self.quantization(self.graph.outputs.get(index)?, self.lowered.outputs.get(index)?)
     }

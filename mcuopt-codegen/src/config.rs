@@ -7,7 +7,8 @@ use crate::compiled::Compiled;
 #[cfg(feature = "source")]
 use crate::error::Error;
 use crate::error::Errors;
-use crate::options::{Input, Number, Optimize, Options, Precision};
+use crate::options::{Input, Number, Optimize, Options, Precision, TensorRange};
+use crate::quantize::LayerPrecision;
 
 /// Compiles a model from a build script; the options are those of the macro, by the same names.
 ///
@@ -68,9 +69,40 @@ impl Config {
         self
     }
 
+    /// The range of the tensors of a name, which is a value's in the file; `*` stands for any characters.
+    pub fn tensor(mut self, name: impl Into<String>, range: TensorRange) -> Self {
+        self.options.tensors.insert(name.into(), range);
+        self
+    }
+
+    /// What a search found; without it, `<model>.quant.toml` beside the model, if it exists.
+    pub fn quantization(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.quantization = Some(path.into());
+        self
+    }
+
+    /// Fails if the outputs' signal-to-quantization-noise ratio over the samples is lower, in decibels.
+    pub fn min_sqnr(mut self, decibels: f64) -> Self {
+        self.options.min_sqnr = Some(decibels);
+        self
+    }
+
+    /// Fails if more than this share of the float network's accuracy over the labelled samples is lost; without labels, if
+    /// more than this share of the samples is classified otherwise than by the float network.
+    pub fn max_accuracy_drop(mut self, share: f64) -> Self {
+        self.options.max_accuracy_drop = Some(share);
+        self
+    }
+
     /// The arithmetic.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.options.precision = precision;
+        self
+    }
+
+    /// The arithmetic of the layers of a name, which is a node's in the file; `*` stands for any characters.
+    pub fn layer(mut self, name: impl Into<String>, precision: LayerPrecision) -> Self {
+        self.options.layers.insert(name.into(), precision);
         self
     }
 

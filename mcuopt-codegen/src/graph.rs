@@ -28,22 +28,76 @@ impl ValueId {
 
 /// How a tensor's integers stand for reals: real = scale · (q − zero_point).
 ///
-/// Activations have one scale; weights one for each index along `axis`. Integers are int8 in all of the compiler:
+/// Activations have one scale; weights one for each index along `axis`. Integers are signed in all of the compiler:
 /// a uint8 tensor of the file is the int8 tensor with its zero point lowered by 128.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantization {
     /// One scale, or one for each index along `axis`.
     pub scales: Vec<f32>,
-    /// As many as `scales`, −128 to 127.
+    /// As many as `scales`, within the limits of the width.
     pub zero_points: Vec<i32>,
     /// Axis of a per-channel quantization; without meaning for a single scale.
     pub axis: usize,
+    /// The integers' width: int8 or int16 for activations, int8 or int4 for weights.
+    pub width: Width,
+}
+
+/// The width of quantized integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Width {
+    Int4,
+    #[default]
+    Int8,
+    Int16,
+}
+
+impl Width {
+    /// The smallest and the largest integer.
+    pub fn limits(self) -> (i32, i32) {
+        match self {
+            Width::Int4 => (-8, 7),
+            Width::Int8 => (i8::MIN.into(), i8::MAX.into()),
+            Width::Int16 => (i16::MIN.into(), i16::MAX.into()),
+        }
+    }
+
+    /// The element type that holds them at run time.
+    pub fn dtype(self) -> DType {
+        match self {
+            Width::Int4 | Width::Int8 => DType::I8,
+            Width::Int16 => DType::I16,
+        }
+    }
+
+    /// The width of a tensor's elements, if quantized activations can have that type.
+    pub fn of(dtype: DType) -> Option<Width> {
+        match dtype {
+            DType::I8 => Some(Width::Int8),
+            DType::I16 => Some(Width::Int16),
+            _ => None,
+        }
+    }
 }
 
 impl Quantization {
-    /// One scale and zero point for the whole tensor.
+    /// int8 with one scale and zero point for the whole tensor.
     pub fn per_tensor(scale: f32, zero_point: i32) -> Self {
-        Self { scales: vec![scale], zero_points: vec![zero_point], axis: 0 }
+        Self { scales: vec![scale], zero_points: vec![zero_point], axis: 0, width: Width::Int8 }
+    }
+
+    /// int16 with zero point 0 that holds reals of magnitudes up to `largest`; up to 1 where that says nothing.
+    pub fn int16(largest: f32) -> Self {
+        let scale = (f64::from(largest) / f64::from(i16::MAX)) as f32;
+        let scale = if scale.is_normal() { scale } else { 1.0 / f32::from(i16::MAX) };
+        Self { width: Width::Int16, ..Self::per_tensor(scale, 0) }
+    }
+
+    /// A real as an integer under the tensor's only scale: rounded to the nearest, ties to even, and saturated.
+    pub fn round(&self, x: f32) -> Option<i32> {
+        let ((scale, zero_point), (min, max)) = (self.single()?, self.width.limits());
+        let steps = mcuopt_rt::fixed::round_ties_even_f32(x / scale) as i32;
+        Some(steps.saturating_add(zero_point).clamp(min, max))
     }
 
     /// Scale and zero point if they are the same for the whole tensor.
@@ -275,7 +329,8 @@ impl<O: fmt::Debug> fmt::Display for Graph<O> {
             let quantization = match quantization {
                 None => String::new(),
                 Some(q) => match q.single() {
-                    Some((scale, zero_point)) => format!(" ({scale}, {zero_point})"),
+                    Some((scale, zero_point)) if q.width == Width::Int8 => format!(" ({scale}, {zero_point})"),
+                    Some((scale, zero_point)) => format!(" ({scale}, {zero_point}, {:?})", q.width),
                     None => format!(" ({} scales along axis {})", q.scales.len(), q.axis),
                 },
             };

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use crate::calibrate::Method;
+use crate::calibrate::{Method, Range};
 use crate::error::Error;
+use crate::quantize::LayerPrecision;
 
 /// A number as the user wrote it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +50,10 @@ pub enum Precision {
     Int8,
     /// int8 weights, int16 activations.
     Int16x8,
+    /// int4 weights, int8 activations; the first and the last layer with weights in int8.
+    Int4,
+    /// int8 weights, float32 activations and arithmetic; needs no calibration data.
+    Weights8,
     /// float32 throughout.
     Float32,
 }
@@ -96,8 +101,14 @@ pub struct Options {
     pub bias_correction: Option<bool>,
     /// Whether the rounding of each weight is learned from the samples; off where it is not given.
     pub adaround: Option<bool>,
+    /// The ranges of single tensors: by a value's name in the file, in which `*` stands for any characters. A name without
+    /// `*` goes before one with it, among these the longer one; all of them go before `ranges`.
+    pub tensors: BTreeMap<String, TensorRange>,
     /// The arithmetic.
     pub precision: Precision,
+    /// The arithmetic of single layers: by a node's name in the file, in which `*` stands for any characters. A name without
+    /// `*` goes before one with it, among these the longer one; all of them go before `precision`.
+    pub layers: BTreeMap<String, LayerPrecision>,
     /// Speed or flash.
     pub optimize: Optimize,
     /// Where the input lies.
@@ -111,6 +122,14 @@ pub struct Options {
     pub stream: Option<String>,
     /// New frames of a call; as few as the strides along the axis allow where it is not given.
     pub stream_frames: Option<usize>,
+    /// What a search found: the precision of each layer and the scale of each tensor, which are taken as given;
+    /// `<model>.quant.toml` beside the model where it is not given.
+    pub quantization: Option<PathBuf>,
+    /// The build fails if the outputs' signal-to-quantization-noise ratio over the samples is lower, in decibels.
+    pub min_sqnr: Option<f64>,
+    /// The build fails if more than this share of the float network's accuracy over the labelled samples is lost; without
+    /// labels, if more than this share of the samples is classified otherwise than by the float network.
+    pub max_accuracy_drop: Option<f64>,
     /// The build fails above so many bytes of RAM.
     pub max_ram: Option<usize>,
     /// The build fails above so many bytes of weights in flash.
@@ -124,12 +143,52 @@ pub struct Options {
 pub enum Setting {
     /// A string.
     Text(String),
-    /// A number.
+    /// A number that is not negative, without a decimal point.
     Number(usize),
+    /// A number with a decimal point.
+    Real(f64),
     /// `true` or `false`.
     Flag(bool),
-    /// A table of numbers or lists of numbers.
-    Table(Bindings),
+    /// A table.
+    Table(BTreeMap<String, Entry>),
+}
+
+/// A value in a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A string.
+    Word(String),
+    /// A number, or a list of numbers.
+    Numbers(Vec<Number>),
+}
+
+/// The range of a tensor: by which method it is found, or from where to where it goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TensorRange {
+    /// Found in the samples.
+    By(Method),
+    /// Known.
+    Given(Range),
+}
+
+const METHODS: &str = "\"auto\", \"min-max\", \"percentile\", \"mse\" or \"entropy\"";
+
+const LAYERS: &str = "a table of words in quotes, such as { \"encoder/*\" = \"int16x8\", head = \"float32\" }";
+
+const BIND: &str = "a table of numbers and lists of numbers, such as { shape = [1, 16], batch = 1 }";
+
+impl TensorRange {
+    fn of(entry: &Entry) -> Option<TensorRange> {
+        match entry {
+            Entry::Word(word) => Method::of(word).map(TensorRange::By),
+            Entry::Numbers(numbers) => {
+                let &[min, max] = &numbers[..] else { return None };
+                let range = Range { min: min.to_f32(), max: max.to_f32() };
+                (range.min < range.max && range.min.is_finite() && range.max.is_finite())
+                    .then_some(TensorRange::Given(range))
+            }
+        }
+    }
 }
 
 /// The keys that [`Options::set`] knows.
@@ -140,7 +199,12 @@ pub const KEYS: &[&str] = &[
     "equalization",
     "bias_correction",
     "adaround",
+    "tensors",
     "precision",
+    "layers",
+    "quantization",
+    "min_sqnr",
+    "max_accuracy_drop",
     "optimize",
     "input",
     "max_ram",
@@ -162,11 +226,23 @@ impl Options {
             ("calibration", Setting::Text(path)) => self.calibration = Some(path.into()),
             ("config", Setting::Text(path)) => self.config = Some(path.into()),
             ("name", Setting::Text(name)) => self.name = Some(name),
-            ("bind", Setting::Table(bindings)) => self.bind.extend(bindings),
             ("bias_absorption", Setting::Flag(flag)) => self.bias_absorption = Some(flag),
             ("equalization", Setting::Flag(flag)) => self.equalization = Some(flag),
             ("bias_correction", Setting::Flag(flag)) => self.bias_correction = Some(flag),
             ("adaround", Setting::Flag(flag)) => self.adaround = Some(flag),
+            ("quantization", Setting::Text(path)) => self.quantization = Some(path.into()),
+            ("bind", Setting::Table(table)) => {
+                for (name, entry) in table {
+                    let Entry::Numbers(numbers) = entry else { return wrong(BIND) };
+                    self.bind.insert(name, numbers);
+                }
+            }
+            ("min_sqnr", Setting::Real(limit)) => self.min_sqnr = Some(limit),
+            ("min_sqnr", Setting::Number(limit)) => self.min_sqnr = Some(limit as f64),
+            ("max_accuracy_drop", Setting::Real(limit)) if (0.0..=1.0).contains(&limit) => {
+                self.max_accuracy_drop = Some(limit);
+            }
+            ("max_accuracy_drop", Setting::Number(limit @ 0..=1)) => self.max_accuracy_drop = Some(limit as f64),
             ("stateful", Setting::Flag(flag)) => self.stateful = flag,
             ("stream", Setting::Text(axis)) => self.stream = Some(axis),
             ("stream", Setting::Number(axis)) => self.stream = Some(axis.to_string()),
@@ -175,15 +251,39 @@ impl Options {
             ("max_flash", Setting::Number(limit)) => self.max_flash = Some(limit),
             ("ranges", Setting::Text(name)) => match Method::of(&name) {
                 Some(method) => self.ranges = method,
-                None => return wrong("\"auto\", \"min-max\", \"percentile\", \"mse\" or \"entropy\""),
+                None => return wrong(METHODS),
             },
+            ("tensors", Setting::Table(table)) => {
+                for (name, entry) in table {
+                    let Some(range) = TensorRange::of(&entry) else {
+                        return wrong(&format!("{METHODS}, or two numbers [min, max], for a tensor"));
+                    };
+                    self.tensors.insert(name, range);
+                }
+            }
             ("precision", Setting::Text(name)) => match name.as_str() {
                 "auto" => self.precision = Precision::Auto,
                 "int8" => self.precision = Precision::Int8,
                 "int16x8" => self.precision = Precision::Int16x8,
+                "int4" => self.precision = Precision::Int4,
+                "weights8" => self.precision = Precision::Weights8,
                 "float32" => self.precision = Precision::Float32,
-                _ => return wrong("\"auto\", \"int8\" or \"float32\""),
+                _ => return wrong("\"auto\", \"int8\", \"int16x8\", \"int4\", \"weights8\" or \"float32\""),
             },
+            ("layers", Setting::Table(table)) => {
+                for (name, entry) in table {
+                    let word = match &entry {
+                        Entry::Word(word) => word,
+                        Entry::Numbers(_) => return wrong(LAYERS),
+                    };
+                    let Some(precision) = LayerPrecision::of(word) else {
+                        let known: Vec<String> =
+                            LayerPrecision::ALL.iter().map(|known| format!("\"{}\"", known.name())).collect();
+                        return wrong(&format!("{} for a layer, not \"{word}\"", known.join(", ")));
+                    };
+                    self.layers.insert(name, precision);
+                }
+            }
             ("optimize", Setting::Text(name)) => match name.as_str() {
                 "speed" => self.optimize = Optimize::Speed,
                 "size" => self.optimize = Optimize::Size,
@@ -195,15 +295,19 @@ impl Options {
                 "borrowed" => self.input = Input::Borrowed,
                 _ => return wrong("\"arena\" or \"borrowed\""),
             },
-            ("calibration" | "config", _) => return wrong("a path in quotes"),
+            ("calibration" | "config" | "quantization", _) => return wrong("a path in quotes"),
             ("name", _) => return wrong("a name in quotes"),
             ("precision" | "ranges" | "optimize" | "input", _) => return wrong("a word in quotes"),
-            ("bind", _) => {
-                return wrong("a table of numbers and lists of numbers, such as { shape = [1, 16], batch = 1 }");
+            ("layers", _) => return wrong(LAYERS),
+            ("tensors", _) => {
+                return wrong("a table of words and ranges, such as { x = \"min-max\", logits = [-8.0, 8.0] }");
             }
             ("bias_absorption" | "equalization" | "bias_correction" | "adaround" | "stateful", _) => {
                 return wrong("true or false");
             }
+            ("min_sqnr", _) => return wrong("a number of decibels"),
+            ("max_accuracy_drop", _) => return wrong("a share, 0 to 1"),
+            ("bind", _) => return wrong(BIND),
             ("stream", _) => return wrong("the name of an axis in quotes, or its position in the first input"),
             ("stream_frames", _) => return wrong("a number of frames"),
             ("max_ram" | "max_flash", _) => return wrong("a number of bytes"),
@@ -231,17 +335,24 @@ impl Options {
                     usize::from_str_radix(&digits.as_str().replace('_', ""), digits.radix()).ok().map(Setting::Number)
                 }
                 DeValue::Boolean(flag) => Some(Setting::Flag(*flag)),
+                DeValue::Float(digits) => digits.as_str().replace('_', "").parse().ok().map(Setting::Real),
                 DeValue::Table(table) => {
                     let entry = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
                         let name: &std::borrow::Cow<'_, str> = name.get_ref();
-                        Some((name.to_string(), numbers(value.get_ref())?))
+                        let entry = match value.get_ref() {
+                            DeValue::String(word) => Entry::Word(word.to_string()),
+                            other => Entry::Numbers(numbers(other)?),
+                        };
+                        Some((name.to_string(), entry))
                     };
                     table.iter().map(entry).collect::<Option<_>>().map(Setting::Table)
                 }
                 _ => None,
             };
             let wrong = || {
-                Error::options("it takes a string, a number that is not negative, true, false, or a table of numbers")
+                Error::options(
+                    "it takes a string, a number that is not negative, true, false, or a table of numbers and strings",
+                )
             };
             let setting = setting.ok_or_else(|| wrong().part(format!("option `{key}`")).in_file(&shown))?;
             from_file.set(key, setting).map_err(|error| error.in_file(&shown))?;
@@ -265,7 +376,13 @@ impl Options {
         choose(&mut self.equalization, file.equalization);
         choose(&mut self.bias_correction, file.bias_correction);
         choose(&mut self.adaround, file.adaround);
+        for (name, range) in file.tensors {
+            self.tensors.entry(name).or_insert(range);
+        }
         choose(&mut self.precision, file.precision);
+        for (name, precision) in file.layers {
+            self.layers.entry(name).or_insert(precision);
+        }
         choose(&mut self.optimize, file.optimize);
         choose(&mut self.input, file.input);
         for (name, numbers) in file.bind {
@@ -274,6 +391,9 @@ impl Options {
         choose(&mut self.stateful, file.stateful);
         choose(&mut self.stream, file.stream);
         choose(&mut self.stream_frames, file.stream_frames);
+        choose(&mut self.quantization, file.quantization.map(|path| folder.join(path)));
+        choose(&mut self.min_sqnr, file.min_sqnr);
+        choose(&mut self.max_accuracy_drop, file.max_accuracy_drop);
         choose(&mut self.max_ram, file.max_ram);
         choose(&mut self.max_flash, file.max_flash);
     }
@@ -286,6 +406,16 @@ impl Options {
     /// The samples: those named, or those beside the model if they exist.
     pub fn calibration_path(&self) -> Option<PathBuf> {
         self.calibration.clone().or_else(|| self.existing(self.model.with_extension("calib.npz")))
+    }
+
+    /// What a search found: the file named, or the one beside the model if it exists.
+    pub fn quantization_path(&self) -> Option<PathBuf> {
+        self.quantization.clone().or_else(|| self.existing(self.quantization_default()))
+    }
+
+    /// Where a search puts what it found.
+    pub fn quantization_default(&self) -> PathBuf {
+        self.model.with_extension("quant.toml")
     }
 
     fn existing(&self, path: PathBuf) -> Option<PathBuf> {

@@ -1,4 +1,4 @@
-//! Each int8 layer against floats: its operands dequantized, the operator's reference evaluation, the result
+//! Each int8 or int16 layer against floats: its operands dequantized, the operator's reference evaluation, the result
 //! quantized. Kernel and reference share no arithmetic, so more than one step between them is a wrong multiplier,
 //! zero point, bias or geometry. Weights are rounded to int8 beforehand, so that rounding them is no difference.
 
@@ -7,13 +7,13 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Random, Result, Sketch, int, ints, min_max_ranges};
-use mcuopt_codegen::graph::{Graph, Quantization, Value};
+use mcuopt_codegen::graph::{Graph, Quantization, Value, Width};
 use mcuopt_codegen::import::import;
 use mcuopt_codegen::interp::{run_float, run_lowered};
 use mcuopt_codegen::narrow::narrow;
 use mcuopt_codegen::onnx::Attribute;
 use mcuopt_codegen::ops::{Layer, Op};
-use mcuopt_codegen::quantize::{assign, lower};
+use mcuopt_codegen::quantize::{LayerPrecision, Precisions, assign_mixed, lower, pack_weights};
 use mcuopt_codegen::simplify::{prepare_int8, simplify};
 use mcuopt_codegen::specialise::specialise;
 use mcuopt_codegen::tensor::{DType, Tensor};
@@ -265,10 +265,14 @@ impl Growing {
     }
 }
 
-/// What the layer's int8 output stands for, or its floats.
+/// What the layer's integers stand for, or its floats.
 fn real(tensor: &Tensor, value: &Value) -> Option<Vec<f32>> {
     match tensor {
         Tensor::I8(array) => {
+            let (scale, zero_point) = value.quantization.as_ref()?.single()?;
+            Some(array.iter().map(|&q| (i32::from(q) - zero_point) as f32 * scale).collect())
+        }
+        Tensor::I16(array) => {
             let (scale, zero_point) = value.quantization.as_ref()?.single()?;
             Some(array.iter().map(|&q| (i32::from(q) - zero_point) as f32 * scale).collect())
         }
@@ -292,7 +296,21 @@ fn round_weights(graph: &mut Graph<Op>) {
     }
 }
 
-/// Compares every layer of one run; returns how many int8 layers there were.
+/// A constant operand as its layer has it: int4 weights rounded to that.
+fn constant(value: &Value) -> Option<Tensor> {
+    let tensor = value.constant.as_deref()?;
+    let Some(quantization) = value.quantization.as_ref().filter(|known| known.width == Width::Int4) else {
+        return Some(tensor.clone());
+    };
+    let (elements, row) = (tensor.f32s()?, tensor.len() / quantization.scales.len());
+    let rounded = elements.iter().enumerate().map(|(index, w)| {
+        let scale = quantization.scales[index / row];
+        (w / scale).round_ties_even().clamp(-8.0, 7.0) * scale
+    });
+    Tensor::new(tensor.shape(), rounded.collect())
+}
+
+/// Compares every layer of one run; returns how many layers of integers there were.
 fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<usize> {
     let mut results: BTreeMap<_, Tensor> = lowered.inputs.iter().map(|id| (*id, input.clone())).collect();
     for id in lowered.ids() {
@@ -308,7 +326,7 @@ fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<
         let made = |node: &&mcuopt_codegen::graph::Node<Op>| {
             graph.value(node.outputs[0]).name == output.name && node.op.name() == layer.op.operator
         };
-        let (Some(node), Some(Quantization { scales, zero_points, .. })) =
+        let (Some(node), Some(Quantization { scales, zero_points, width, .. })) =
             (graph.nodes.iter().find(made), &output.quantization)
         else {
             continue;
@@ -326,7 +344,7 @@ fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<
         for (index, id) in node.inputs.iter().enumerate() {
             let value = graph.value(*id);
             if built_in.contains(&index) {
-                operands.push(graph.constant(*id).ok_or("weights")?.clone());
+                operands.push(constant(value).ok_or("weights")?);
                 continue;
             }
             let id = passed.next().ok_or("an operand")?;
@@ -338,15 +356,26 @@ fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<
             operands.push(Tensor::new(&value.ty.shape, reals).ok_or("a shape")?);
         }
         let expected = node.op.eval(&operands.iter().collect::<Vec<_>>())?.remove(0);
-        let (expected, Tensor::I8(found)) = (expected.f32s().ok_or("floats")?, &results[&layer.outputs[0]]) else {
-            return Err("an int8 result".into());
+        let expected = expected.f32s().ok_or("floats")?;
+        let found = results[&layer.outputs[0]].to_i64s().ok_or("integers")?;
+        let (min, max) = width.limits();
+        let is_table = *width == Width::Int16 && layer.op.kernel.call(DType::I16).function == "lut_s16";
+        let bends =
+            if is_table { bends(node, &operands[0], step(lowered.value(layer.inputs[0])))? } else { Vec::new() };
+        let most: f32 = match (&node.op, width) {
+            // Between the entries of a table.
+            _ if is_table => 64.0,
+            (Op::Softmax(_), Width::Int16) => 4.0,
+            (_, Width::Int16) => 1.5,
+            _ => 1.0,
         };
-        for (position, (expected, &found)) in expected.iter().zip(found).enumerate() {
+        for (position, (expected, found)) in expected.iter().zip(found).enumerate() {
             // Not yet rounded: one step, of which rounding takes half.
-            let exact = (expected / scales[0] + zero_points[0] as f32).clamp(-128.0, 127.0);
-            let distance = (exact - f32::from(found)).abs();
+            let exact = (expected / scales[0] + zero_points[0] as f32).clamp(min as f32, max as f32);
+            let distance = (exact - found as f32).abs();
+            let bend = bends.get(position).map_or(0.0, |bend| bend / scales[0]);
             ensure!(
-                distance <= 1.0,
+                distance <= most.max(bend),
                 "{} `{}`: element {position} is {found}, not {exact}",
                 layer.op.operator,
                 layer.name
@@ -357,7 +386,23 @@ fn compare(graph: &Graph<Op>, lowered: &Graph<Layer>, input: &Tensor) -> Result<
     Ok(compared)
 }
 
-fn check(seed: u64) -> Result<usize> {
+/// How far a function is from straight between entries of a table of 513.
+fn bends(node: &mcuopt_codegen::graph::Node<Op>, x: &Tensor, step: f32) -> Result<Vec<f32>> {
+    let at = |distance: f32| -> Result<Vec<f32>> {
+        let moved = x.f32s().ok_or("floats")?.iter().map(|x| x + distance).collect();
+        let y = node.op.eval(&[&Tensor::new(x.shape(), moved).ok_or("a shape")?])?.remove(0);
+        Ok(y.f32s().ok_or("floats")?.to_vec())
+    };
+    let (before, here, behind) = (at(-128.0 * step)?, at(0.0)?, at(128.0 * step)?);
+    let or = |y: f32, here: f32| if y.is_finite() { y } else { here };
+    let bend = |i: usize| (or(before[i], here[i]) - 2.0 * here[i] + or(behind[i], here[i])).abs() / 2.0;
+    Ok((0..here.len()).map(bend).collect())
+}
+
+/// Which precision the layers get.
+type Choose = fn(&mut Random) -> LayerPrecision;
+
+fn check(seed: u64, choose: Choose) -> Result<usize> {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let shape = vec![1, 1 + random.below(4), 3 + random.below(5), 3 + random.below(5)];
     let sketch = Sketch::new(17).input("x", &shape);
@@ -386,17 +431,24 @@ fn check(seed: u64) -> Result<usize> {
     ensure!(same, "other convolutions give {found:?}, not {expected:?}");
     round_weights(&mut graph);
     let ranges = min_max_ranges(&graph, &samples)?;
-    assign(&mut graph, Some(&ranges))?;
+    let names: Vec<String> = graph.nodes.iter().map(|node| node.name.clone()).collect();
+    let layers = names.into_iter().map(|name| (name, choose(&mut random))).collect();
+    let precisions = Precisions { default: LayerPrecision::Int8, layers };
+    pack_weights(&mut graph, &precisions);
+    assign_mixed(&mut graph, Some(&ranges), &precisions)?;
     let lowered = lower(&graph)?;
     let mut specialised = lowered.clone();
     specialise(&mut specialised)?;
-    let quantization = lowered.value(lowered.inputs[0]).quantization.clone();
-    let (scale, zero_point) = quantization.as_ref().and_then(Quantization::single).ok_or("an int8 input")?;
+    let taken = lowered.value(lowered.inputs[0]).clone();
     let mut compared = 0;
     for sample in &samples {
         let reals = sample[0].f32s().ok_or("floats")?;
-        let integers: Vec<i8> = reals.iter().map(|x| (x / scale + zero_point as f32).round() as i8).collect();
-        let input = Tensor::new(&shape, integers).ok_or("a shape")?;
+        let integers = |known: &Quantization| reals.iter().map(|&x| known.round(x).unwrap_or(0) as f32).collect();
+        let input = match &taken.quantization {
+            Some(known) => Tensor::new(&shape, integers(known)).and_then(|integers| integers.cast(taken.ty.dtype)),
+            None => Some(sample[0].clone()),
+        };
+        let input = input.ok_or("a shape")?;
         compared += compare(&graph, &lowered, &input)?;
         let run = |graph| run_lowered(graph, std::slice::from_ref(&input), |_, _| {});
         ensure!(run(&lowered)? == run(&specialised)?, "specialisation changed an output");
@@ -404,17 +456,36 @@ fn check(seed: u64) -> Result<usize> {
     Ok(compared)
 }
 
-#[test]
-fn no_layer_is_a_step_away_from_floats() -> Result {
+fn check_all(choose: Choose) -> Result<usize> {
     let mut compared = 0;
     let mut failures = Vec::new();
     for seed in 1..=150 {
-        match check(seed) {
+        match check(seed, choose) {
             Ok(count) => compared += count,
             Err(error) => failures.push(format!("seed {seed}: {error}")),
         }
     }
     ensure!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    Ok(compared)
+}
+
+#[test]
+fn no_layer_is_a_step_away_from_floats() -> Result {
+    let compared = check_all(|_| LayerPrecision::Int8)?;
     ensure!(compared > 3000, "only {compared} layers were compared");
+    Ok(())
+}
+
+#[test]
+fn no_layer_in_int16_is_a_step_away_from_floats() -> Result {
+    let compared = check_all(|_| LayerPrecision::Int16x8)?;
+    ensure!(compared > 2000, "only {compared} layers were compared");
+    Ok(())
+}
+
+#[test]
+fn precisions_mix() -> Result {
+    let compared = check_all(|random| LayerPrecision::ALL[random.below(5)])?;
+    ensure!(compared > 2000, "only {compared} layers were compared");
     Ok(())
 }

@@ -114,6 +114,7 @@ fn an_embedding_in_int8() -> Result {
                     range: Range { min: -4.0, max: 4.0 },
                     candidates: [range; 4],
                     method: Method::MinMax,
+                    given: None,
                     channels: Vec::new(),
                 },
             );

@@ -97,12 +97,11 @@ fn kernels(compiled: &Compiled) -> Vec<&'static str> {
 }
 
 #[test]
-fn what_int8_cannot_hold_is_rounded_in_float_and_said() -> Result {
+fn what_int8_cannot_hold_is_int16_or_float() -> Result {
     let words = pair(&[3], Tensor::scalar(0.001), Tensor::new(&[], vec![-5i16]).ok_or("a shape")?, 1);
     let compiled = compile("words", &words.0.encode(), Precision::Auto)?;
-    let notes = compiled.notes.join("\n");
-    ensure!(notes.contains("1 activations are quantized to 16 bits in the file"), "{notes}");
-    let x = Tensor::new(&[3], vec![1.23456f32, -1.0, 100.0]).ok_or("a shape")?;
+    ensure!(compiled.input_quantization(0) == Some((0.001, -5)), "{:?}", compiled.input_quantization(0));
+    let x = Tensor::new(&[3], vec![1230i16, -1005, i16::MAX]).ok_or("a shape")?;
     let y = compiled.run(&[x])?;
     let expected = [1235.0 * 0.001, 0.0, 32772.0 * 0.001f32];
     ensure!(y[0].f32s() == Some(&expected), "{:?}", y[0].f32s());
@@ -147,5 +146,41 @@ fn four_bits_are_what_the_file_says() -> Result {
     let x = Tensor::new(&[4], vec![-20.0f32, 2.5, 3.5, 20.0]).ok_or("a shape")?;
     let y = interp::run_float(&graph, &[x], |_, _| {})?;
     ensure!(y[1].to_i64s() == Some(vec![-8, 3, 5, 7]), "{:?}", y[1].to_i64s());
+    Ok(())
+}
+
+/// A convolution whose weights training rounded to multiples of a scale of each filter, stored as floats, with a batch
+/// normalization behind it, between QuantizeLinear and DequantizeLinear.
+#[test]
+fn fake_quantized_weights_keep_their_integers() -> Result {
+    let integers: Vec<i32> = (0..4 * 2 * 9).map(|i| (i * 37 + 11) % 201 - 100).collect();
+    let scales = [0.01f32, 0.002, 0.0333, 0.25];
+    let weights = integers.chunks_exact(18).zip(scales).flat_map(|(q, scale)| q.iter().map(move |&q| q as f32 * scale));
+    let zero = || Tensor::new(&[], vec![0i8]).ok_or("a shape");
+    let sketch = Sketch::new(17)
+        .input("x", &[1, 2, 5, 5])
+        .floats("s", &[], vec![0.05])
+        .constant("z", zero()?)
+        .floats("w", &[4, 2, 3, 3], weights.collect())
+        .floats("gamma", &[4], vec![1.3, 0.7, 2.1, 0.9])
+        .floats("beta", &[4], vec![0.1, -0.2, 0.0, 0.3])
+        .floats("mean", &[4], vec![0.0, 0.1, -0.1, 0.2])
+        .floats("variance", &[4], vec![1.1, 0.3, 2.0, 0.7])
+        .node("QuantizeLinear", &["x", "s", "z"], &["q"], &[])
+        .node("DequantizeLinear", &["q", "s", "z"], &["d"], &[])
+        .node("Conv", &["d", "w"], &["c"], &[])
+        .node("BatchNormalization", &["c", "gamma", "beta", "mean", "variance"], &["n"], &[])
+        .node("QuantizeLinear", &["n", "s", "z"], &["nq"], &[])
+        .node("DequantizeLinear", &["nq", "s", "z"], &["y"], &[])
+        .output("y");
+    let compiled = compile("grid", &sketch.0.encode(), Precision::Auto)?;
+    let found = compiled.lowered.nodes.iter().find_map(|node| match &node.op.kernel {
+        mcuopt_codegen::ops::Kernel::ConvS8(conv) => Some(&conv.linear.weights),
+        _ => None,
+    });
+    let found = found.ok_or("an int8 convolution")?;
+    // [outputs, rows, columns, inputs] instead of [outputs, inputs, rows, columns].
+    let expected = (0..4 * 18).map(|i| integers[i / 18 * 18 + i % 2 * 9 + i / 2 % 9]);
+    ensure!(found.iter().map(|&q| i32::from(q)).eq(expected), "{found:?}");
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! The macro's grammar.
 
-use mcuopt_codegen::options::{Bindings, Number, Setting};
+use std::collections::BTreeMap;
+
+use mcuopt_codegen::options::{Entry, Number, Setting};
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
 use syn::{Ident, LitBool, LitFloat, LitInt, LitStr, Token, Visibility, braced, bracketed};
@@ -61,7 +63,11 @@ fn setting(input: ParseStream<'_>) -> syn::Result<(Setting, Span)> {
     }
     if input.peek(syn::token::Brace) {
         let span = input.span();
-        return Ok((Setting::Table(table(input)?), span));
+        return Ok((table(input)?, span));
+    }
+    if input.peek(LitFloat) {
+        let real: LitFloat = input.parse()?;
+        return Ok((Setting::Real(real.base10_parse()?), real.span()));
     }
     let first: LitInt =
         input.parse().map_err(|error| syn::Error::new(error.span(), "expected a string or a number"))?;
@@ -76,33 +82,34 @@ fn setting(input: ParseStream<'_>) -> syn::Result<(Setting, Span)> {
     Ok((Setting::Number(product), first.span()))
 }
 
-/// `{ name = number, "other/name" = [number, number] }`.
-fn table(input: ParseStream<'_>) -> syn::Result<Bindings> {
+/// `{ name = number, "other/name" = [number, number], another = "word" }`.
+fn table(input: ParseStream<'_>) -> syn::Result<Setting> {
     let content;
     braced!(content in input);
-    let mut bindings = Bindings::new();
+    let mut table = BTreeMap::new();
     while !content.is_empty() {
         let (name, span) = match content.peek(LitStr) {
             true => content.parse::<LitStr>().map(|name| (name.value(), name.span()))?,
             false => content.parse::<Ident>().map(|name| (name.to_string(), name.span()))?,
         };
         content.parse::<Token![=]>()?;
-        let numbers = match content.peek(syn::token::Bracket) {
-            true => {
-                let list;
-                bracketed!(list in content);
-                list.parse_terminated(number, Token![,])?.into_iter().collect()
-            }
-            false => vec![number(&content)?],
+        let entry = if content.peek(LitStr) {
+            Entry::Word(content.parse::<LitStr>()?.value())
+        } else if content.peek(syn::token::Bracket) {
+            let list;
+            bracketed!(list in content);
+            Entry::Numbers(list.parse_terminated(number, Token![,])?.into_iter().collect())
+        } else {
+            Entry::Numbers(vec![number(&content)?])
         };
-        if bindings.insert(name.clone(), numbers).is_some() {
+        if table.insert(name.clone(), entry).is_some() {
             return Err(syn::Error::new(span, format!("`{name}` is given twice")));
         }
         if !content.is_empty() {
             content.parse::<Token![,]>()?;
         }
     }
-    Ok(bindings)
+    Ok(Setting::Table(table))
 }
 
 fn number(input: ParseStream<'_>) -> syn::Result<Number> {

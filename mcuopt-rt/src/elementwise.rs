@@ -1,6 +1,6 @@
 //! ONNX Add, Sub, Mul and Div with broadcasting.
 
-use crate::fixed::{Quantization, Requantize, clamp_i8};
+use crate::fixed::{Quantization, Requantize, RequantizeS16, clamp_i8};
 use crate::geometry::Clamp;
 use crate::rows::{for_each_row, offset};
 
@@ -70,8 +70,68 @@ const fn too_large(factor: f64, shift: u32) -> bool {
 
 /// `factor · 2^shift`, to the nearest integer below the limit.
 const fn fixed_point(factor: f64, shift: u32) -> i32 {
+    rounded(factor, shift, MULTIPLIER_LIMIT)
+}
+
+/// What [`add_s16`] computes with: `y = clamp((a · a_multiplier + b · b_multiplier + bias) >> shift, min, max)`, in 64 bits.
+///
+/// The bias holds all zero points and the rounding constant `2^(shift − 1)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AddS16 {
+    /// (scale of a / scale of y) · 2^shift, magnitude below 2³⁰.
+    pub a_multiplier: i32,
+    /// ±(scale of b / scale of y) · 2^shift, magnitude below 2³⁰; negative for Sub.
+    pub b_multiplier: i32,
+    /// Zero points and rounding.
+    pub bias: i64,
+    /// 1 to 30.
+    pub shift: u32,
+    /// Lower end of the output.
+    pub min: i16,
+    /// Upper end of the output.
+    pub max: i16,
+}
+
+impl AddS16 {
+    /// `y = a + sign_b · b` of real numbers, with `sign_b` 1 for Add and −1 for Sub.
+    ///
+    /// Takes the largest shift up to 30 that keeps both multipliers below 2³⁰: rounding them changes the result by less
+    /// than 2^-12 of a step for scales of the same order. A scale ratio above 2²⁹ saturates.
+    pub const fn new(a: Quantization, b: Quantization, y: Quantization, sign_b: f64, min: i16, max: i16) -> Self {
+        const LIMIT: f64 = (1 << 30) as f64;
+        let a_factor = a.scale as f64 / y.scale as f64;
+        let b_factor = sign_b * b.scale as f64 / y.scale as f64;
+        let largest = if a_factor > b_factor.abs() { a_factor } else { b_factor.abs() };
+        let mut shift = 30;
+        while shift > 1 && largest * (1u32 << shift) as f64 + 0.5 >= LIMIT {
+            shift -= 1;
+        }
+        let (a_multiplier, b_multiplier) = (rounded(a_factor, shift, LIMIT), rounded(b_factor, shift, LIMIT));
+        let bias = ((y.zero_point as i64) << shift) + (1 << (shift - 1))
+            - a.zero_point as i64 * a_multiplier as i64
+            - b.zero_point as i64 * b_multiplier as i64;
+        AddS16 { a_multiplier, b_multiplier, bias, shift, min, max }
+    }
+
+    /// `clamp((a · a_multiplier + b · b_multiplier + bias) >> shift, min, max)`.
+    #[inline(always)]
+    pub const fn apply(&self, a: i16, b: i16) -> i16 {
+        let sum = a as i64 * self.a_multiplier as i64 + b as i64 * self.b_multiplier as i64 + self.bias;
+        let value = sum >> self.shift;
+        if value < self.min as i64 {
+            self.min
+        } else if value > self.max as i64 {
+            self.max
+        } else {
+            value as i16
+        }
+    }
+}
+
+/// `factor · 2^shift`, to the nearest integer below the limit.
+const fn rounded(factor: f64, shift: u32, limit: f64) -> i32 {
     let magnitude = factor.abs() * (1u32 << shift) as f64 + 0.5;
-    let magnitude = if magnitude < MULTIPLIER_LIMIT { magnitude as i32 } else { MULTIPLIER_LIMIT as i32 - 1 };
+    let magnitude = if magnitude < limit { magnitude as i32 } else { limit as i32 - 1 };
     if factor < 0.0 { -magnitude } else { magnitude }
 }
 
@@ -196,6 +256,62 @@ pub fn mul_s8_in_place(
     b: &[i8],
 ) {
     zip_in_place(p, ay, b, |a, b| q.apply((i32::from(a) - a_zero_point) * (i32::from(b) - b_zero_point), multiplier));
+}
+
+/// Sum or difference in int16, see [`AddS16`]; broadcast as `p` says.
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+pub fn add_s16(p: &Broadcast, q: &AddS16, a: &[i16], b: &[i16], y: &mut [i16]) {
+    zip(p, a, b, y, |a, b| q.apply(a, b));
+}
+
+/// [`add_s16`] where `a` and `y` share memory: `a` has the output's shape.
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+pub fn add_s16_in_place(p: &Broadcast, q: &AddS16, ay: &mut [i16], b: &[i16]) {
+    zip_in_place(p, ay, b, |a, b| q.apply(a, b));
+}
+
+/// Product in int16: `y = q.apply((a − a_zero_point) · (b − b_zero_point), multiplier)`, the product in 64 bits; broadcast
+/// as `p` says.
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+#[allow(clippy::too_many_arguments)]
+pub fn mul_s16(
+    p: &Broadcast,
+    q: &RequantizeS16,
+    multiplier: i32,
+    a_zero_point: i32,
+    b_zero_point: i32,
+    a: &[i16],
+    b: &[i16],
+    y: &mut [i16],
+) {
+    zip(p, a, b, y, |a, b| q.apply_wide(product(a, a_zero_point, b, b_zero_point), multiplier));
+}
+
+/// [`mul_s16`] where `a` and `y` share memory: `a` has the output's shape.
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+pub fn mul_s16_in_place(
+    p: &Broadcast,
+    q: &RequantizeS16,
+    multiplier: i32,
+    a_zero_point: i32,
+    b_zero_point: i32,
+    ay: &mut [i16],
+    b: &[i16],
+) {
+    zip_in_place(p, ay, b, |a, b| q.apply_wide(product(a, a_zero_point, b, b_zero_point), multiplier));
+}
+
+#[inline(always)]
+fn product(a: i16, a_zero_point: i32, b: i16, b_zero_point: i32) -> i64 {
+    i64::from(i32::from(a) - a_zero_point) * i64::from(i32::from(b) - b_zero_point)
 }
 
 /// The length of an operand with these strides: one past the last element that it reaches.

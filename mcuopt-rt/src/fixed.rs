@@ -46,6 +46,26 @@ pub const fn clamp_i8(x: i32, min: i8, max: i8) -> i8 {
     }
 }
 
+/// `x` limited to `min ..= max`.
+#[inline(always)]
+pub const fn clamp_i16(x: i32, min: i16, max: i16) -> i16 {
+    if x < min as i32 {
+        min
+    } else if x > max as i32 {
+        max
+    } else {
+        x as i16
+    }
+}
+
+/// `round(a · multiplier / 2^32)`, ties towards +∞: [`multiply_high`] for accumulators of 64 bits, exact for all of them.
+#[inline(always)]
+pub const fn multiply_high_wide(a: i64, multiplier: i32) -> i64 {
+    // a = high · 2^32 + low: the first product is a whole number of units already.
+    let (high, low) = (a >> 32, a & 0xffff_ffff);
+    high * multiplier as i64 + ((low * multiplier as i64 + (1 << 31)) >> 32)
+}
+
 /// `1/√x` as `(m, shift)`: `m · 2^−shift`, `m` in `2^30 ..= 2^31`, `shift` in `31 ..= 62`; relative error below 2⁻²⁸.
 ///
 /// With `x = a · 4^k`, `a` in `1/4 .. 1`, Newton's steps `y ← y (3 − a y²) / 2` from a straight line, which is wrong by
@@ -91,6 +111,41 @@ impl Requantize {
     pub const fn apply(&self, sum: i32, multiplier: i32) -> i8 {
         let shifted = saturating_shift_left(sum, self.left_shift);
         clamp_i8(multiply_high(shifted, multiplier) + self.zero_point, self.min, self.max)
+    }
+}
+
+/// From an accumulator to an int16 activation; what a whole layer has in common. As [`Requantize`] otherwise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RequantizeS16 {
+    /// From [`left_shift_for`] the layer's largest factor.
+    pub left_shift: u32,
+    /// Zero point of the output; 0 in quantizations of the compiler's choice.
+    pub zero_point: i32,
+    /// Lower end of the output: −32768, or the quantized lower end of a fused activation.
+    pub min: i16,
+    /// Upper end of the output.
+    pub max: i16,
+}
+
+impl RequantizeS16 {
+    /// `clamp(round(sum · 2^left_shift · multiplier / 2^32) + zero_point, min, max)`; saturates as [`Requantize::apply`].
+    #[inline(always)]
+    pub const fn apply(&self, sum: i32, multiplier: i32) -> i16 {
+        let shifted = saturating_shift_left(sum, self.left_shift);
+        clamp_i16(multiply_high(shifted, multiplier) + self.zero_point, self.min, self.max)
+    }
+
+    /// [`apply`](Self::apply) for a sum of 64 bits, below 2^62 in magnitude when it is shifted.
+    #[inline(always)]
+    pub const fn apply_wide(&self, sum: i64, multiplier: i32) -> i16 {
+        let value = multiply_high_wide(sum << self.left_shift, multiplier) + self.zero_point as i64;
+        if value < self.min as i64 {
+            self.min
+        } else if value > self.max as i64 {
+            self.max
+        } else {
+            value as i16
+        }
     }
 }
 
@@ -141,12 +196,25 @@ pub const fn dequantize(q: i8, scale: f32, zero_point: i32) -> f32 {
     (q as i32 - zero_point) as f32 * scale
 }
 
-/// How an int8 tensor stands for real numbers: `real = (q − zero_point) · scale`.
+/// [`quantize_f32`] to int16.
+#[inline(always)]
+pub const fn quantize_f32_i16(x: f32, scale: f32, zero_point: i32) -> i16 {
+    let steps = round_ties_even_f32(x / scale) as i32;
+    clamp_i16(steps.saturating_add(zero_point), i16::MIN, i16::MAX)
+}
+
+/// [`dequantize`] from int16.
+#[inline(always)]
+pub const fn dequantize_i16(q: i16, scale: f32, zero_point: i32) -> f32 {
+    (q as i32 - zero_point) as f32 * scale
+}
+
+/// How a tensor of int8 or int16 stands for real numbers: `real = (q − zero_point) · scale`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantization {
     /// The step between neighbouring values; positive.
     pub scale: f32,
-    /// The value that stands for 0, −128 to 127.
+    /// The value that stands for 0: −128 to 127, or −32768 to 32767.
     pub zero_point: i32,
 }
 

@@ -5,7 +5,7 @@
 //! kernel that suits the target is chosen (`choose`) and arranges them for its inner loop (`pack`): both are `const
 //! fn`, so only the arranged words reach the flash, and the host can ask for any target.
 
-use crate::fixed::Requantize;
+use crate::fixed::{Requantize, RequantizeS16};
 
 /// What a kernel is chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum Order {
 
 /// Weights, bias and multipliers of a linear layer in canonical order, little-endian.
 #[derive(Clone, Copy, Debug)]
-pub struct LinearS8<'a> {
+pub struct Linear<'a, Q> {
     /// int8; `[outputs, everything else]`, for depthwise layers `[taps, outputs]`.
     pub weights: &'a [u8],
     /// int32, one for each output channel; the input's zero point is folded in.
@@ -62,10 +62,21 @@ pub struct LinearS8<'a> {
     /// int32, one for each output channel.
     pub multipliers: &'a [u8],
     /// The rest of the requantization.
-    pub requantize: Requantize,
+    pub requantize: Q,
 }
 
-impl LinearS8<'_> {
+/// With int8 activations.
+pub type LinearS8<'a> = Linear<'a, Requantize>;
+
+/// With int16 activations.
+pub type LinearS16<'a> = Linear<'a, RequantizeS16>;
+
+/// Bytes of `rows` rows of int4 weights, each of which starts with a byte.
+pub(crate) const fn nibble_bytes(row: usize, rows: usize) -> usize {
+    row.div_ceil(2) * rows
+}
+
+impl<Q> Linear<'_, Q> {
     /// Number of output channels.
     pub const fn outputs(&self) -> usize {
         self.bias.len() / 4
@@ -102,6 +113,22 @@ impl LinearS8<'_> {
         weights.div_ceil(4) + 2 * outputs
     }
 
+    /// [`pack_plain`](Self::pack_plain) with int4 weights two to a byte, in rows of `row` weights.
+    pub(crate) const fn pack_nibbles(&self, row: usize, words: &mut [u32]) {
+        let (row_bytes, bytes) = (row.div_ceil(2), nibble_bytes(row, self.weights.len() / row));
+        let mut i = 0;
+        while i < bytes {
+            let (at, in_row) = (i / row_bytes * row, 2 * (i % row_bytes));
+            let low = self.weights[at + in_row] & 0xf;
+            let high = if in_row + 1 < row { self.weights[at + in_row + 1] << 4 } else { 0 };
+            let mut word = words[i / 4].to_ne_bytes();
+            word[i % 4] = low | high;
+            words[i / 4] = u32::from_ne_bytes(word);
+            i += 1;
+        }
+        self.pack_ends(bytes.div_ceil(4), words);
+    }
+
     /// Weights as they are, bias, multipliers.
     pub(crate) const fn pack_plain(&self, words: &mut [u32]) {
         let first = self.weights.len().div_ceil(4);
@@ -115,6 +142,11 @@ impl LinearS8<'_> {
             ]);
             i += 1;
         }
+        self.pack_ends(first, words);
+    }
+
+    /// Bias and multipliers.
+    const fn pack_ends(&self, first: usize, words: &mut [u32]) {
         let (outputs, mut o) = (self.outputs(), 0);
         while o < outputs {
             words[first + o] = self.bias(o) as u32;

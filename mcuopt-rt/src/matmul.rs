@@ -1,8 +1,8 @@
 //! ONNX MatMul of two activations.
 
-use crate::fixed::Requantize;
+use crate::fixed::{Requantize, RequantizeS16};
 use crate::geometry::Clamp;
-use crate::value::{Value, dot, each, lanes, store};
+use crate::value::{Arithmetic, Float, Int8, each, lanes, store};
 
 /// Matrix products `y[r][c] = Σ a[r][k] · b[k][c]` along up to three batch axes.
 ///
@@ -85,7 +85,7 @@ pub fn matmul_f32(p: &MatMul, factor: f32, clamp: &Clamp, a: &[f32], b: &[f32], 
     p.for_each_product(a.len(), b.len(), y.len(), |[a_at, b_at, y_at]| {
         let (a, b, y) = (&a[a_at..], &b[b_at..], &mut y[y_at..]);
         if p.meets_slices() {
-            by_columns(p, a, b, y, |_| 0.0, |_| 0.0, |sum| clamp.apply(factor * sum));
+            by_columns::<Float>(p, a, b, y, |_| 0.0, |_| 0.0, |sum| clamp.apply(factor * sum));
         } else {
             by_rows(p, a, b, y, |_| 0.0, |sum, a, b| sum + a * b, |sum| clamp.apply(factor * sum));
         }
@@ -118,7 +118,7 @@ pub fn matmul_s8(
             // Σ (a − za)(b − zb) = Σ a · b − zb · Σ (a − za) − za · Σ b: plain products, and sums of each row and column.
             let of_row = |row: &[i8]| -b_zero_point * row.iter().map(|&a| i32::from(a) - a_zero_point).sum::<i32>();
             let of_column = |column: &[i8]| -a_zero_point * column.iter().map(|&b| i32::from(b)).sum::<i32>();
-            by_columns(p, a, b, y, of_row, of_column, finish);
+            by_columns::<Int8>(p, a, b, y, of_row, of_column, finish);
         } else {
             // Σ (a − za)(b − zb) = Σ (a − za) · b − zb · Σ (a − za): the last term is the same for a whole row of y,
             // and so the inner loop need not touch b's zero point.
@@ -129,6 +129,28 @@ pub fn matmul_s8(
             let mac = |sum, a, b| sum + (i32::from(a) - a_zero_point) * i32::from(b);
             by_rows(p, a, b, y, of_row, mac, finish);
         }
+    });
+}
+
+/// Matrix product in int16, as [`matmul_s8`], summed in 64 bits.
+///
+/// # Panics
+/// If a slice is shorter than `p` says.
+#[allow(clippy::too_many_arguments)]
+pub fn matmul_s16(
+    p: &MatMul,
+    q: &RequantizeS16,
+    multiplier: i32,
+    a_zero_point: i32,
+    b_zero_point: i32,
+    a: &[i16],
+    b: &[i16],
+    y: &mut [i16],
+) {
+    p.for_each_product(a.len(), b.len(), y.len(), |[a_at, b_at, y_at]| {
+        let (a, b, y) = (&a[a_at..], &b[b_at..], &mut y[y_at..]);
+        let mac = |sum, a, b| sum + i64::from(i32::from(a) - a_zero_point) * i64::from(i32::from(b) - b_zero_point);
+        by_rows(p, a, b, y, |_| 0_i64, mac, |sum| q.apply_wide(sum, multiplier));
     });
 }
 
@@ -194,22 +216,24 @@ const ROWS: usize = 16;
 
 /// One product whose rows of `a` and columns of `b` are slices; `of_row` and `of_column` give their first terms.
 #[inline(always)]
-fn by_columns<T: Value>(
+fn by_columns<M>(
     p: &MatMul,
-    a: &[T],
-    b: &[T],
-    y: &mut [T],
-    of_row: impl Fn(&[T]) -> T::Sum,
-    of_column: impl Fn(&[T]) -> T::Sum,
-    finish: impl Fn(T::Sum) -> T,
+    a: &[M::X],
+    b: &[M::X],
+    y: &mut [M::X],
+    of_row: impl Fn(&[M::X]) -> M::Sum,
+    of_column: impl Fn(&[M::X]) -> M::Sum,
+    finish: impl Fn(M::Sum) -> M::X,
 ) where
-    T::Sum: Default + core::ops::Add<Output = T::Sum>,
+    M: for<'a> Arithmetic<W = <M as Arithmetic>::X, Weights<'a> = &'a [<M as Arithmetic>::X]>,
+    M::X: 'static,
+    M::Sum: Default + core::ops::Add<Output = M::Sum>,
 {
     let a_row = |row: usize| &a[row * p.a_row..][..p.inner];
     let b_column = |column: usize| &b[column * p.b_column..][..p.inner];
     for first in (0..p.rows).step_by(ROWS) {
         let rows = first..(first + ROWS).min(p.rows);
-        let mut starts = [T::Sum::default(); ROWS];
+        let mut starts = [M::Sum::default(); ROWS];
         for (start, row) in starts.iter_mut().zip(rows.clone()) {
             *start = of_row(a_row(row));
         }
@@ -218,7 +242,7 @@ fn by_columns<T: Value>(
             let weights = [0, 1, 2, 3].map(|j| b_column(column + j));
             let terms = weights.map(&of_column);
             for (&start, row) in starts.iter().zip(rows.clone()) {
-                let sums = dot(terms.map(|term| start + term), a_row(row), weights);
+                let sums = M::dot(terms.map(|term| start + term), a_row(row), weights);
                 let y = y[row * p.y_row + column..].first_chunk_mut::<4>().expect("four more columns");
                 store(y, 0, sums, |_, sum| finish(sum));
             }
@@ -226,7 +250,7 @@ fn by_columns<T: Value>(
         for column in fours..p.columns {
             let (weights, term) = (b_column(column), of_column(b_column(column)));
             for (&start, row) in starts.iter().zip(rows.clone()) {
-                let [sum] = dot([start + term], a_row(row), [weights]);
+                let [sum] = M::dot([start + term], a_row(row), [weights]);
                 y[row * p.y_row + column] = finish(sum);
             }
         }

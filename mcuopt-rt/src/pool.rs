@@ -1,6 +1,6 @@
 //! ONNX MaxPool and AveragePool.
 
-use crate::fixed::Requantize;
+use crate::fixed::{Requantize, RequantizeS16};
 use crate::geometry::{Clamp, Pool2d, Window3d};
 use crate::math;
 use crate::number::{Index, Number};
@@ -136,6 +136,27 @@ pub fn average_pool_s8(
         return pool_by_words(p, x, y, 0, |sum, x| sum + i32::from(x), mean, crate::arch::dsp::pool::sum);
     }
     pool(p, x, y, 0, |sum, x| sum + i32::from(x), mean);
+}
+
+/// Mean over each window in int16, as [`average_pool_s8`], summed in 64 bits.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn average_pool_s16(
+    p: &Pool2d,
+    q: &RequantizeS16,
+    input_zero_point: i32,
+    count_include_pad: bool,
+    multipliers: &[i32],
+    x: &[i16],
+    y: &mut [i16],
+) {
+    assert_eq!(multipliers.len(), p.kernel[0] * p.kernel[1], "multipliers");
+    let mean = |cells: &Cells, sum: i64| {
+        let sum = sum - cells.inside as i64 * i64::from(input_zero_point);
+        q.apply_wide(sum, multipliers[cells.divisor(count_include_pad) - 1])
+    };
+    pool(p, x, y, 0, |sum, x| sum + i64::from(x), mean);
 }
 
 /// [`pool`], where `fold4` folds four channels of a window at once.

@@ -1,6 +1,6 @@
 //! ONNX QuantizeLinear and DequantizeLinear, and from one quantization to another.
 
-use crate::fixed::{Quantization, Requantize, round_ties_even_f32};
+use crate::fixed::{Quantization, Requantize, RequantizeS16, dequantize_i16, quantize_f32_i16, round_ties_even_f32};
 
 /// `y = saturate(round_ties_even(x / scale) + zero_point)`, element by element.
 ///
@@ -41,6 +41,68 @@ pub fn requantize_s8(q: &Requantize, multiplier: i32, input_zero_point: i32, x: 
 /// [`requantize_s8`] where `x` and `y` share memory.
 #[inline(always)]
 pub fn requantize_s8_in_place(q: &Requantize, multiplier: i32, input_zero_point: i32, xy: &mut [i8]) {
+    for y in xy {
+        *y = q.apply(i32::from(*y) - input_zero_point, multiplier);
+    }
+}
+
+/// [`quantize_f32_s8`] to int16.
+///
+/// # Panics
+/// If the lengths of `x` and `y` differ.
+pub fn quantize_f32_s16(q: &Quantization, x: &[f32], y: &mut [i16]) {
+    assert_eq!(x.len(), y.len(), "x and y");
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = quantize_f32_i16(x, q.scale, q.zero_point);
+    }
+}
+
+/// [`dequantize_s8_f32`] from int16.
+///
+/// # Panics
+/// If the lengths of `x` and `y` differ.
+pub fn dequantize_s16_f32(q: &Quantization, x: &[i16], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "x and y");
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = dequantize_i16(x, q.scale, q.zero_point);
+    }
+}
+
+/// [`requantize_s8`] from int8 to int16: `y = q.apply(x − input_zero_point, multiplier)`, element by element.
+///
+/// # Panics
+/// If the lengths of `x` and `y` differ.
+pub fn requantize_s8_s16(q: &RequantizeS16, multiplier: i32, input_zero_point: i32, x: &[i8], y: &mut [i16]) {
+    assert_eq!(x.len(), y.len(), "x and y");
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = q.apply(i32::from(x) - input_zero_point, multiplier);
+    }
+}
+
+/// [`requantize_s8`] from int16 to int8.
+///
+/// # Panics
+/// If the lengths of `x` and `y` differ.
+pub fn requantize_s16_s8(q: &Requantize, multiplier: i32, input_zero_point: i32, x: &[i16], y: &mut [i8]) {
+    assert_eq!(x.len(), y.len(), "x and y");
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = q.apply(i32::from(x) - input_zero_point, multiplier);
+    }
+}
+
+/// [`requantize_s8`] for int16: `y = q.apply(x − input_zero_point, multiplier)`, element by element.
+///
+/// # Panics
+/// If the lengths of `x` and `y` differ.
+pub fn requantize_s16(q: &RequantizeS16, multiplier: i32, input_zero_point: i32, x: &[i16], y: &mut [i16]) {
+    assert_eq!(x.len(), y.len(), "x and y");
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = q.apply(i32::from(x) - input_zero_point, multiplier);
+    }
+}
+
+/// [`requantize_s16`] where `x` and `y` share memory.
+pub fn requantize_s16_in_place(q: &RequantizeS16, multiplier: i32, input_zero_point: i32, xy: &mut [i16]) {
     for y in xy {
         *y = q.apply(i32::from(*y) - input_zero_point, multiplier);
     }

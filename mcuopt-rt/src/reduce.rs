@@ -1,6 +1,6 @@
 //! ONNX ReduceMean, ReduceSum and its siblings over neighbouring axes, and GlobalAveragePool.
 
-use crate::fixed::Requantize;
+use crate::fixed::{Requantize, RequantizeS16};
 use crate::geometry::Clamp;
 use crate::math;
 use crate::number::Number;
@@ -124,6 +124,22 @@ pub fn reduce_log_sum_exp_f32(p: &Reduce, x: &[f32], y: &mut [f32]) {
 pub fn reduce_mean_s8(p: &Reduce, q: &Requantize, multiplier: i32, input_zero_point: i32, x: &[i8], y: &mut [i8]) {
     let start = -(p.len as i32 * input_zero_point);
     reduce(p, x, y, start, |sum, x| sum + i32::from(x), |sum| q.apply(sum, multiplier));
+}
+
+/// Mean in int16, as [`reduce_mean_s8`], summed in 64 bits.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+pub fn reduce_mean_s16(
+    p: &Reduce,
+    q: &RequantizeS16,
+    multiplier: i32,
+    input_zero_point: i32,
+    x: &[i16],
+    y: &mut [i16],
+) {
+    let start = -(p.len as i64 * i64::from(input_zero_point));
+    reduce(p, x, y, start, |sum, x| sum + i64::from(x), |sum| q.apply_wide(sum, multiplier));
 }
 
 #[inline(always)]

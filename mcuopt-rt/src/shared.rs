@@ -36,6 +36,17 @@ shared! {
             p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
             x_start: usize, xy: &mut [i8], scratch: &mut [i8],
         );
+        fn conv2d_s8_w4(
+            p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
+            x: &[i8], y: &mut [i8],
+        );
+        fn conv2d_s8_w4_overlapping(
+            p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
+            x_start: usize, xy: &mut [i8], scratch: &mut [i8],
+        );
+        fn conv2d_f32_w8(
+            p: &Conv2d, clamp: &Clamp, weights: &[i8], bias: &[f32], scales: &[f32], x: &[f32], y: &mut [f32],
+        );
     }
 
     depthwise {
@@ -48,12 +59,29 @@ shared! {
             p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
             xy: &mut [i8], scratch: &mut [i8],
         );
+        fn depthwise_s8_w4(
+            p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
+            x: &[i8], y: &mut [i8],
+        );
+        fn depthwise_s8_w4_in_place(
+            p: &Conv2d, q: &Requantize, pad_value: i8, weights: &[i8], bias: &[i32], multipliers: &[i32],
+            xy: &mut [i8], scratch: &mut [i8],
+        );
+        fn depthwise_f32_w8(
+            p: &Conv2d, clamp: &Clamp, weights: &[i8], bias: &[f32], scales: &[f32], x: &[f32], y: &mut [f32],
+        );
     }
 
     dense {
         fn dense_f32(p: &Dense, clamp: &Clamp, weights: &[f32], bias: &[f32], x: &[f32], y: &mut [f32]);
         fn dense_s8(
             p: &Dense, q: &Requantize, weights: &[i8], bias: &[i32], multipliers: &[i32], x: &[i8], y: &mut [i8],
+        );
+        fn dense_s8_w4(
+            p: &Dense, q: &Requantize, weights: &[i8], bias: &[i32], multipliers: &[i32], x: &[i8], y: &mut [i8],
+        );
+        fn dense_f32_w8(
+            p: &Dense, clamp: &Clamp, weights: &[i8], bias: &[f32], scales: &[f32], x: &[f32], y: &mut [f32],
         );
     }
 

@@ -1,6 +1,6 @@
 //! ONNX Softmax and LogSoftmax.
 
-use crate::fixed::{Quantization, Requantize, left_shift_for, multiplier};
+use crate::fixed::{Quantization, Requantize, RequantizeS16, left_shift_for, multiplier};
 use crate::math;
 
 /// Works along the middle axis of `[outer, len, inner]`; `inner` is 1 where the axis is the last.
@@ -162,6 +162,66 @@ pub fn softmax_s8_in_place(p: &Rows, q: &SoftmaxS8, exp: &[u16], xy: &mut [i8]) 
             // At most 2^31 + 2^29.
             let probability = ((lookup(exp, max - i32::from(*y)) << 16) + sum / 2) / sum;
             *y = q.requantize.apply(probability as i32, q.multiplier);
+        }
+    });
+}
+
+/// The tables that [`softmax_s16`] takes: `coarse[k] = round(2^15 · e^(−256 k · scale))` and `fine[k] = round(2^15 ·
+/// e^(−k · scale))`, for `max − x = 256 · coarse + fine` in steps of the input's scale.
+///
+/// For the host, where the compiler makes constants.
+pub fn exp_tables(scale: f64) -> ([u16; 256], [u16; 256]) {
+    let table = |step: f64| {
+        core::array::from_fn(|k| {
+            let power = k as f64 * step;
+            if power < 20.0 { (math::exp_f64(-power) * f64::from(1 << EXP_BITS) + 0.5) as u16 } else { 0 }
+        })
+    };
+    (table(256.0 * scale), table(scale))
+}
+
+/// Softmax in int16, with integers only; `x` and `y`: `[outer, len, inner]`, `len` at most 2¹⁵.
+///
+/// With `e = coarse[d / 256] · fine[d mod 256]` for `d = max − x` (see [`exp_tables`]), the probability in units of 2⁻¹⁶ is
+/// `floor((e · 2^16 + floor(sum / 2)) / sum)`, and `y = q.apply(probability, multiplier)`: the factor is 2⁻¹⁶ / (scale of
+/// the output).
+///
+/// # Panics
+/// If a slice's length is not that of its shape, or `len` is too large.
+pub fn softmax_s16(
+    p: &Rows,
+    q: &RequantizeS16,
+    multiplier: i32,
+    coarse: &[u16; 256],
+    fine: &[u16; 256],
+    x: &[i16],
+    y: &mut [i16],
+) {
+    y.copy_from_slice(x);
+    softmax_s16_in_place(p, q, multiplier, coarse, fine, y);
+}
+
+/// [`softmax_s16`] where `x` and `y` share memory.
+pub fn softmax_s16_in_place(
+    p: &Rows,
+    q: &RequantizeS16,
+    multiplier: i32,
+    coarse: &[u16; 256],
+    fine: &[u16; 256],
+    xy: &mut [i16],
+) {
+    assert!(p.len <= 1 << 15, "the sum of exponentials must fit 46 bits");
+    p.for_each(xy, |mut row| {
+        let max = i32::from(row.iter().fold(i16::MIN, |max, x| max.max(x)));
+        let exp = |x: i16| {
+            let d = (max - i32::from(x)) as usize;
+            u64::from(coarse[d / 256 % 256]) * u64::from(fine[d % 256])
+        };
+        let sum: u64 = row.iter().map(exp).sum();
+        for y in row.iter_mut() {
+            // At most 2^46 + 2^44.
+            let probability = ((exp(*y) << 16) + sum / 2) / sum;
+            *y = q.apply(probability as i32, multiplier);
         }
     });
 }

@@ -69,7 +69,15 @@ impl Case {
                 None => Tensor::new(shape, reals.clone()),
                 Some((scale, zero_point)) => {
                     let quantize = |real: &f32| (real / scale).round_ties_even() as i32 + zero_point;
-                    Tensor::new(shape, reals.iter().map(|real| quantize(real).clamp(-128, 127) as i8).collect())
+                    match self.compiled.lowered.value(self.compiled.lowered.inputs[index]).ty.dtype {
+                        DType::I16 => {
+                            let integer = |real| quantize(real).clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+                            Tensor::new(shape, reals.iter().map(integer).collect())
+                        }
+                        _ => {
+                            Tensor::new(shape, reals.iter().map(|real| quantize(real).clamp(-128, 127) as i8).collect())
+                        }
+                    }
                 }
             };
             tensor.unwrap_or_else(|| panic!("{}: {} numbers for an input of shape {shape:?}", self.name, reals.len()))
@@ -82,13 +90,18 @@ impl Case {
         let mut rest = outputs;
         let mut reals = Vec::new();
         for (index, id) in self.compiled.lowered.outputs.iter().enumerate() {
-            let (own, others) = rest.split_at(self.compiled.lowered.value(*id).ty.bytes());
+            let ty = &self.compiled.lowered.value(*id).ty;
+            let (own, others) = rest.split_at(ty.bytes());
             rest = others;
-            match self.compiled.output_quantization(index) {
-                None => reals.extend(
+            match (self.compiled.output_quantization(index), ty.dtype) {
+                (None, _) => reals.extend(
                     own.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])),
                 ),
-                Some((scale, zero_point)) => {
+                (Some((scale, zero_point)), DType::I16) => {
+                    let integers = own.chunks_exact(2).map(|bytes| i16::from_le_bytes([bytes[0], bytes[1]]));
+                    reals.extend(integers.map(|integer| (i32::from(integer) - zero_point) as f32 * scale));
+                }
+                (Some((scale, zero_point)), _) => {
                     reals.extend(own.iter().map(|&byte| (i32::from(byte as i8) - zero_point) as f32 * scale));
                 }
             }
@@ -119,6 +132,7 @@ pub fn to_bytes(tensors: &[Tensor]) -> Vec<u8> {
         match tensor {
             Tensor::F32(array) => array.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Tensor::I8(array) => array.iter().map(|&x| x as u8).collect(),
+            Tensor::I16(array) => array.iter().flat_map(|x| x.to_le_bytes()).collect(),
             other => panic!("no firmware takes or gives {}", other.dtype()),
         }
     };
@@ -129,6 +143,7 @@ fn rust_type(dtype: DType) -> &'static str {
     match dtype {
         DType::F32 => "f32",
         DType::I8 => "i8",
+        DType::I16 => "i16",
         other => panic!("no firmware takes {other}"),
     }
 }

@@ -18,7 +18,8 @@ use std::path::Path;
 use mcuopt_codegen::graph::ValueId;
 use mcuopt_codegen::onnx::{Dim, Model};
 use mcuopt_codegen::tensor::{DType, Tensor};
-use mcuopt_codegen::{Compiled, Config, Precision, ops};
+use mcuopt_codegen::{Compiled, Config, LayerPrecision, Precision, ops};
+use mcuopt_rt::Arch;
 use ndarray::Array;
 use ndarray_npy::NpzWriter;
 
@@ -94,12 +95,20 @@ fn as_variant(op: &str, model: Model, variant: Variant, files: &Path) -> Result<
         config.compile().map_err(|errors| errors.to_string())
     };
     match variant {
-        Variant::Float32 => compile(&model, config.precision(Precision::Float32)).map(Some),
-        Variant::Int8 if !is_float => Ok(None),
-        Variant::Int8 => {
+        Variant::Float32 => compile(&model, variant.of(config, Default::default)).map(Some),
+        Variant::Weights8 => {
+            Ok(Some(compile(&model, variant.of(config, Default::default))?).filter(has_packed_weights))
+        }
+        Variant::Int8 | Variant::Int16x8 | Variant::Int4 if !is_float => Ok(None),
+        Variant::Int8 | Variant::Int16x8 | Variant::Int4 => {
             let samples = path.with_extension("samples.npz");
             write_samples(op, &model, &samples);
-            compile(&model, config.precision(Precision::Int8).calibration(samples)).map(Some)
+            let config = variant.of(config, || samples);
+            if variant != Variant::Int4 {
+                return compile(&model, config).map(Some);
+            }
+            // First and last layers too: an example is both.
+            Ok(Some(compile(&model, config.layer("*", LayerPrecision::Int8x4))?).filter(has_packed_weights))
         }
         Variant::Qdq if !is_float || models::is_pair(op) => compile(&model, config).map(Some),
         Variant::Qdq => {
@@ -110,6 +119,14 @@ fn as_variant(op: &str, model: Model, variant: Variant, files: &Path) -> Result<
             compile(&models::quantized(model, &outputs), config).map(Some)
         }
     }
+}
+
+/// Whether a network differs from that of float32 or int8.
+fn has_packed_weights(compiled: &Compiled) -> bool {
+    compiled.lowered.nodes.iter().any(|node| match node.op.choice(Arch::Portable) {
+        Some(choice) => choice.name.ends_with("_w4"),
+        None => node.op.kernel.call(DType::F32).function.ends_with("_w8"),
+    })
 }
 
 fn write_samples(op: &str, model: &Model, path: &Path) {
@@ -125,7 +142,7 @@ fn write_samples(op: &str, model: &Model, path: &Path) {
     archive.finish().expect("it can be written");
 }
 
-/// Inputs as the firmware takes them: all of int8, and numbers that may be positions where they are integers.
+/// Inputs as the firmware takes them: all of int8 and of int16, and numbers that may be positions where they are integers.
 fn inputs(compiled: &Compiled, seed: usize) -> Vec<Tensor> {
     let input = |(index, id): (usize, &ValueId)| {
         let ty = &compiled.lowered.value(*id).ty;
@@ -133,6 +150,7 @@ fn inputs(compiled: &Compiled, seed: usize) -> Vec<Tensor> {
         let numbers = (0..ty.len()).map(|i| match ty.dtype {
             DType::F32 => number(i) * 0.2 - 2.3,
             DType::I8 => number(i) * 11.0 - 125.0,
+            DType::I16 => number(i) * 2800.0 - 32000.0,
             _ => number(i) % 2.0,
         });
         let floats = Tensor::new(&ty.shape, numbers.collect::<Vec<f32>>()).expect("as many as the shape says");

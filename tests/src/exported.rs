@@ -163,9 +163,10 @@ fn run(compiled: &Compiled, test: &Test, item: usize) -> Result<Vec<Vec<f32>>, S
         match compiled.input_quantization(index) {
             None => Tensor::new(&ty.shape, reals)?.cast(ty.dtype),
             Some((scale, zero_point)) => {
+                let (min, max) = if ty.dtype == DType::I16 { (-32768, 32767) } else { (-128, 127) };
                 let quantize =
-                    |real: f32| ((real / scale).round_ties_even() as i32 + zero_point).clamp(-128, 127) as i8;
-                Tensor::new(&ty.shape, reals.into_iter().map(quantize).collect())
+                    |real: f32| ((real / scale).round_ties_even() as i32 + zero_point).clamp(min, max) as f32;
+                Tensor::new(&ty.shape, reals.into_iter().map(quantize).collect::<Vec<f32>>())?.cast(ty.dtype)
             }
         }
     });
@@ -173,10 +174,11 @@ fn run(compiled: &Compiled, test: &Test, item: usize) -> Result<Vec<Vec<f32>>, S
     let inputs = inputs.filter(|inputs| inputs.len() == test.inputs.len()).ok_or("its inputs are not the file's")?;
     let outputs = run_lowered(lowered, &inputs, |_, _| {}).map_err(|error| error.to_string())?;
     let reals = |(index, tensor): (usize, &Tensor)| match (tensor, compiled.output_quantization(index)) {
-        (Tensor::I8(array), Some((scale, zero_point))) => {
-            array.iter().map(|&q| (i32::from(q) - zero_point) as f32 * scale).collect()
-        }
         (Tensor::F32(array), _) => array.iter().copied().collect(),
+        (integers, Some((scale, zero_point))) => {
+            let integers = integers.to_i64s().unwrap_or_default().into_iter();
+            integers.map(|q| (q - i64::from(zero_point)) as f32 * scale).collect()
+        }
         (other, _) => other.to_i64s().unwrap_or_default().into_iter().map(|x| x as f32).collect(),
     };
     Ok(outputs.iter().enumerate().map(reals).collect())

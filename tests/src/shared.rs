@@ -41,6 +41,12 @@ pub enum Variant {
     Float32,
     /// The float file, quantized by the compiler with calibration data.
     Int8,
+    /// Likewise, with int16 activations.
+    Int16x8,
+    /// Likewise, with int8 activations and int4 weights but in the first and the last layer.
+    Int4,
+    /// The float file with int8 weights, and float arithmetic.
+    Weights8,
     /// The file that ONNX Runtime quantized.
     Qdq,
 }
@@ -88,7 +94,21 @@ impl Model {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Variant; 3] = [Variant::Float32, Variant::Int8, Variant::Qdq];
+    pub const ALL: [Variant; 6] =
+        [Variant::Float32, Variant::Weights8, Variant::Int16x8, Variant::Int8, Variant::Int4, Variant::Qdq];
+
+    /// Adds to the options what a variant asks for; `samples` is called where it takes calibration data.
+    pub fn of(self, config: Config, samples: impl FnOnce() -> PathBuf) -> Config {
+        let calibrated = match self {
+            Variant::Float32 => return config.precision(Precision::Float32),
+            Variant::Weights8 => return config.precision(Precision::Weights8),
+            Variant::Qdq => return config,
+            Variant::Int8 => Precision::Int8,
+            Variant::Int16x8 => Precision::Int16x8,
+            Variant::Int4 => Precision::Int4,
+        };
+        config.precision(calibrated).calibration(samples())
+    }
 }
 
 impl fmt::Display for Variant {
@@ -96,6 +116,9 @@ impl fmt::Display for Variant {
         f.pad(match self {
             Variant::Float32 => "float32",
             Variant::Int8 => "int8",
+            Variant::Int16x8 => "int16x8",
+            Variant::Int4 => "int4",
+            Variant::Weights8 => "weights8",
             Variant::Qdq => "qdq",
         })
     }
@@ -112,8 +135,8 @@ impl Files {
     /// The file that a variant is compiled from.
     pub fn onnx(&self, variant: Variant) -> PathBuf {
         match variant {
-            Variant::Float32 | Variant::Int8 => self.folder.join("model.onnx"),
             Variant::Qdq => self.folder.join("model_qdq.onnx"),
+            _ => self.folder.join("model.onnx"),
         }
     }
 
@@ -124,12 +147,7 @@ impl Files {
 
     /// The options for a variant, to which more can be added.
     pub fn config(&self, variant: Variant) -> Config {
-        let config = Config::new(self.onnx(variant)).name("Net");
-        match variant {
-            Variant::Float32 => config.precision(Precision::Float32),
-            Variant::Int8 => config.precision(Precision::Int8).calibration(self.samples()),
-            Variant::Qdq => config,
-        }
+        variant.of(Config::new(self.onnx(variant)).name("Net"), || self.samples())
     }
 
     /// The model compiled with the default options.

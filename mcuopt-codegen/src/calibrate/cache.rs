@@ -72,7 +72,7 @@ pub fn load(key: &str, graph: &Graph<Op>) -> Option<Ranges> {
         for _ in 0..count {
             channels.push(Channel { range: Range { min: bits()?, max: bits()? }, mean: bits()?, mean_square: bits()? });
         }
-        words.next().is_none().then_some((id, Statistics { range: whole, candidates, method, channels }))
+        words.next().is_none().then_some((id, Statistics { range: whole, candidates, method, given: None, channels }))
     };
     text.lines().map(entry).collect()
 }
@@ -105,6 +105,12 @@ pub fn write(key: &str, kind: &str, text: &str) {
     if written.and_then(|()| fs::rename(&temporary, folder.join(format!("{key}.{kind}")))).is_err() {
         let _ = fs::remove_file(&temporary);
     }
+}
+
+/// The user's cache folder, or one for temporary files where there is none.
+#[cfg(feature = "profile")]
+pub(crate) fn cache_folder() -> PathBuf {
+    folder().unwrap_or_else(|| std::env::temp_dir().join("mcuopt"))
 }
 
 /// `MCUOPT_CACHE_DIR`, or the folder `mcuopt` where the user's system keeps caches.

@@ -30,7 +30,7 @@ pub fn choose(graph: &Graph<Op>, samples: &Samples, ranges: &mut Ranges) -> Resu
                 continue;
             }
             tried.push(range);
-            let rounded = asymmetric(range).single().map(|quantization| (*id, quantization)).into_iter().collect();
+            let rounded = [(*id, asymmetric(range))].into();
             let noise = trials.noise(graph, &Change { rounded, ..Change::default() })?;
             // Of equal errors the first: the widest range.
             if noise < best.0 {

@@ -11,21 +11,25 @@ mod npy;
 mod range;
 mod samples;
 mod trials;
+mod warnings;
 
 use std::collections::BTreeMap;
 
 use crate::error::Error;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Quantization, ValueId};
 use crate::interp;
 use crate::ops::Op;
 
+#[cfg(feature = "profile")]
+pub(crate) use cache::cache_folder;
 pub use cache::{content_hash, hash_samples, load, read, store, write};
 pub use choose::choose;
 pub use histogram::Histogram;
 pub use mask::moderate_masks;
 pub use range::{Method, Range};
-pub use samples::{Samples, sample_files};
-pub use trials::{Change, Trials, in_parallel, rounded};
+pub use samples::{Samples, arrays, sample_files};
+pub use trials::{Change, Trials, rounded};
+pub use warnings::warnings;
 
 /// What is known of one float value.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,8 @@ pub struct Statistics {
     pub candidates: [Range; 4],
     /// The method whose range is the tensor's; never [`Method::Auto`].
     pub method: Method,
+    /// The quantization that was chosen before, if it was.
+    pub given: Option<Quantization>,
     /// For each index along the last axis, what is known of its elements.
     pub channels: Vec<Channel>,
 }
@@ -156,6 +162,7 @@ impl Sums {
             range: self.range,
             candidates: Method::DIRECT.map(|method| self.range.choose(method, &self.histogram, zeros)),
             method: Method::MeanSquare,
+            given: None,
             channels: self.channels.iter().map(channel).collect(),
         }
     }

@@ -20,7 +20,12 @@ pub struct Samples {
     inputs: Arc<Vec<Source>>,
     /// Which of them.
     indices: Vec<usize>,
+    /// The class of each sample.
+    labels: Option<Vec<i64>>,
 }
+
+/// The name of the array, and of the file in a folder, that holds the class of each sample.
+const LABELS: &str = "labels";
 
 /// The samples of one input.
 enum Source {
@@ -46,6 +51,8 @@ impl Samples {
     /// The first axis of an array counts the samples; the rest has the input's shape, or its elements. A file in a folder
     /// may also hold one sample. Files of a folder are read one at a time, so that together they may be larger than
     /// memory.
+    ///
+    /// An array `labels` that is no input, or a file `labels.npy` in the folder, holds the class of each sample.
     pub fn read(path: &Path, graph: &Graph<Op>) -> Result<Self, Error> {
         if path.is_dir() {
             let several = graph.inputs.len() > 1;
@@ -54,13 +61,24 @@ impl Samples {
                 let folder = if several { path.join(&value.name) } else { path.to_path_buf() };
                 Files::find(&folder, &value.name, &value.ty).map(Source::Files)
             });
-            return Self::new(files.collect::<Result<_, _>>()?);
+            let samples = Self::new(files.collect::<Result<_, _>>()?)?;
+            let labels = path.join(LABELS).with_extension("npy");
+            return match labels.is_file() {
+                true => {
+                    let in_file = |error: Error| error.in_file(labels.display().to_string());
+                    samples.labelled(&read_npy(&labels).map_err(in_file)?).map_err(in_file)
+                }
+                false => Ok(samples),
+            };
         }
         let file = File::open(path).map_err(Error::io)?;
-        let arrays = match path.extension().is_some_and(|extension| extension == "npy") {
+        let mut arrays = match path.extension().is_some_and(|extension| extension == "npy") {
             true => vec![(String::new(), read_npy(path)?)],
             false => read_npz(file)?,
         };
+        let is_input = |name: &str| graph.inputs.iter().any(|id| graph.value(*id).name == name);
+        let labels = arrays.iter().position(|(name, _)| name == LABELS && !is_input(name));
+        let labels = labels.map(|position| arrays.remove(position).1);
         let mut inputs = Vec::new();
         for id in &graph.inputs {
             let value = graph.value(*id);
@@ -76,13 +94,21 @@ impl Samples {
             };
             inputs.push(Source::Memory(split(array, &value.name, &value.ty)?));
         }
-        Self::new(inputs)
+        let samples = Self::new(inputs)?;
+        match labels {
+            Some(labels) => samples.labelled(&labels),
+            None => Ok(samples),
+        }
     }
 
     /// Samples that are in memory already: for each input of the graph, in order, a tensor for each sample.
     pub fn from_tensors(inputs: Vec<Vec<Tensor>>) -> Self {
         let count = inputs.first().map_or(0, Vec::len);
-        Self { inputs: Arc::new(inputs.into_iter().map(Source::Memory).collect()), indices: (0..count).collect() }
+        Self {
+            inputs: Arc::new(inputs.into_iter().map(Source::Memory).collect()),
+            indices: (0..count).collect(),
+            labels: None,
+        }
     }
 
     fn new(inputs: Vec<Source>) -> Result<Self, Error> {
@@ -92,8 +118,26 @@ impl Samples {
             Some(first) if counts.iter().any(|count| count != first) => {
                 Err(Error::calibration(format!("the inputs have {counts:?} samples, not as many each")))
             }
-            Some(first) => Ok(Self { indices: (0..*first).collect(), inputs: Arc::new(inputs) }),
+            Some(first) => Ok(Self { indices: (0..*first).collect(), inputs: Arc::new(inputs), labels: None }),
         }
+    }
+
+    /// With the class of each sample.
+    fn labelled(mut self, labels: &ArrayD<f32>) -> Result<Self, Error> {
+        if labels.len() != self.len() {
+            let error = format!("the array `{LABELS}` has the shape {:?}; expected [{}]", labels.shape(), self.len());
+            return Err(Error::calibration(error));
+        }
+        if let Some(label) = labels.iter().find(|label| label.fract() != 0.0 || !label.is_finite()) {
+            return Err(Error::calibration(format!("the array `{LABELS}` holds {label}, which is no class")));
+        }
+        self.labels = Some(labels.iter().map(|&label| label as i64).collect());
+        Ok(self)
+    }
+
+    /// The class of each sample, if it is known.
+    pub fn labels(&self) -> Option<&[i64]> {
+        self.labels.as_deref()
     }
 
     /// Number of samples.
@@ -113,8 +157,12 @@ impl Samples {
 
     /// Those of the samples for which `keep` of their position says so.
     pub fn only(&self, keep: impl Fn(usize) -> bool) -> Self {
-        let indices = self.indices.iter().enumerate().filter(|(position, _)| keep(*position));
-        Self { inputs: Arc::clone(&self.inputs), indices: indices.map(|(_, index)| *index).collect() }
+        let kept: Vec<usize> = (0..self.len()).filter(|position| keep(*position)).collect();
+        Self {
+            inputs: Arc::clone(&self.inputs),
+            indices: kept.iter().map(|position| self.indices[*position]).collect(),
+            labels: self.labels.as_ref().map(|labels| kept.iter().map(|position| labels[*position]).collect()),
+        }
     }
 }
 
@@ -139,7 +187,8 @@ impl Files {
     fn find(folder: &Path, name: &str, ty: &Type) -> Result<Self, Error> {
         let paths = entries(folder).map_err(|error| Error::io(error).in_file(folder.display().to_string()))?;
         let mut places = Vec::new();
-        for path in paths.into_iter().filter(|path| is_npy(path)) {
+        let is_labels = |path: &Path| path.file_stem().is_some_and(|stem| stem == LABELS);
+        for path in paths.into_iter().filter(|path| is_npy(path) && !is_labels(path)) {
             let count = samples_of(&path, name, ty)?.len();
             places.extend((0..count).map(|position| (path.clone(), position)));
         }
@@ -209,15 +258,28 @@ fn read_npy(path: &Path) -> Result<ArrayD<f32>, Error> {
 }
 
 fn read_npz(file: File) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+    let unreadable =
+        |name: &str, error: String| Error::calibration(format!("the array `{name}` cannot be read: {error}"));
+    let arrays = entries_of(file)?.into_iter();
+    arrays.map(|(name, array)| array.map_err(|error| unreadable(&name, error)).map(|array| (name, array))).collect()
+}
+
+/// The arrays of a `.npz` file by name, those that hold numbers, in the order of the file.
+pub fn arrays(path: &Path) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+    let in_file = |error: Error| error.in_file(path.display().to_string());
+    let entries = entries_of(File::open(path).map_err(|error| in_file(Error::io(error)))?).map_err(in_file)?;
+    Ok(entries.into_iter().filter_map(|(name, array)| Some((name, array.ok()?))).collect())
+}
+
+/// The entries of an archive: arrays, or what is wrong with them.
+fn entries_of(file: File) -> Result<Vec<(String, Result<ArrayD<f32>, String>)>, Error> {
     let unreadable = |error| Error::calibration(format!("not a readable .npz file: {error}"));
     let mut npz = ZipArchive::new(BufReader::new(file)).map_err(unreadable)?;
     let mut arrays = Vec::new();
     for index in 0..npz.len() {
         let entry = npz.by_index(index).map_err(unreadable)?;
         let name = entry.name().trim_end_matches(".npy").to_string();
-        let array = npy::read(entry)
-            .map_err(|error| Error::calibration(format!("the array `{name}` cannot be read: {error}")))?;
-        arrays.push((name, array));
+        arrays.push((name, npy::read(entry)));
     }
     Ok(arrays)
 }

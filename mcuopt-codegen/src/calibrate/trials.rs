@@ -6,9 +6,10 @@ use mcuopt_rt::v0 as rt;
 
 use super::Samples;
 use crate::error::Error;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Quantization, ValueId, Width};
 use crate::interp;
 use crate::ops::Op;
+use crate::parallel;
 use crate::tensor::{DType, Element as _, Tensor};
 
 /// Numbers of all runs together that are kept, 256 MB of them: of a large network fewer samples are run.
@@ -35,8 +36,8 @@ struct Target {
 pub struct Change {
     /// Nodes whose operator or constants are others.
     pub nodes: BTreeSet<usize>,
-    /// Values that are rounded to int8, with scale and zero point.
-    pub rounded: BTreeMap<ValueId, (f32, i32)>,
+    /// Values that are rounded, with one scale each.
+    pub rounded: BTreeMap<ValueId, Quantization>,
 }
 
 impl Trials {
@@ -46,7 +47,7 @@ impl Trials {
             graph.nodes.iter().flat_map(|node| &node.outputs).map(|id| graph.value(*id).ty.len()).sum();
         let count = count.min(NUMBERS / numbers.max(1)).clamp(1, samples.len());
         let indices: Vec<usize> = (0..count).map(|index| index * samples.len() / count).collect();
-        let runs = in_parallel(&indices, |index| {
+        let runs = parallel::map(&indices, |index| {
             let mut values = BTreeMap::new();
             interp::run_float(graph, &samples.sample(*index)?, |id, tensor| {
                 values.insert(id, tensor.clone());
@@ -69,7 +70,7 @@ impl Trials {
     ///
     /// A mean of powers would be that of the one sample that is far outside of what ranges hold.
     pub fn noise(&self, graph: &Graph<Op>, change: &Change) -> Result<f64, Error> {
-        let errors = in_parallel(&self.runs, |run| {
+        let errors = parallel::map(&self.runs, |run| {
             let changed = rerun(graph, run, change)?;
             let error = |target: &Target| match changed.get(&target.id) {
                 Some(y) => target.power(f32::of(y), run.get(&target.id).map(f32::of)).sqrt(),
@@ -141,7 +142,7 @@ fn rerun(
     let mut changed: BTreeMap<ValueId, Tensor> = BTreeMap::new();
     let computed = |index: usize| change.nodes.contains(&index);
     for (id, quantization) in &change.rounded {
-        changed.extend(run.get(id).map(|tensor| (*id, rounded(tensor, *quantization))));
+        changed.extend(run.get(id).map(|tensor| (*id, rounded(tensor, quantization))));
     }
     for (index, node) in graph.nodes.iter().enumerate() {
         if !computed(index) && !node.inputs.iter().any(|id| changed.contains_key(id)) {
@@ -155,7 +156,7 @@ fn rerun(
         let results = node.op.eval(&operands).map_err(|error| error.at_node(&node.name, node.op.name()))?;
         for (id, tensor) in node.outputs.iter().zip(results) {
             let tensor = match change.rounded.get(id) {
-                Some(quantization) => rounded(&tensor, *quantization),
+                Some(quantization) => rounded(&tensor, quantization),
                 None => tensor,
             };
             changed.insert(*id, tensor);
@@ -167,30 +168,17 @@ fn rerun(
 /// A tensor as its integers stand for it.
 ///
 /// A plain loop, for the reason that the `reference` module gives.
-pub fn rounded(tensor: &Tensor, (scale, zero_point): (f32, i32)) -> Tensor {
+pub fn rounded(tensor: &Tensor, quantization: &Quantization) -> Tensor {
     let mut tensor = tensor.clone();
-    if tensor.f32s().is_some() {
-        let elements = f32::of_mut(&mut tensor);
-        let mut i = 0;
-        while i < elements.len() {
-            elements[i] = rt::dequantize(rt::quantize_f32(elements[i], scale, zero_point), scale, zero_point);
-            i += 1;
-        }
+    let Some((scale, zero_point)) = quantization.single().filter(|_| tensor.f32s().is_some()) else { return tensor };
+    let elements = f32::of_mut(&mut tensor);
+    let mut i = 0;
+    while i < elements.len() {
+        elements[i] = match quantization.width {
+            Width::Int16 => rt::dequantize_i16(rt::quantize_f32_i16(elements[i], scale, zero_point), scale, zero_point),
+            _ => rt::dequantize(rt::quantize_f32(elements[i], scale, zero_point), scale, zero_point),
+        };
+        i += 1;
     }
     tensor
-}
-
-/// Runs `f` for each item on all processors; the results in order.
-pub fn in_parallel<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> Result<R, Error> + Sync) -> Result<Vec<R>, Error> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(items.len()).max(1);
-    let f = &f;
-    let work = |part: usize| items.iter().skip(part).step_by(workers).map(f).collect::<Result<Vec<R>, Error>>();
-    let work = &work;
-    let parts = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers).map(|part| scope.spawn(move || work(part))).collect();
-        let joined = handles.into_iter().map(|handle| handle.join());
-        joined.map(|part| part.unwrap_or_else(|_| Err(Error::bug("a thread panicked")))).collect::<Result<Vec<_>, _>>()
-    })?;
-    let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
-    Ok((0..items.len()).filter_map(|index| parts[index % workers].next()).collect())
 }

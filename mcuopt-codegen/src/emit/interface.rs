@@ -30,6 +30,12 @@ pub(super) fn input_name(program: &Program<'_>, id: ValueId) -> Ident {
     port_name("input", position, &program.inputs)
 }
 
+/// The names by which the methods call all inputs, or, with `output` for `kind`, all outputs.
+#[cfg(feature = "profile")]
+pub(crate) fn port_names(kind: &str, values: &[&Value]) -> Vec<String> {
+    (0..values.len()).map(|position| port_name(kind, position, values).to_string()).collect()
+}
+
 fn port_name(kind: &str, position: usize, values: &[&Value]) -> Ident {
     if values.len() == 1 {
         return ident(kind);
@@ -166,7 +172,13 @@ fn reset(layers: &Layers) -> Option<TokenStream> {
 fn documentation(program: &Program<'_>, layers: &Layers) -> Vec<String> {
     let ty = |value: &&Value| format!("{:?}", value.ty.shape);
     let list = |values: &[&Value]| values.iter().map(ty).collect::<Vec<_>>().join(", ");
-    let integers = program.graph.nodes.iter().any(|node| program.graph.value(node.outputs[0]).ty.dtype == DType::I8);
+    let computes =
+        |dtype: DType| program.graph.nodes.iter().any(|node| program.graph.value(node.outputs[0]).ty.dtype == dtype);
+    let widths: Vec<&str> = [(DType::I8, "int8"), (DType::I16, "int16")]
+        .iter()
+        .filter(|(dtype, _)| computes(*dtype))
+        .map(|(_, name)| *name)
+        .collect();
     let mut lines = vec![
         format!(" The network `{}`: {} → {}.", program.file, list(&program.inputs), list(&program.outputs)),
         String::new(),
@@ -174,7 +186,7 @@ fn documentation(program: &Program<'_>, layers: &Layers) -> Vec<String> {
             " {} layer{} in {}, {} multiply-accumulates, {} bytes of RAM.",
             program.graph.nodes.len(),
             if program.graph.nodes.len() == 1 { "" } else { "s" },
-            if integers { "int8" } else { "float32" },
+            if widths.is_empty() { "float32".to_string() } else { widths.join(" and ") },
             layers.macs,
             program.plan.arena_bytes,
         ),
@@ -320,7 +332,9 @@ fn predict(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
         match port.quantization {
             Some(_) => {
                 let quantization = format_ident!("{}_QUANTIZATION", port.constant);
-                quote!(rt::quantize_f32_s8(&Self::#quantization, #name, self.arena.write(slot::#slot));)
+                let quantize =
+                    if port.element.to_string() == "i16" { quote!(quantize_f32_s16) } else { quote!(quantize_f32_s8) };
+                quote!(rt::#quantize(&Self::#quantization, #name, self.arena.write(slot::#slot));)
             }
             None => quote!(self.arena.write(slot::#slot).copy_from_slice(#name);),
         }
@@ -331,7 +345,9 @@ fn predict(layers: &Layers, inputs: &[Port], outputs: &[Port]) -> TokenStream {
         match port.quantization {
             Some(_) => {
                 let quantization = format_ident!("{}_QUANTIZATION", port.constant);
-                quote!(rt::dequantize_s8_f32(&Self::#quantization, self.arena.read(slot::#slot), #name);)
+                let is_int16 = port.element.to_string() == "i16";
+                let dequantize = if is_int16 { quote!(dequantize_s16_f32) } else { quote!(dequantize_s8_f32) };
+                quote!(rt::#dequantize(&Self::#quantization, self.arena.read(slot::#slot), #name);)
             }
             None => quote!(#name.copy_from_slice(self.arena.read(slot::#slot));),
         }

@@ -209,6 +209,7 @@ impl Layers {
                     let [weights, bias, multipliers] =
                         [&linear.weights, &linear.bias, &linear.multipliers].map(|data| bytes(program, data));
                     let (requantize, prefer) = (&linear.requantize, prefer(node.op.prefer));
+                    let linear_ty = ident(linear.ty);
                     let text = documentation.take().map(|text| quote!(#[doc = #text]));
                     let kernels = kernels(node);
                     self.constants.extend(quote! {
@@ -217,7 +218,7 @@ impl Layers {
                         #[doc = #kernels]
                         const #name: rt::#ty =
                             rt::#ty::#choose(#(#params,)* &#canonical, #prefer, rt::Arch::CURRENT);
-                        const #canonical: rt::LinearS8<'static> = rt::LinearS8 {
+                        const #canonical: rt::#linear_ty<'static> = rt::#linear_ty {
                             weights: #weights,
                             bias: #bias,
                             multipliers: #multipliers,
@@ -369,7 +370,8 @@ fn shared(program: &Program<'_>, names: &[String], slots: &BTreeMap<ValueId, Ide
             both => (format_ident!("{}_XY", names[index].to_ascii_uppercase()), Some(both)),
         };
         let is_output = slot == slots[&output];
-        Some((index, Shared { slot, own_place, is_output, x_start: x.start - y.start }))
+        let x_start = (x.start - y.start) / program.graph.value(input).ty.dtype.size();
+        Some((index, Shared { slot, own_place, is_output, x_start }))
     };
     program.plan.overlaps.iter().enumerate().filter_map(shared).collect()
 }
@@ -426,6 +428,6 @@ fn bytes(program: &Program<'_>, data: &Data) -> Literal {
 }
 
 /// The 64-bit Fowler–Noll–Vo hash, variant 1a: short, and the same on every machine.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

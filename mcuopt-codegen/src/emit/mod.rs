@@ -5,6 +5,7 @@
 
 mod interface;
 mod layers;
+pub(crate) use layers::fnv1a;
 mod names;
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
@@ -16,7 +17,10 @@ use crate::options::Input;
 use crate::plan::Plan;
 use crate::tensor::{DType, each_element};
 
+#[cfg(feature = "profile")]
+pub(crate) use interface::port_names;
 pub use names::layer_names;
+pub(crate) use names::snake_case;
 
 /// What the emitter needs to know.
 pub struct Program<'a> {
@@ -93,7 +97,8 @@ fn slots(program: &Program<'_>, layers: &layers::Layers) -> TokenStream {
     let slots = program.graph.nodes.iter().enumerate().flat_map(|(index, node)| {
         let shared = layers.shared.get(&index);
         let shared = shared.and_then(|shared| Some((&shared.slot, shared.own_place.as_ref()?)));
-        let shared = shared.map(|(name, bytes)| slot(name, quote!(i8), bytes.len(), bytes.start));
+        let dtype = program.graph.value(node.outputs[0]).ty.dtype;
+        let shared = shared.map(|(name, bytes)| slot(name, element(dtype), bytes.len() / dtype.size(), bytes.start));
         let scratch = program.plan.scratch.get(&index);
         let scratch = scratch.map(|bytes| slot(&layers.scratch[&index], quote!(u32), bytes.len() / 4, bytes.start));
         [tensor(&node.outputs[0]), shared, scratch]
@@ -119,6 +124,12 @@ fn element(dtype: DType) -> TokenStream {
     })
 }
 
+/// The name of an element type in Rust.
+#[cfg(feature = "profile")]
+pub(crate) fn element_name(dtype: DType) -> &'static str {
+    each_element!(dtype, T => std::any::type_name::<T>())
+}
+
 /// A number without a type suffix.
 fn number(value: usize) -> Literal {
     Literal::usize_unsuffixed(value)
@@ -135,9 +146,9 @@ fn shape(value: &Value) -> (TokenStream, TokenStream) {
     (quote!([usize; #rank]), quote!([#(#extents),*]))
 }
 
-/// Scale and zero point of a lowered value, if it is int8.
+/// Scale and zero point of a lowered value, if it is int8 or int16.
 pub fn quantization(graph: &Graph<Layer>, id: ValueId) -> Option<(f32, i32)> {
     let value = graph.value(id);
-    let quantization = value.quantization.as_ref().filter(|_| value.ty.dtype == DType::I8)?;
+    let quantization = value.quantization.as_ref().filter(|_| matches!(value.ty.dtype, DType::I8 | DType::I16))?;
     quantization.single()
 }

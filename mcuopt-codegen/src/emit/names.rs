@@ -54,7 +54,7 @@ fn segments(name: &str) -> Vec<&str> {
 }
 
 /// `Conv2d_1/BiasAdd` → `conv2d_1_bias_add`; other characters than letters and digits become underscores.
-pub(super) fn snake_case(name: &str) -> String {
+pub(crate) fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len());
     let mut previous = '_';
     for c in name.chars() {

@@ -41,6 +41,14 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
+/// Whether nodes of an operator can be imported, as far as the operator's name says: by an importer, as a function of the
+/// file, or as control flow.
+pub fn knows(model: &onnx::Model, domain: &str, op_type: &str) -> bool {
+    let defined = model.functions.iter().any(|function| function.domain == domain && function.name == op_type);
+    let controls = domain.is_empty() && control::OPERATORS.contains(&op_type);
+    defined || controls || ops::importer(domain, op_type).is_some()
+}
+
 /// Translates a model, with some inputs and dimensions bound to what the user says. All nodes that cannot be
 /// translated are reported together.
 pub fn import(model: &onnx::Model, bind: &Bindings) -> Result<Imported, Errors> {

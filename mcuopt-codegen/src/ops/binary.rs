@@ -12,7 +12,8 @@ use quote::quote;
 use super::cast::Cast;
 use super::unary::{Function, Unary, by_name};
 use super::{
-    Io, Kernel, Lowered, Operator, Overlap, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear,
+    Io, Kernel, Lowered, Operator, Overlap, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, i16s,
+    i16s_mut, linear,
 };
 use crate::bounds::{Bounds, Known};
 use crate::builder::Builder;
@@ -339,6 +340,10 @@ impl Operator for Binary {
         true
     }
 
+    fn has_int16(&self) -> bool {
+        matches!(self.kind, Kind::Add | Kind::Sub | Kind::Mul | Kind::Max | Kind::Min)
+    }
+
     fn bounds(&self, operands: &[Known<'_>]) -> Option<Bounds> {
         let [a, b] = operands else { return None };
         let (a, b) = (a.bounds, b.bounds);
@@ -366,6 +371,9 @@ impl Operator for Binary {
         let y = linear::scale_of(io.output)?;
         let (min, max) = linear::clamp_to_i8(&self.clamp, y);
         let [a_quantization, b_quantization] = [runtime_quantization(a)?, runtime_quantization(b)?];
+        if io.output.ty.dtype == DType::I16 {
+            return self.lower_int16(geometry, [a_quantization, b_quantization], runtime_quantization(io.output)?);
+        }
         if self.kind == Kind::Mul {
             let factor = f64::from(a_quantization.scale) * f64::from(b_quantization.scale) / f64::from(y.0);
             let left_shift = rt::left_shift_for(factor);
@@ -382,6 +390,27 @@ impl Operator for Binary {
         let params =
             rt::AddS8::new(a_quantization, b_quantization, runtime_quantization(io.output)?, sign, min, max);
         Ok(AddS8 { geometry, params }.into())
+    }
+}
+
+impl Binary {
+    /// Add, Sub and Mul.
+    fn lower_int16(
+        &self,
+        geometry: rt::Broadcast,
+        [a, b]: [rt::Quantization; 2],
+        y: rt::Quantization,
+    ) -> Result<Lowered, Error> {
+        let output = (y.scale, y.zero_point);
+        if self.kind == Kind::Mul {
+            let factor = f64::from(a.scale) * f64::from(b.scale) / f64::from(y.scale);
+            let (requantize, multiplier) = linear::rescale(factor, &self.clamp, output);
+            let (a_zero_point, b_zero_point) = (a.zero_point, b.zero_point);
+            return Ok(MulS16 { geometry, requantize, multiplier, a_zero_point, b_zero_point }.into());
+        }
+        let rt::RequantizeS16 { min, max, .. } = linear::Rescale::new(0, &self.clamp, output);
+        let sign = if self.kind == Kind::Sub { -1.0 } else { 1.0 };
+        Ok(AddS16 { geometry, params: rt::AddS16::new(a, b, y, sign, min, max) }.into())
     }
 }
 
@@ -437,6 +466,7 @@ pub(super) fn overlap(geometry: &rt::Broadcast, operand: usize, commutes: bool) 
 struct_literals! {
     Broadcast { shape, a_strides, b_strides }
     AddS8 { a_multiplier, b_multiplier, bias, shift, min, max }
+    AddS16 { a_multiplier, b_multiplier, bias, shift, min, max }
 }
 
 /// `add_f32`, `sub_f32`, `mul_f32` or `div_f32` with its constants.
@@ -607,6 +637,75 @@ impl Routine for AddS8 {
         let rt::AddS8 { a_multiplier, b_multiplier, .. } = self.params;
         let params = rt::AddS8 { a_multiplier: b_multiplier, b_multiplier: a_multiplier, ..self.params };
         Some(Kernel::AddS8(Self { geometry: swapped(&self.geometry), params }))
+    }
+}
+
+/// `add_s16` with its constants: Add, and Sub as the addition of a negative multiple.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct AddS16 {
+    pub geometry: rt::Broadcast,
+    pub params: rt::AddS16,
+}
+
+impl Routine for AddS16 {
+    fn call(&self, _: DType) -> Call {
+        Call::new("add_s16").params(&self.geometry).named("_SCALES", &self.params)
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        rt::add_s16(&self.geometry, &self.params, i16s(x[0]), i16s(x[1]), i16s_mut(y));
+    }
+
+    fn overlap(&self, operand: usize) -> Overlap {
+        overlap(&self.geometry, operand, true)
+    }
+
+    fn swapped(&self) -> Option<Kernel> {
+        let rt::AddS16 { a_multiplier, b_multiplier, .. } = self.params;
+        let params = rt::AddS16 { a_multiplier: b_multiplier, b_multiplier: a_multiplier, ..self.params };
+        Some(Kernel::AddS16(Self { geometry: swapped(&self.geometry), params }))
+    }
+}
+
+/// `mul_s16` with its constants.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct MulS16 {
+    pub geometry: rt::Broadcast,
+    pub requantize: rt::RequantizeS16,
+    pub multiplier: i32,
+    pub a_zero_point: i32,
+    pub b_zero_point: i32,
+}
+
+impl Routine for MulS16 {
+    fn call(&self, _: DType) -> Call {
+        Call::new("mul_s16")
+            .params(&self.geometry)
+            .named("_REQUANTIZE", &self.requantize)
+            .value(self.multiplier)
+            .value(self.a_zero_point)
+            .value(self.b_zero_point)
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        let (p, q, zero_points) = (&self.geometry, &self.requantize, [self.a_zero_point, self.b_zero_point]);
+        let (a, b) = (i16s(x[0]), i16s(x[1]));
+        rt::mul_s16(p, q, self.multiplier, zero_points[0], zero_points[1], a, b, i16s_mut(y));
+    }
+
+    fn overlap(&self, operand: usize) -> Overlap {
+        overlap(&self.geometry, operand, true)
+    }
+
+    fn swapped(&self) -> Option<Kernel> {
+        Some(Kernel::MulS16(Self {
+            geometry: swapped(&self.geometry),
+            a_zero_point: self.b_zero_point,
+            b_zero_point: self.a_zero_point,
+            ..self.clone()
+        }))
     }
 }
 

@@ -6,9 +6,9 @@
 use mcuopt_rt::v0 as rt;
 
 use super::conv_transpose::{DynamicConv, VolumeF32, VolumeS8};
-use super::linear::{self, Linear};
+use super::linear::{self, Linear, Scaled};
 use super::window::{self, Direction};
-use super::{Io, Lowered, Operator, Overlap, Routine, f32s, f32s_mut, i8s, i8s_mut, result};
+use super::{Io, Lowered, Operator, Overlap, Routine, f32s, f32s_mut, i8s, i8s_mut, i16s, i16s_mut, result};
 use crate::builder::Builder;
 use crate::call::{Call, Data, Literal as _, struct_literals};
 use crate::error::Error;
@@ -125,6 +125,14 @@ impl Operator for Conv {
         &[1, 2]
     }
 
+    fn has_int16(&self) -> bool {
+        self.window.kernel.len() <= 2
+    }
+
+    fn packs_weights(&self) -> bool {
+        self.window.kernel.len() <= 2
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let [x, weights, bias] = io.inputs[..] else { return Err(Error::bug("Conv has three operands")) };
         if self.window.kernel.len() > 2 {
@@ -133,13 +141,27 @@ impl Operator for Conv {
         let geometry = self.geometry(&x.ty, &io.output.ty)?;
         let depthwise = self.is_depthwise(geometry.input[2]);
         if io.output.ty.dtype == DType::F32 {
-            let (weights, bias) = (linear::constant_f32s(weights)?.to_vec(), linear::constant_f32s(bias)?.to_vec());
             let clamp = self.clamp;
+            if let Some(mut linear) = Scaled::new(weights, bias)? {
+                if depthwise {
+                    linear.weights = taps_first(&linear.weights, &geometry);
+                }
+                return Ok(ConvF32W8 { geometry, depthwise, clamp, linear }.into());
+            }
+            let (weights, bias) = (linear::constant_f32s(weights)?.to_vec(), linear::constant_f32s(bias)?.to_vec());
             return Ok(if depthwise {
                 DepthwiseF32 { weights: taps_first(&weights, &geometry), geometry, clamp, bias }.into()
             } else {
                 ConvF32 { geometry, clamp, weights, bias }.into()
             });
+        }
+        if io.output.ty.dtype == DType::I16 {
+            let pad_value = linear::scale_of(x)?.1 as i16;
+            let mut linear = linear::quantize(x, weights, bias, io.output, &self.clamp)?;
+            if depthwise {
+                linear.weights = taps_first(&linear.weights, &geometry);
+            }
+            return Ok(ConvS16 { geometry, depthwise, pad_value, linear }.into());
         }
         let pad_value = linear::scale_of(x)?.1 as i8;
         let mut linear = linear::quantize(x, weights, bias, io.output, &self.clamp)?;
@@ -235,6 +257,7 @@ struct_literals! {
     Conv2d { batch, input, output, kernel, stride, pad, dilation, groups }
     Clamp { min, max }
     Requantize { left_shift, zero_point, min, max }
+    RequantizeS16 { left_shift, zero_point, min, max }
 }
 
 /// `conv2d_f32` with its constants.
@@ -295,6 +318,87 @@ impl Routine for DepthwiseF32 {
     }
 }
 
+/// `conv2d_f32_w8` or `depthwise_f32_w8` with its constants; weights as in [`ConvF32`] and [`DepthwiseF32`].
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct ConvF32W8 {
+    pub geometry: rt::Conv2d,
+    pub depthwise: bool,
+    pub clamp: rt::Clamp,
+    pub linear: Scaled,
+}
+
+impl Routine for ConvF32W8 {
+    fn call(&self, _: DType) -> Call {
+        let function = if self.depthwise { "depthwise_f32_w8" } else { "conv2d_f32_w8" };
+        self.linear.arguments(Call::inlined(function).params(&self.geometry).named("_CLAMP", &self.clamp))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        let run = if self.depthwise { rt::depthwise_f32_w8 } else { rt::conv2d_f32_w8 };
+        let Scaled { weights, bias, scales } = &self.linear;
+        run(&self.geometry, &self.clamp, weights, bias, scales, f32s(x[0]), f32s_mut(y));
+    }
+
+    fn macs(&self) -> u64 {
+        macs(&self.geometry)
+    }
+}
+
+/// `ConvS16` with its constants; weights as in [`ConvS8`] and [`DepthwiseS8`].
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct ConvS16 {
+    pub geometry: rt::Conv2d,
+    pub depthwise: bool,
+    /// What padded taps read: the input's zero point.
+    pub pad_value: i16,
+    pub linear: Linear<rt::RequantizeS16>,
+}
+
+impl ConvS16 {
+    fn chosen(&self, linear: &rt::LinearS16<'_>, prefer: rt::Prefer, arch: rt::Arch) -> rt::ConvS16 {
+        let choose = match (self.depthwise, self.linear.four_bits) {
+            (false, false) => rt::ConvS16::choose,
+            (false, true) => rt::ConvS16::choose_w4,
+            (true, false) => rt::ConvS16::choose_depthwise,
+            (true, true) => rt::ConvS16::choose_depthwise_w4,
+        };
+        choose(&self.geometry, self.pad_value, linear, prefer, arch)
+    }
+}
+
+impl Routine for ConvS16 {
+    fn call(&self, _: DType) -> Call {
+        let params = vec![linear::by_reference(&self.geometry), self.pad_value.literal()];
+        let choose = match self.depthwise {
+            true => ["choose_depthwise", "choose_depthwise_w4"],
+            false => ["choose", "choose_w4"],
+        };
+        self.linear.call("ConvS16::run", "ConvS16", choose, params)
+    }
+
+    fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
+        Some(self.linear.with_bytes(|linear| self.chosen(linear, prefer, arch).choice()))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        self.linear.run_s16(|linear, prefer, arch| self.chosen(linear, prefer, arch), i16s(x[0]), i16s_mut(y));
+    }
+
+    fn overlap(&self, _: usize) -> Overlap {
+        match self.depthwise {
+            true if rt::ConvS16::works_in_place(&self.geometry) => Overlap::Same,
+            true => Overlap::Never,
+            false => Overlap::Ahead(2 * self.geometry.distance()),
+        }
+    }
+
+    fn macs(&self) -> u64 {
+        macs(&self.geometry)
+    }
+}
+
 /// `conv2d_s8` with its constants; weights [outputs, kernel height, kernel width, channels / group].
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -308,18 +412,17 @@ pub struct ConvS8 {
 impl Routine for ConvS8 {
     fn call(&self, _: DType) -> Call {
         let params = vec![linear::by_reference(&self.geometry), self.pad_value.literal()];
-        self.linear.call("ConvS8::run", "ConvS8", "choose", params)
+        self.linear.call("ConvS8::run", "ConvS8", ["choose", "choose_w4"], params)
     }
 
     fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
-        let choose = |linear: &rt::LinearS8<'_>| {
-            rt::ConvS8::choose(&self.geometry, self.pad_value, linear, prefer, arch).choice()
-        };
-        Some(self.linear.with_bytes(choose))
+        let choose = if self.linear.four_bits { rt::ConvS8::choose_w4 } else { rt::ConvS8::choose };
+        let choice = |linear: &rt::LinearS8<'_>| choose(&self.geometry, self.pad_value, linear, prefer, arch).choice();
+        Some(self.linear.with_bytes(choice))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        let Linear { weights, bias, multipliers, requantize } = &self.linear;
+        let Linear { weights, bias, multipliers, requantize, .. } = &self.linear;
         rt::conv2d_s8(&self.geometry, requantize, self.pad_value, weights, bias, multipliers, i8s(x[0]), i8s_mut(y));
     }
 
@@ -345,18 +448,17 @@ pub struct DepthwiseS8 {
 impl Routine for DepthwiseS8 {
     fn call(&self, _: DType) -> Call {
         let params = vec![linear::by_reference(&self.geometry), self.pad_value.literal()];
-        self.linear.call("DepthwiseS8::run", "DepthwiseS8", "choose", params)
+        self.linear.call("DepthwiseS8::run", "DepthwiseS8", ["choose", "choose_w4"], params)
     }
 
     fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
-        let choose = |linear: &rt::LinearS8<'_>| {
-            rt::DepthwiseS8::choose(&self.geometry, self.pad_value, linear, prefer, arch).choice()
-        };
-        Some(self.linear.with_bytes(choose))
+        let choose = if self.linear.four_bits { rt::DepthwiseS8::choose_w4 } else { rt::DepthwiseS8::choose };
+        let choice = |linear: &rt::LinearS8<'_>| choose(&self.geometry, self.pad_value, linear, prefer, arch).choice();
+        Some(self.linear.with_bytes(choice))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        let Linear { weights, bias, multipliers, requantize } = &self.linear;
+        let Linear { weights, bias, multipliers, requantize, .. } = &self.linear;
         rt::depthwise_s8(&self.geometry, requantize, self.pad_value, weights, bias, multipliers, i8s(x[0]), i8s_mut(y));
     }
 

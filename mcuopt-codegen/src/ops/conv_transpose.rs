@@ -298,7 +298,7 @@ impl Routine for VolumeS8 {
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
         let run = if self.transposed { rt::conv_transpose_s8 } else { rt::conv3d_s8 };
-        let Linear { weights, bias, multipliers, requantize } = &self.linear;
+        let Linear { weights, bias, multipliers, requantize, .. } = &self.linear;
         let (p, zero_point) = (&self.geometry, self.input_zero_point);
         run(p, self.group, requantize, zero_point, weights, bias, multipliers, i8::of(x[0]), i8::of_mut(y));
     }

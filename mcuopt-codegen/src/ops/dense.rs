@@ -5,8 +5,9 @@
 
 use mcuopt_rt::v0 as rt;
 
-use super::linear::{self, Linear};
-use super::{Io, Lowered, Operator, Overlap, Routine, binary, f32s, f32s_mut, i8s, i8s_mut, matmul, result, window};
+use super::linear::{self, Linear, Scaled};
+use super::{Io, Lowered, Operator, Overlap, Routine, binary, f32s, f32s_mut, i8s, i8s_mut, i16s, i16s_mut};
+use super::{matmul, result, window};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;
@@ -115,13 +116,28 @@ impl Operator for Dense {
         &[1, 2]
     }
 
+    fn has_int16(&self) -> bool {
+        true
+    }
+
+    fn packs_weights(&self) -> bool {
+        true
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let [x, weights, bias] = io.inputs[..] else { return Err(Error::bug("Gemm has three operands")) };
         let (outputs, inputs) = (weights.ty.shape[0], weights.ty.shape[1]);
         let geometry = rt::Dense { rows: x.ty.len() / inputs.max(1), inputs, outputs };
         if io.output.ty.dtype == DType::F32 {
+            if let Some(linear) = Scaled::new(weights, bias)? {
+                return Ok(DenseF32W8 { geometry, clamp: self.clamp, linear }.into());
+            }
             let (weights, bias) = (linear::constant_f32s(weights)?.to_vec(), linear::constant_f32s(bias)?.to_vec());
             return Ok(DenseF32 { geometry, clamp: self.clamp, weights, bias }.into());
+        }
+        if io.output.ty.dtype == DType::I16 {
+            let linear = linear::quantize(x, weights, bias, io.output, &self.clamp)?;
+            return Ok(DenseS16 { geometry, linear }.into());
         }
         Ok(DenseS8 { geometry, linear: linear::quantize(x, weights, bias, io.output, &self.clamp)? }.into())
     }
@@ -163,6 +179,77 @@ impl Routine for DenseF32 {
     }
 }
 
+/// `dense_f32_w8` with its constants; weights [outputs, inputs].
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct DenseF32W8 {
+    pub geometry: rt::Dense,
+    pub clamp: rt::Clamp,
+    pub linear: Scaled,
+}
+
+impl Routine for DenseF32W8 {
+    fn call(&self, _: DType) -> Call {
+        self.linear.arguments(Call::inlined("dense_f32_w8").params(&self.geometry).named("_CLAMP", &self.clamp))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        let Scaled { weights, bias, scales } = &self.linear;
+        rt::dense_f32_w8(&self.geometry, &self.clamp, weights, bias, scales, f32s(x[0]), f32s_mut(y));
+    }
+
+    fn macs(&self) -> u64 {
+        macs(&self.geometry)
+    }
+}
+
+/// `ConvS16` as a dense layer with its constants; weights [outputs, inputs].
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct DenseS16 {
+    pub geometry: rt::Dense,
+    pub linear: Linear<rt::RequantizeS16>,
+}
+
+impl DenseS16 {
+    fn chosen(&self, linear: &rt::LinearS16<'_>, prefer: rt::Prefer, arch: rt::Arch) -> rt::ConvS16 {
+        let choose = if self.linear.four_bits { rt::ConvS16::choose_dense_w4 } else { rt::ConvS16::choose_dense };
+        choose(&self.geometry, linear, prefer, arch)
+    }
+}
+
+/// How outputs may lie over inputs, both of so many bytes.
+fn overlap(p: &rt::Dense, bytes: usize) -> Overlap {
+    // A single row is read from end to end for each output.
+    match p.rows {
+        1 => Overlap::Never,
+        rows => Overlap::Ahead(bytes * p.outputs.saturating_sub(p.inputs) * rows.saturating_sub(1)),
+    }
+}
+
+impl Routine for DenseS16 {
+    fn call(&self, _: DType) -> Call {
+        let choose = ["choose_dense", "choose_dense_w4"];
+        self.linear.call("ConvS16::run", "ConvS16", choose, vec![linear::by_reference(&self.geometry)])
+    }
+
+    fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
+        Some(self.linear.with_bytes(|linear| self.chosen(linear, prefer, arch).choice()))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        self.linear.run_s16(|linear, prefer, arch| self.chosen(linear, prefer, arch), i16s(x[0]), i16s_mut(y));
+    }
+
+    fn overlap(&self, _: usize) -> Overlap {
+        overlap(&self.geometry, 2)
+    }
+
+    fn macs(&self) -> u64 {
+        macs(&self.geometry)
+    }
+}
+
 /// `dense_s8` with its constants; weights [outputs, inputs].
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -173,27 +260,22 @@ pub struct DenseS8 {
 
 impl Routine for DenseS8 {
     fn call(&self, _: DType) -> Call {
-        self.linear.call("ConvS8::run", "ConvS8", "choose_dense", vec![linear::by_reference(&self.geometry)])
+        let choose = ["choose_dense", "choose_dense_w4"];
+        self.linear.call("ConvS8::run", "ConvS8", choose, vec![linear::by_reference(&self.geometry)])
     }
 
     fn choice(&self, prefer: rt::Prefer, arch: rt::Arch) -> Option<rt::Choice> {
-        let choose = |linear: &rt::LinearS8<'_>| {
-            rt::ConvS8::choose_dense(&self.geometry, linear, prefer, arch).choice()
-        };
-        Some(self.linear.with_bytes(choose))
+        let choose = if self.linear.four_bits { rt::ConvS8::choose_dense_w4 } else { rt::ConvS8::choose_dense };
+        Some(self.linear.with_bytes(|linear| choose(&self.geometry, linear, prefer, arch).choice()))
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        let Linear { weights, bias, multipliers, requantize } = &self.linear;
+        let Linear { weights, bias, multipliers, requantize, .. } = &self.linear;
         rt::dense_s8(&self.geometry, requantize, weights, bias, multipliers, i8s(x[0]), i8s_mut(y));
     }
 
     fn overlap(&self, _: usize) -> Overlap {
-        // A single row is read from end to end for each output.
-        match self.geometry.rows {
-            1 => Overlap::Never,
-            rows => Overlap::Ahead(self.geometry.outputs.saturating_sub(self.geometry.inputs) * rows.saturating_sub(1)),
-        }
+        overlap(&self.geometry, 1)
     }
 
     fn macs(&self) -> u64 {

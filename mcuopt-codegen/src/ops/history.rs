@@ -2,7 +2,7 @@
 
 use mcuopt_rt::v0 as rt;
 
-use super::{Io, Lowered, Operator, Routine, Scales, linear};
+use super::{Io, Lowered, Operator, Routine, Scales};
 use crate::builder::Builder;
 use crate::call::{Call, struct_literals};
 use crate::error::Error;
@@ -58,9 +58,9 @@ impl Operator for History {
             inner: shape[self.axis + 1..].iter().product(),
         };
         let fill = match (self.fill, io.output.ty.dtype) {
-            (Some(fill), DType::I8) => {
-                let (scale, zero_point) = linear::scale_of(io.output)?;
-                rt::quantize_f32(fill, scale, zero_point).into()
+            (Some(fill), DType::I8 | DType::I16) => {
+                let rounded = io.output.quantization.as_ref().and_then(|quantization| quantization.round(fill));
+                rounded.ok_or_else(|| Error::bug("a history has no quantization"))? as f32
             }
             (fill, _) => fill.unwrap_or(0.0),
         };

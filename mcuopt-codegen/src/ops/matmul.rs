@@ -201,6 +201,10 @@ impl Operator for MatMul {
         Ok(if self.y.is_empty() { y } else { vec![y[0].transposed(&self.y)] })
     }
 
+    fn has_int16(&self) -> bool {
+        true
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let [a, b] = io.inputs[..] else { return Err(Error::bug("MatMul has two operands")) };
         let geometry = self.geometry(&a.ty.shape, &b.ty.shape)?;
@@ -211,6 +215,10 @@ impl Operator for MatMul {
         let (scale, zero_point) = linear::scale_of(io.output)?;
         let factor = f64::from(self.factor) * f64::from(a_scale) * f64::from(b_scale) / f64::from(scale);
         let left_shift = rt::left_shift_for(factor.abs());
+        if io.output.ty.dtype == DType::I16 {
+            let (requantize, multiplier) = linear::rescale(factor, &rt::Clamp::NONE, (scale, zero_point));
+            return Ok(MatMulS16 { geometry, requantize, multiplier, a_zero_point, b_zero_point }.into());
+        }
         if geometry.inner > 1 << 15 {
             return Err(Error::unsupported(format!("{} products in one sum overflow 32 bits", geometry.inner))
                 .instead("at most 32768, or float32"));
@@ -255,5 +263,18 @@ routine! {
         value b_zero_point: i32,
     }
     @inlined fn matmul_s8(i8, i8) -> i8
+    ; macs |kernel| macs(&kernel.geometry)
+}
+
+routine! {
+    /// `matmul_s16` with its constants.
+    pub struct MatMulS16 {
+        params "" geometry: rt::MatMul,
+        params "_REQUANTIZE" requantize: rt::RequantizeS16,
+        value multiplier: i32,
+        value a_zero_point: i32,
+        value b_zero_point: i32,
+    }
+    fn matmul_s16(i16, i16) -> i16
     ; macs |kernel| macs(&kernel.geometry)
 }

@@ -46,6 +46,17 @@ pub trait Operator {
         Scales::Calibrated
     }
 
+    /// Whether there is a form for int16 activations, beside that for int8.
+    fn has_int16(&self) -> bool {
+        // Kernels that move elements or choose among them know no type.
+        matches!(self.scales(), Scales::SameAsInput | Scales::Joined | Scales::Authored(_))
+    }
+
+    /// Whether operand 1 is weights, `[outputs, …]`, that a kernel can take in int4, and in int8 beside float activations.
+    fn packs_weights(&self) -> bool {
+        false
+    }
+
     /// Whether each element of the result depends on the elements of the operands at its place alone.
     fn pointwise(&self) -> bool {
         false
@@ -84,8 +95,8 @@ pub trait Operator {
 
     /// Chooses the kernel for operands and result of the given element types and quantizations.
     ///
-    /// What is float in the file is float32 in all of them, or int8 with a per-tensor quantization in all of them; with
-    /// [`Scales::Float`] always float32. What the file has in integers is as it is there; bool is uint8.
+    /// What is float in the file is float32 in all of them, or int8 with a per-tensor quantization in all of them, or, if
+    /// [`has_int16`](Self::has_int16), int16; with [`Scales::Float`] always float32. What the file has in integers is as it is there; bool is uint8.
     /// [Built-in](Self::built_in) operands are the file's constants in any case, with the author's quantization if
     /// there is one.
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error>;
@@ -100,8 +111,8 @@ pub enum Scales {
     SameAsInput,
     /// From the range observed in calibration; all operands are brought to it before.
     Joined,
-    /// Given by the file's author.
-    Authored(f32, i32),
+    /// Given by the file's author, or by a step between widths.
+    Authored(Quantization),
     /// Known from the operator's definition.
     Fixed(f32, i32),
     /// A power of two, at most this one, that suits the range observed in calibration; zero point 0.
@@ -241,6 +252,16 @@ fn i8s(tensor: &Tensor) -> &[i8] {
 /// The int8 elements of a tensor that lowering gave this type.
 fn i8s_mut(tensor: &mut Tensor) -> &mut [i8] {
     i8::of_mut(tensor)
+}
+
+/// The int16 elements of a tensor that lowering gave this type.
+fn i16s(tensor: &Tensor) -> &[i16] {
+    i16::of(tensor)
+}
+
+/// The int16 elements of a tensor that lowering gave this type.
+fn i16s_mut(tensor: &mut Tensor) -> &mut [i16] {
+    i16::of_mut(tensor)
 }
 
 /// Evaluates an operator by the kernel that `lower` chooses for operands as they are.
@@ -438,7 +459,7 @@ ops! {
     binary:    onnx ["Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Mod", "Pow", "Equal", "Greater",
                      "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
                      "BitShift", "BatchNormalization"]
-               ops [Binary] kernels [BinaryF32, BinaryLoop, AddS8, MulS8];
+               ops [Binary] kernels [BinaryF32, BinaryLoop, AddS8, AddS16, MulS8, MulS16];
     blocks:    onnx ["DepthToSpace", "SpaceToDepth"] ops [] kernels [];
     classifier: onnx ["ai.onnx.ml:LinearClassifier", "ai.onnx.ml:LinearRegressor", "ai.onnx.ml:SVMClassifier",
                      "ai.onnx.ml:SVMRegressor", "ai.onnx.ml:ZipMap"]
@@ -447,11 +468,11 @@ ops! {
     concat:    onnx ["Concat"] ops [Concat] kernels [ConcatBlocks];
     constant:  onnx ["Constant", "ConstantOfShape", "Shape", "Size", "EyeLike", "Range", "NonZero", "Unique"]
                ops [] kernels [];
-    conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvS8, DepthwiseF32, DepthwiseS8];
+    conv:      onnx ["Conv"] ops [Conv] kernels [ConvF32, ConvF32W8, ConvS8, ConvS16, DepthwiseF32, DepthwiseS8];
     conv_transpose: onnx ["ConvTranspose"] ops [ConvTranspose, DynamicConv]
                kernels [VolumeF32, VolumeS8, DynamicConvF32, DynamicConvTransposeF32];
     detection: onnx ["NonMaxSuppression"] ops [NonMaxSuppression] kernels [SuppressNonMaxima];
-    dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseS8];
+    dense:     onnx ["Gemm"] ops [Dense] kernels [DenseF32, DenseF32W8, DenseS8, DenseS16];
     determinant: onnx ["Det"] ops [Det] kernels [Determinants];
     einsum:    onnx ["Einsum"] ops [] kernels [];
     expand:    onnx ["Expand", "Tile"] ops [Expand] kernels [];
@@ -477,7 +498,7 @@ ops! {
     loss:      onnx ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"] ops [NegativeLogLikelihood]
                kernels [ClassLosses];
     lrn:       onnx ["LRN"] ops [Lrn] kernels [LocalResponse];
-    matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8];
+    matmul:    onnx ["MatMul"] ops [MatMul] kernels [MatMulF32, MatMulS8, MatMulS16];
     ngrams:    onnx ["TfIdfVectorizer"] ops [NGrams] kernels [CountNGrams];
     normalize: onnx ["LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization",
                      "MeanVarianceNormalization", "LpNormalization"]
@@ -486,7 +507,8 @@ ops! {
     pad:       onnx ["Pad", "CenterCropPad"] ops [Pad, PadEdges] kernels [PadConstant, PadOwn];
     pool:      onnx ["MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"]
                ops [Pool, MaxPoolIndices]
-               kernels [MaxPool, MaxPoolOfAny, MaxPoolPlaces, AveragePoolF32, AveragePoolS8, LpPoolF32];
+               kernels [MaxPool, MaxPoolOfAny, MaxPoolPlaces, AveragePoolF32, AveragePoolS8, AveragePoolS16,
+                        LpPoolF32];
     prelu:     onnx ["PRelu"] ops [PRelu] kernels [PReluF32, PReluS8];
     qlinear:   onnx ["QLinearConv", "QLinearMatMul", "com.microsoft:QLinearConv", "com.microsoft:QLinearAdd",
                      "com.microsoft:QLinearMul", "com.microsoft:QLinearConcat", "com.microsoft:QLinearAveragePool",
@@ -496,13 +518,13 @@ ops! {
     quantize:  onnx ["QuantizeLinear", "DequantizeLinear", "com.microsoft:QuantizeLinear",
                      "com.microsoft:DequantizeLinear"]
                ops [QuantizeLinear, DequantizeLinear, QuantizeBy, DequantizeBy, FakeQuantize]
-               kernels [Quantize, Dequantize, Requantize, QuantizeScaled, DequantizeScaled, QuantizeU8, DequantizeU8,
+               kernels [Quantize, Dequantize, Requantize, RequantizeS16, RequantizeS8S16, RequantizeS16S8, QuantizeScaled, DequantizeScaled, QuantizeU8, DequantizeU8,
                         FlipSign];
     recurrent: onnx ["RNN", "GRU", "LSTM"] ops [Recurrent] kernels [RecurrentF32, RnnS8, GruS8, LstmS8];
     reduce:    onnx ["ReduceMean", "ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
                      "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"]
                ops [Reduce]
-               kernels [ReduceMeanF32, ReduceMeanS8, ReduceSum, ReduceProduct, ReduceMax, ReduceMin, ReduceL1, ReduceL2,
+               kernels [ReduceMeanF32, ReduceMeanS8, ReduceMeanS16, ReduceSum, ReduceProduct, ReduceMax, ReduceMin, ReduceL1, ReduceL2,
                         ReduceLogSum, ReduceLogSumExp, ReduceSumSquare];
     reshape:   onnx ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"] ops [Reshape] kernels [];
     resize:    onnx ["Resize", "Upsample"] ops [Resize] kernels [ResizeNearest, ResizeF32, ResizeS8];
@@ -517,7 +539,7 @@ ops! {
     signal:    onnx ["BlackmanWindow", "HannWindow", "HammingWindow", "MelWeightMatrix", "DFT", "STFT"]
                ops [] kernels [];
     slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
-    softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, LogSoftmaxS8];
+    softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, SoftmaxS16, LogSoftmaxS8];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
     trees:     onnx ["ai.onnx.ml:TreeEnsemble", "ai.onnx.ml:TreeEnsembleClassifier",
                      "ai.onnx.ml:TreeEnsembleRegressor"]
@@ -530,7 +552,7 @@ ops! {
                      "com.microsoft:Gelu", "com.microsoft:QuickGelu", "Erf", "Exp", "Log",
                      "Sqrt", "Reciprocal", "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh",
                      "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Neg", "Abs", "Not", "BitwiseNot", "IsNaN", "IsInf"]
-               ops [Unary] kernels [UnaryLoop, LutS8, LutBool];
+               ops [Unary] kernels [UnaryLoop, LutS8, LutS16, LutBool];
     unpool:    onnx ["MaxUnpool", "Col2Im"] ops [MaxUnpool, Col2Im] kernels [UnpoolMaxima, AddBlocks];
 }
 

@@ -212,10 +212,9 @@ impl Fill {
         let single = output.quantization.as_ref().and_then(|quantization| quantization.single());
         Self(match (output.ty.dtype, single) {
             (DType::F32, _) => float,
-            (DType::I8, Some((scale, zero_point))) => {
-                Tensor::scalar(f32::from(rt::quantize_f32(value as f32, scale, zero_point)))
-                    .cast(DType::I8)
-                    .unwrap_or(float)
+            (dtype @ (DType::I8 | DType::I16), Some(_)) => {
+                let rounded = output.quantization.as_ref().and_then(|quantization| quantization.round(value as f32));
+                Tensor::scalar(rounded.unwrap_or(0) as f32).cast(dtype).unwrap_or(float)
             }
             (dtype, _) => each_element!(dtype, T => {
                 Tensor::new(&[], vec![<T as mcuopt_rt::number::Number>::from_i64(value as i64)]).unwrap_or(float)

@@ -240,6 +240,10 @@ impl Operator for Pool {
         }
     }
 
+    fn has_int16(&self) -> bool {
+        !matches!(self.kind, Kind::Lp { .. })
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let geometry = self.geometry(io)?;
         let (count_include_pad, clamp) = match self.kind {
@@ -258,15 +262,33 @@ impl Operator for Pool {
         let factor = |divisor: usize| f64::from(x_scale) / (f64::from(y_scale) * divisor as f64);
         // Windows inside the image divide by all cells; only smaller ones, at a border, need the whole table.
         let left_shift = rt::left_shift_for(factor(1));
+        let multipliers = (1..=cells).map(|divisor| rt::multiplier(factor(divisor), left_shift)).collect();
+        if io.output.ty.dtype == DType::I16 {
+            let requantize = linear::Rescale::new(left_shift, &clamp, (y_scale, zero_point));
+            return Ok(AveragePoolS16 { geometry, requantize, input_zero_point, count_include_pad, multipliers }.into());
+        }
         Ok(AveragePoolS8 {
             geometry,
             requantize: rt::Requantize { left_shift, zero_point, min, max },
             input_zero_point,
             count_include_pad,
-            multipliers: (1..=cells).map(|divisor| rt::multiplier(factor(divisor), left_shift)).collect(),
+            multipliers,
         }
         .into())
     }
+}
+
+routine! {
+    /// `average_pool_s16` with its constants; a multiplier for each divisor, from 1.
+    pub struct AveragePoolS16 {
+        params "" geometry: rt::Pool2d,
+        params "_REQUANTIZE" requantize: rt::RequantizeS16,
+        value input_zero_point: i32,
+        value count_include_pad: bool,
+        array "_MULTIPLIERS" multipliers: Vec<i32>,
+    }
+    fn average_pool_s16(i16) -> i16
+    ; macs |layer| macs(&layer.geometry)
 }
 
 impl Operator for MaxPoolIndices {

@@ -3,31 +3,32 @@
 //! <https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html> and
 //! <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html>, opset 10 to 23, and their elder twins of the domain
 //! com.microsoft. A pair of them on an activation becomes the activation's quantization in `simplify`; on a constant it
-//! becomes the constant's at once. What has several scales, a scale known at run time only, or more than 8 bits is
-//! converted as it is written, and computed in float between.
+//! becomes the constant's at once. What has several scales, or a scale known at run time only, is converted as it is
+//! written, and computed in float between.
 
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result};
+use super::{Io, Lowered, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, i16s, i16s_mut};
+use super::{linear, result};
 use crate::builder::Builder;
 use crate::call::{Call, struct_literals};
 use crate::error::Error;
-use crate::graph::{Graph, Quantization, Type, Value, ValueId};
+use crate::graph::{Graph, Quantization, Type, Value, ValueId, Width};
 use crate::onnx;
 use crate::ops::Op;
 use crate::tensor::{DType, Tensor};
 
-/// Float → integers of 8 bits, with one scale.
+/// Float → integers of 8 or 16 bits, with one scale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizeLinear {
     /// Scale, and zero point as the file has it.
     pub quantization: Quantization,
-    /// int8 or uint8.
+    /// int8, uint8, int16 or uint16.
     pub dtype: DType,
 }
 
-/// Integers → float: constants of any type, and activations of 8 bits with one scale.
+/// Integers → float: constants of any type, and activations of 8 or 16 bits with one scale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DequantizeLinear {
     /// Scales, and zero points as the file has them.
@@ -59,17 +60,20 @@ pub struct DequantizeBy {
 /// Rounds a float tensor to what a quantization can represent: QuantizeLinear and DequantizeLinear in one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FakeQuantize {
-    /// Scale.
-    pub scale: f32,
-    /// Zero point, of int8.
-    pub zero_point: i32,
+    /// One scale, of int8 or int16.
+    pub quantization: Quantization,
 }
 
-/// The quantization in int8 that stands for the same reals.
-pub fn in_int8(quantization: &Quantization, dtype: DType) -> Quantization {
-    let shift = if dtype == DType::U8 { 128 } else { 0 };
+/// The quantization in signed integers of as many bits that stands for the same reals.
+pub fn signed(quantization: &Quantization, dtype: DType) -> Quantization {
+    let (shift, width) = match dtype {
+        DType::U8 => (128, Width::Int8),
+        DType::U16 => (1 << 15, Width::Int16),
+        DType::I16 => (0, Width::Int16),
+        _ => (0, Width::Int8),
+    };
     let zero_points = quantization.zero_points.iter().map(|zero_point| zero_point - shift).collect();
-    Quantization { zero_points, ..quantization.clone() }
+    Quantization { zero_points, width, ..quantization.clone() }
 }
 
 /// QuantizeLinear, DequantizeLinear → themselves; a dequantized constant keeps its quantization.
@@ -168,7 +172,7 @@ fn known(
         Some(id) => b.graph.constant(id).and_then(Tensor::to_i64s).map(|v| v.iter().map(|&v| v as i32).collect()),
     };
     let known = scales.zip(zero_points).filter(|_| block == 0);
-    Ok(known.map(|(scales, zero_points)| Quantization { scales, zero_points, axis }))
+    Ok(known.map(|(scales, zero_points)| Quantization { scales, zero_points, axis, width: Width::Int8 }))
 }
 
 /// Zero points, or as many zeros as there are scales.
@@ -200,7 +204,7 @@ pub fn quantize(
 ) -> Result<ValueId, Error> {
     let shape = b.shape(x).to_vec();
     let known = known(b, &shape, scale, zero_point, layout)?;
-    let plain = matches!(dtype, DType::I8 | DType::U8) && !b.four_bits;
+    let plain = matches!(dtype, DType::I8 | DType::U8 | DType::I16) && !b.four_bits;
     match known.filter(|known| known.single().is_some() && plain) {
         Some(quantization) => b.push(QuantizeLinear { quantization, dtype }, &[x]),
         None => {
@@ -230,13 +234,20 @@ pub fn dequantize(
         return Err(Error::invalid(format!("the zero point is {other}, x is {dtype}")).part("input 2"));
     }
     let known = known(b, &shape, scale, zero_point, layout)?;
-    let is_byte = matches!(dtype, DType::I8 | DType::U8);
+    let is_short = matches!(dtype, DType::I8 | DType::U8 | DType::I16);
     let is_constant = b.graph.constant(x).is_some();
-    match known.filter(|known| is_constant || (is_byte && known.single().is_some())) {
+    match known.filter(|known| is_constant || (is_short && known.single().is_some())) {
         Some(quantization) => {
             let y = b.push(DequantizeLinear { quantization: quantization.clone(), dtype }, &[x])?;
-            if is_constant && is_byte {
-                b.graph.value_mut(y).quantization = Some(in_int8(&quantization, dtype));
+            if is_constant && matches!(dtype, DType::I8 | DType::U8) {
+                let mut quantization = signed(&quantization, dtype);
+                if b.four_bits {
+                    // uint4 is int4 with its zero point lowered by 8, which is 120 less than uint8's.
+                    let shift = if dtype == DType::U8 { 120 } else { 0 };
+                    quantization.zero_points.iter_mut().for_each(|zero_point| *zero_point += shift);
+                    quantization.width = Width::Int4;
+                }
+                b.graph.value_mut(y).quantization = Some(quantization);
             }
             Ok(y)
         }
@@ -255,6 +266,7 @@ pub fn detach(graph: &mut Graph<Op>, index: usize) {
     let name = graph.nodes[index].name.clone();
     let zero_point = match dtype {
         DType::I8 => Tensor::new(&[], vec![zero_point as i8]),
+        DType::I16 => Tensor::new(&[], vec![zero_point as i16]),
         _ => Tensor::new(&[], vec![zero_point as u8]),
     };
     let scale = graph.add_constant(&name, Tensor::scalar(scale));
@@ -292,30 +304,26 @@ impl Operator for QuantizeLinear {
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
         let shape = inputs[0].shape();
-        let in_int8 = in_int8(&self.quantization, self.dtype);
-        let channel = channels(&in_int8, shape);
-        let integers: Vec<i8> = f32s(inputs[0])
-            .iter()
-            .enumerate()
-            .map(|(index, &x)| rt::quantize_f32(x, in_int8.scales[channel(index)], in_int8.zero_points[channel(index)]))
-            .collect();
+        let signed = signed(&self.quantization, self.dtype);
+        let integers: Vec<i32> = f32s(inputs[0]).iter().map(|&x| signed.round(x).unwrap_or_default()).collect();
         match self.dtype {
-            DType::U8 => result(shape, integers.iter().map(|&q| (i32::from(q) + 128) as u8).collect::<Vec<u8>>()),
-            _ => result(shape, integers),
+            DType::U8 => result(shape, integers.iter().map(|&q| (q + 128) as u8).collect::<Vec<u8>>()),
+            DType::I16 => result(shape, integers.iter().map(|&q| q as i16).collect::<Vec<i16>>()),
+            _ => result(shape, integers.iter().map(|&q| q as i8).collect::<Vec<i8>>()),
         }
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let x = io.inputs[0];
-        let target = in_int8(&self.quantization, self.dtype);
+        let target = signed(&self.quantization, self.dtype);
         let (scale, zero_point) = single(&target)?;
         match (x.ty.dtype, self.dtype) {
-            (DType::I8, _) if x.quantization.as_ref() != Some(&target) => {
+            (DType::I8 | DType::I16, _) if x.quantization.as_ref() != Some(&target) => {
                 Err(Error::bug("integers of another scale than those of the result"))
             }
-            (DType::I8, DType::I8) => Ok(Lowered::Alias),
+            (DType::I8, DType::I8) | (DType::I16, DType::I16) => Ok(Lowered::Alias),
             (DType::I8, _) => Ok(FlipSign {}.into()),
-            (_, DType::I8) => Ok(Quantize { quantization: rt::Quantization { scale, zero_point } }.into()),
+            (_, DType::I8 | DType::I16) => Ok(Quantize { quantization: rt::Quantization { scale, zero_point } }.into()),
             _ => Ok(QuantizeU8::new(x, &self.quantization).into()),
         }
     }
@@ -342,8 +350,8 @@ impl Operator for DequantizeLinear {
     }
 
     fn scales(&self) -> Scales {
-        match in_int8(&self.quantization, self.dtype).single() {
-            Some((scale, zero_point)) => Scales::Authored(scale, zero_point),
+        match self.quantization.single() {
+            Some(_) => Scales::Authored(signed(&self.quantization, self.dtype)),
             None => Scales::Float,
         }
     }
@@ -352,9 +360,12 @@ impl Operator for DequantizeLinear {
         let x = io.inputs[0];
         let (scale, zero_point) = single(&self.quantization)?;
         match (io.output.ty.dtype, self.dtype) {
-            (DType::I8, DType::I8) => Ok(Lowered::Alias),
+            (DType::I8, DType::I8) | (DType::I16, DType::I16) => Ok(Lowered::Alias),
             (DType::I8, _) => Ok(FlipSign {}.into()),
-            (_, DType::I8) => Ok(Dequantize { quantization: rt::Quantization { scale, zero_point } }.into()),
+            (_, DType::I8 | DType::I16) => {
+                let from = Width::of(self.dtype).unwrap_or_default();
+                Ok(Dequantize { quantization: rt::Quantization { scale, zero_point }, from }.into())
+            }
             _ => Ok(DequantizeU8::new(x, &self.quantization).into()),
         }
     }
@@ -418,12 +429,13 @@ impl Operator for FakeQuantize {
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
-        let round = |x: f32| rt::dequantize(rt::quantize_f32(x, self.scale, self.zero_point), self.scale, self.zero_point);
+        let (scale, zero_point) = single(&self.quantization)?;
+        let round = |x: f32| (self.quantization.round(x).unwrap_or_default() - zero_point) as f32 * scale;
         result(inputs[0].shape(), f32s(inputs[0]).iter().map(|&x| round(x)).collect())
     }
 
     fn scales(&self) -> Scales {
-        Scales::Authored(self.scale, self.zero_point)
+        Scales::Authored(self.quantization.clone())
     }
 
     fn pointwise(&self) -> bool {
@@ -439,12 +451,59 @@ impl Operator for FakeQuantize {
         if x.ty.dtype == DType::F32 {
             return Ok(Quantize { quantization: rt::Quantization { scale, zero_point } }.into());
         }
-        let (x_scale, input_zero_point) = linear::scale_of(x)?;
-        let factor = f64::from(x_scale) / f64::from(scale);
-        let left_shift = rt::left_shift_for(factor);
-        let requantize = rt::Requantize { left_shift, zero_point, min: i8::MIN, max: i8::MAX };
-        Ok(Requantize { requantize, multiplier: rt::multiplier(factor, left_shift), input_zero_point }.into())
+        requantize(x, io.output)
     }
+}
+
+/// From one quantization to another.
+pub fn requantize(x: &Value, y: &Value) -> Result<Lowered, Error> {
+    let (x_scale, input_zero_point) = linear::scale_of(x)?;
+    let (scale, zero_point) = linear::scale_of(y)?;
+    let factor = f64::from(x_scale) / f64::from(scale);
+    let (none, output) = (rt::Clamp::NONE, (scale, zero_point));
+    Ok(match (x.ty.dtype, y.ty.dtype) {
+        (DType::I16, DType::I16) => RequantizeS16::new(x, y, &none)?.into(),
+        (DType::I16, _) => {
+            let (requantize, multiplier) = linear::rescale(factor, &none, output);
+            RequantizeS16S8 { requantize, multiplier, input_zero_point }.into()
+        }
+        (_, DType::I16) => {
+            let (requantize, multiplier) = linear::rescale(factor, &none, output);
+            RequantizeS8S16 { requantize, multiplier, input_zero_point }.into()
+        }
+        _ => {
+            let (requantize, multiplier) = linear::rescale(factor, &none, output);
+            Requantize { requantize, multiplier, input_zero_point }.into()
+        }
+    })
+}
+
+routine! {
+    /// `requantize_s16` with its constants: to another scale, or a clamp.
+    pub struct RequantizeS16 { params "" requantize: rt::RequantizeS16, value multiplier: i32, value input_zero_point: i32 }
+    fn requantize_s16(i16) -> i16
+    ; overlap |_kernel, _operand| Overlap::Same
+}
+
+impl RequantizeS16 {
+    /// From int16 to int16.
+    pub fn new(x: &Value, y: &Value, clamp: &rt::Clamp) -> Result<Self, Error> {
+        let ((x_scale, input_zero_point), output) = (linear::scale_of(x)?, linear::scale_of(y)?);
+        let (requantize, multiplier) = linear::rescale(f64::from(x_scale) / f64::from(output.0), clamp, output);
+        Ok(Self { requantize, multiplier, input_zero_point })
+    }
+}
+
+routine! {
+    /// `requantize_s8_s16` with its constants: from int8 to int16.
+    pub struct RequantizeS8S16 { params "" requantize: rt::RequantizeS16, value multiplier: i32, value input_zero_point: i32 }
+    fn requantize_s8_s16(i8) -> i16
+}
+
+routine! {
+    /// `requantize_s16_s8` with its constants: from int16 to int8.
+    pub struct RequantizeS16S8 { params "" requantize: rt::Requantize, value multiplier: i32, value input_zero_point: i32 }
+    fn requantize_s16_s8(i16) -> i8
 }
 
 struct_literals! {
@@ -512,7 +571,7 @@ routine! {
     overlap |_kernel, _operand| Overlap::Same
 }
 
-/// `quantize_f32_s8` with its constants.
+/// `quantize_f32_s8` or `quantize_f32_s16` with its constants.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct Quantize {
@@ -520,29 +579,43 @@ pub struct Quantize {
 }
 
 impl Routine for Quantize {
-    fn call(&self, _: DType) -> Call {
-        Call::inlined("quantize_f32_s8").params(&self.quantization)
+    fn call(&self, output: DType) -> Call {
+        match output {
+            DType::I16 => Call::new("quantize_f32_s16").params(&self.quantization),
+            _ => Call::inlined("quantize_f32_s8").params(&self.quantization),
+        }
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        rt::quantize_f32_s8(&self.quantization, f32s(x[0]), i8s_mut(y));
+        match y.dtype() {
+            DType::I16 => rt::quantize_f32_s16(&self.quantization, f32s(x[0]), i16s_mut(y)),
+            _ => rt::quantize_f32_s8(&self.quantization, f32s(x[0]), i8s_mut(y)),
+        }
     }
 }
 
-/// `dequantize_s8_f32` with its constants.
+/// `dequantize_s8_f32` or `dequantize_s16_f32` with its constants.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct Dequantize {
     pub quantization: rt::Quantization,
+    /// The width of the operand.
+    pub from: Width,
 }
 
 impl Routine for Dequantize {
     fn call(&self, _: DType) -> Call {
-        Call::inlined("dequantize_s8_f32").params(&self.quantization)
+        match self.from {
+            Width::Int16 => Call::new("dequantize_s16_f32").params(&self.quantization),
+            _ => Call::inlined("dequantize_s8_f32").params(&self.quantization),
+        }
     }
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
-        rt::dequantize_s8_f32(&self.quantization, i8s(x[0]), f32s_mut(y));
+        match self.from {
+            Width::Int16 => rt::dequantize_s16_f32(&self.quantization, i16s(x[0]), f32s_mut(y)),
+            _ => rt::dequantize_s8_f32(&self.quantization, i8s(x[0]), f32s_mut(y)),
+        }
     }
 }
 

@@ -146,6 +146,10 @@ impl Operator for Reduce {
         }
     }
 
+    fn has_int16(&self) -> bool {
+        matches!(self.kind, Kind::Mean | Kind::Sum | Kind::Max | Kind::Min)
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let shape = &io.inputs[0].ty.shape;
         if !contiguous(&self.axes, shape) {
@@ -160,9 +164,11 @@ impl Operator for Reduce {
             len: product(&shape[first..last]),
             inner: product(&shape[last..]),
         };
-        let quantized = io.inputs[0].ty.dtype == DType::I8 && io.inputs[0].quantization.is_some();
-        if matches!(self.kind, Kind::Mean | Kind::Sum) && quantized {
-            return self.in_int8(io, geometry);
+        let quantized = io.inputs[0].quantization.is_some() && matches!(self.kind, Kind::Mean | Kind::Sum);
+        match io.inputs[0].ty.dtype {
+            DType::I8 if quantized => return self.in_int8(io, geometry),
+            DType::I16 if quantized => return self.in_int16(io, geometry),
+            _ => {}
         }
         Ok(match self.kind {
             Kind::Mean => ReduceMeanF32 { geometry, clamp: self.clamp }.into(),
@@ -180,6 +186,15 @@ impl Operator for Reduce {
 }
 
 impl Reduce {
+    /// [`in_int8`](Self::in_int8) for int16.
+    fn in_int16(&self, io: &Io<'_>, geometry: rt::Reduce) -> Result<Lowered, Error> {
+        let ((x_scale, input_zero_point), y) = (linear::scale_of(io.inputs[0])?, linear::scale_of(io.output)?);
+        let divisor = if self.kind == Kind::Mean { geometry.len } else { 1 };
+        let factor = f64::from(x_scale) / (f64::from(y.0) * divisor as f64);
+        let (requantize, multiplier) = linear::rescale(factor, &self.clamp, y);
+        Ok(ReduceMeanS16 { geometry, requantize, multiplier, input_zero_point }.into())
+    }
+
     /// A mean, or a sum, which is a mean without the division.
     fn in_int8(&self, io: &Io<'_>, geometry: rt::Reduce) -> Result<Lowered, Error> {
         let (x_scale, input_zero_point) = linear::scale_of(io.inputs[0])?;
@@ -221,6 +236,17 @@ routine! {
         value input_zero_point: i32,
     }
     @inlined fn reduce_mean_s8(i8) -> i8
+}
+
+routine! {
+    /// `reduce_mean_s16` with its constants.
+    pub struct ReduceMeanS16 {
+        params "" geometry: rt::Reduce,
+        params "_REQUANTIZE" requantize: rt::RequantizeS16,
+        value multiplier: i32,
+        value input_zero_point: i32,
+    }
+    fn reduce_mean_s16(i16) -> i16
 }
 
 routine! {

@@ -455,6 +455,10 @@ impl Operator for Resize {
         if self.nearest || magnitude < 3.9 { Scales::SameAsInput } else { Scales::Float }
     }
 
+    fn has_int16(&self) -> bool {
+        self.nearest
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let geometry = self.geometry(&io.inputs[0].ty.shape)?;
         let positions = self.table(0, |axis| axis.positions.clone());

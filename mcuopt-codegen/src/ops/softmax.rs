@@ -5,7 +5,8 @@
 use mcuopt_rt::v0 as rt;
 
 use super::reshape::axis;
-use super::{Io, Lowered, Op, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, linear, result, window};
+use super::{Io, Lowered, Op, Operator, Overlap, Routine, Scales, f32s, f32s_mut, i8s, i8s_mut, i16s, i16s_mut};
+use super::{linear, result, window};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;
@@ -82,6 +83,10 @@ impl Operator for Softmax {
         if self.log { Scales::Calibrated } else { Scales::Fixed(1.0 / 256.0, -128) }
     }
 
+    fn has_int16(&self) -> bool {
+        !self.log
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let rows = rows(&io.output.ty.shape, self.axis);
         if io.output.ty.dtype == DType::F32 {
@@ -93,6 +98,13 @@ impl Operator for Softmax {
         let (x_scale, _) = linear::scale_of(io.inputs[0])?;
         let (scale, zero_point) = linear::scale_of(io.output)?;
         let y = rt::Quantization { scale, zero_point };
+        if io.output.ty.dtype == DType::I16 {
+            let factor = 1.0 / (65536.0 * f64::from(scale));
+            let (requantize, multiplier) = linear::rescale(factor, &rt::Clamp::NONE, (scale, zero_point));
+            let (coarse, fine) = rt::exp_tables(f64::from(x_scale));
+            let (coarse, fine) = (coarse.to_vec(), fine.to_vec());
+            return Ok(SoftmaxS16 { rows, requantize, multiplier, coarse, fine }.into());
+        }
         let (table, len) = rt::exp_table(f64::from(x_scale));
         let exp = table[..len].to_vec();
         Ok(if self.log {
@@ -152,6 +164,38 @@ impl Routine for SoftmaxS8 {
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
         rt::softmax_s8(&self.rows, &self.params, &self.exp, i8s(x[0]), i8s_mut(y));
+    }
+
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Same
+    }
+}
+
+/// `softmax_s16` with its constants.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct SoftmaxS16 {
+    pub rows: rt::Rows,
+    pub requantize: rt::RequantizeS16,
+    pub multiplier: i32,
+    /// Exponentials of multiples of 256 steps, 256 of them.
+    pub coarse: Vec<u16>,
+    /// Exponentials of multiples of a step, 256 of them.
+    pub fine: Vec<u16>,
+}
+
+impl Routine for SoftmaxS16 {
+    fn call(&self, _: DType) -> Call {
+        let call = Call::new("softmax_s16").params(&self.rows).named("_REQUANTIZE", &self.requantize);
+        let call = call.value(self.multiplier).array("_COARSE", Data::U16(self.coarse.clone()));
+        call.array("_FINE", Data::U16(self.fine.clone()))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        let (mut coarse, mut fine) = ([0; 256], [0; 256]);
+        coarse.copy_from_slice(&self.coarse);
+        fine.copy_from_slice(&self.fine);
+        rt::softmax_s16(&self.rows, &self.requantize, self.multiplier, &coarse, &fine, i16s(x[0]), i16s_mut(y));
     }
 
     fn overlap(&self, _: usize) -> Overlap {

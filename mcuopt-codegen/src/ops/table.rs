@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mcuopt_rt::v0 as rt;
 
-use super::unary::{LutBool, table};
+use super::unary::{LutBool, reals_of_table, table, table_s16};
 use super::{Io, Lowered, Op, Operator, Scales, linear};
 use crate::builder::Builder;
 use crate::error::Error;
@@ -83,12 +83,23 @@ impl Operator for Table {
         }
     }
 
+    fn has_int16(&self) -> bool {
+        self.dtype == DType::F32
+    }
+
     fn pointwise(&self) -> bool {
         true
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let (x_scale, x_zero_point) = linear::scale_of(io.inputs[0])?;
+        if io.inputs[0].ty.dtype == DType::I16 {
+            let x = reals_of_table((x_scale, x_zero_point));
+            let x = Tensor::new(&[x.len()], x).ok_or_else(|| Error::bug("a list has a shape"))?;
+            let y = self.eval(&[&x])?;
+            let reals = y.first().and_then(Tensor::f32s).ok_or_else(|| Error::bug("a table of no reals"))?;
+            return table_s16(reals.iter().copied(), linear::scale_of(io.output)?);
+        }
         let reals: Vec<f32> = (i8::MIN..=i8::MAX).map(|q| rt::dequantize(q, x_scale, x_zero_point)).collect();
         let x = Tensor::new(&[reals.len()], reals).ok_or_else(|| Error::bug("a list has a shape"))?;
         match &self.eval(&[&x])?[..] {

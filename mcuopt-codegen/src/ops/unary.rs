@@ -9,7 +9,8 @@ use quote::{format_ident, quote};
 
 use super::binary::{Binary, Kind};
 use super::{
-    Io, Lowered, Op, Operator, Overlap, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, linear, result,
+    Io, Lowered, Op, Operator, Overlap, Routine, Scales, eval_by_kernel, f32s, f32s_mut, i8s, i8s_mut, i16s,
+    i16s_mut, linear, result,
 };
 use crate::builder::Builder;
 use crate::call::{Call, Constant, Data, Literal, struct_literals};
@@ -305,8 +306,9 @@ pub fn is_identity(op: &Op, quantization: &Quantization) -> bool {
     else {
         return false;
     };
-    let real = |q: i8| rt::dequantize(q, scale, zero_point);
-    real(i8::MIN) >= clamp.min && real(i8::MAX) <= clamp.max
+    let real = |q: i32| (q - zero_point) as f32 * scale;
+    let (min, max) = quantization.width.limits();
+    real(min) >= clamp.min && real(max) <= clamp.max
 }
 
 impl Operator for Unary {
@@ -348,14 +350,26 @@ impl Operator for Unary {
         }
     }
 
+    fn has_int16(&self) -> bool {
+        !matches!(self.scales(), Scales::Float)
+    }
+
     fn pointwise(&self) -> bool {
         true
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         // The integers of an int8 tensor that stand for themselves have no quantization.
-        if io.output.ty.dtype != DType::I8 || io.output.quantization.is_none() {
+        let is_quantized = matches!(io.output.ty.dtype, DType::I8 | DType::I16) && io.output.quantization.is_some();
+        if !is_quantized {
             return Ok(UnaryLoop { function: self.function }.into());
+        }
+        if io.output.ty.dtype == DType::I16 {
+            if let Function::Clip(clamp) = self.function {
+                return Ok(super::quantize::RequantizeS16::new(io.inputs[0], io.output, &clamp)?.into());
+            }
+            let table = reals_of_table(linear::scale_of(io.inputs[0])?).into_iter().map(|x| self.function.apply(x));
+            return table_s16(table, linear::scale_of(io.output)?);
         }
         let [(x_scale, x_zero_point), (scale, zero_point)] =
             [linear::scale_of(io.inputs[0])?, linear::scale_of(io.output)?];
@@ -371,6 +385,43 @@ impl Operator for Unary {
 pub(super) fn table(table: Vec<i8>) -> Lowered {
     let is_identity = table.iter().copied().eq(i8::MIN..=i8::MAX);
     if is_identity { Lowered::Alias } else { LutS8 { table }.into() }
+}
+
+/// What the entries of a [`LutS16`] stand for.
+pub(super) fn reals_of_table((scale, zero_point): (f32, i32)) -> Vec<f32> {
+    let entry = |entry: usize| 128 * entry as i32 + i32::from(i16::MIN);
+    (0..rt::LUT_S16_LEN).map(|at| (entry(at) - zero_point) as f32 * scale).collect()
+}
+
+/// The layer that interpolates between results.
+pub(super) fn table_s16(
+    results: impl IntoIterator<Item = f32>,
+    (scale, zero_point): (f32, i32),
+) -> Result<Lowered, Error> {
+    Ok(LutS16 { table: results.into_iter().map(|y| rt::quantize_f32_i16(y, scale, zero_point)).collect() }.into())
+}
+
+/// `lut_s16` with its table.
+#[derive(Clone, Debug)]
+pub struct LutS16 {
+    /// The output for −32768, −32640, … 32768.
+    pub table: Vec<i16>,
+}
+
+impl Routine for LutS16 {
+    fn call(&self, _: DType) -> Call {
+        Call::new("lut_s16").array("_TABLE", Data::I16(self.table.clone()))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        let mut table = [0; rt::LUT_S16_LEN];
+        table.copy_from_slice(&self.table);
+        rt::lut_s16(&table, i16s(x[0]), i16s_mut(y));
+    }
+
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Same
+    }
 }
 
 /// `unary` with its function.

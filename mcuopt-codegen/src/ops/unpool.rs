@@ -121,7 +121,7 @@ impl Operator for MaxUnpool {
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let zero = io.output.quantization.as_ref().and_then(|quantization| quantization.single());
-        let zero = zero.filter(|_| io.output.ty.dtype == DType::I8).map_or(0, |(_, zero_point)| i64::from(zero_point));
+        let zero = zero.filter(|_| matches!(io.output.ty.dtype, DType::I8 | DType::I16)).map_or(0, |(_, zero_point)| i64::from(zero_point));
         Ok(UnpoolMaxima { zero }.into())
     }
 }

@@ -91,7 +91,7 @@ impl LayerNeeds {
             let fits = match how {
                 Overlap::Never => false,
                 Overlap::Same => x.dtype == y.dtype && y.len() <= x.len(),
-                Overlap::Ahead(_) => x.dtype == DType::I8 && y.dtype == DType::I8,
+                Overlap::Ahead(_) => x.dtype == y.dtype && matches!(x.dtype, DType::I8 | DType::I16),
             };
             (fits && !twice && !lasting).then_some((id, Overlapping { operand, how }))
         });

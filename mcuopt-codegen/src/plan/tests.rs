@@ -138,7 +138,13 @@ fn shape(geometry: &rt::Conv2d) -> [usize; 4] {
 
 fn linear(outputs: usize, row: usize) -> Linear {
     let requantize = rt::Requantize { left_shift: 0, zero_point: 0, min: -128, max: 127 };
-    Linear { weights: vec![0; outputs * row], bias: vec![0; outputs], multipliers: vec![1; outputs], requantize }
+    Linear {
+        weights: vec![0; outputs * row],
+        bias: vec![0; outputs],
+        multipliers: vec![1; outputs],
+        requantize,
+        four_bits: false,
+    }
 }
 
 /// A network of so many layers that branches, joins and forgets.

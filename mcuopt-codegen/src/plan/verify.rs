@@ -6,7 +6,7 @@ use super::{Overlapping, Plan};
 use crate::error::Error;
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Kernel, Layer, Overlap};
-use mcuopt_rt::v0::{Arch, Conv2d, Order};
+use mcuopt_rt::v0::{Arch, Conv2d, Dense, Order};
 
 /// Fails if a layer would read bytes that another tensor's or its own work have overwritten, or reaches outside the
 /// arena.
@@ -115,9 +115,11 @@ fn check_overlap(
         Overlap::Never => false,
         Overlap::Same => node.op.kernel.overlap(operand) == Overlap::Same && x.start == y.start && y.end <= x.end,
         Overlap::Ahead(_) => match convolution(&node.op.kernel) {
-            Some(geometry) => {
+            Some((geometry, bytes)) => {
                 let orders = Arch::ALL.iter().filter_map(|arch| node.op.choice(*arch)).map(|choice| choice.order);
-                y.start <= x.start && orders.into_iter().all(|order| keeps_ahead(&geometry, order, x.start - y.start))
+                let start = x.start.checked_sub(y.start).filter(|start| start.is_multiple_of(bytes));
+                let keeps = |start| orders.into_iter().all(|order| keeps_ahead(&geometry, order, start / bytes));
+                start.is_some_and(keeps)
             }
             None => false,
         },
@@ -125,20 +127,23 @@ fn check_overlap(
     if safe && !twice { Ok(()) } else { Err(Error::bug("its output overwrites its operand too early")) }
 }
 
-/// The kernels with an `_overlapping` twin, as convolutions.
-fn convolution(kernel: &Kernel) -> Option<Conv2d> {
+/// The kernels with an `_overlapping` twin, as convolutions, and the bytes of an element.
+fn convolution(kernel: &Kernel) -> Option<(Conv2d, usize)> {
+    let of_dense = |dense: &Dense| Conv2d {
+        batch: dense.rows,
+        input: [1, 1, dense.inputs],
+        output: [1, 1, dense.outputs],
+        kernel: [1; 2],
+        stride: [1; 2],
+        pad: [0; 2],
+        dilation: [1; 2],
+        groups: 1,
+    };
     match kernel {
-        Kernel::ConvS8(conv) => Some(conv.geometry),
-        Kernel::DenseS8(dense) => Some(Conv2d {
-            batch: dense.geometry.rows,
-            input: [1, 1, dense.geometry.inputs],
-            output: [1, 1, dense.geometry.outputs],
-            kernel: [1; 2],
-            stride: [1; 2],
-            pad: [0; 2],
-            dilation: [1; 2],
-            groups: 1,
-        }),
+        Kernel::ConvS8(conv) => Some((conv.geometry, 1)),
+        Kernel::DenseS8(dense) => Some((of_dense(&dense.geometry), 1)),
+        Kernel::ConvS16(conv) if !conv.depthwise => Some((conv.geometry, 2)),
+        Kernel::DenseS16(dense) => Some((of_dense(&dense.geometry), 2)),
         _ => None,
     }
 }

@@ -4,21 +4,28 @@
 //! relu(x) − c = relu(x − c) as long as x ≥ c ≥ 0; c is the smallest number that the samples show. Without a Relu it holds
 //! for all x. Padding with zeros would tell the border from the inside, so no layer between may pad.
 
+use std::collections::BTreeSet;
+
 use mcuopt_rt::v0::Clamp;
 
 use super::channels::Channels;
-use super::equalize::{NOTICEABLE, SAMPLES, noise};
+use super::equalize::{NOTICEABLE, SAMPLES, coarse, noise};
 use super::repair::{Repair, decibels};
 use crate::calibrate::{Channel, Ranges, Samples, Trials};
 use crate::error::Error;
-use crate::graph::Graph;
+use crate::graph::{Graph, ValueId};
 use crate::ops::Op;
 use crate::ops::pool::Kind;
 
 /// Moves the least of every channel into the next layers' biases where the network's outputs gain by it; samples must be run
-/// again if there is one.
-pub fn absorb(graph: &mut Graph<Op>, ranges: &Ranges, samples: &Samples) -> Result<Vec<Repair>, Error> {
-    let sets: Vec<(Channels, Vec<f32>)> = Channels::all(graph, ranges)
+/// again if there is one. Values whose ranges are `fixed` stay as they are.
+pub fn absorb(
+    graph: &mut Graph<Op>,
+    ranges: &Ranges,
+    samples: &Samples,
+    fixed: &BTreeSet<ValueId>,
+) -> Result<Vec<Repair>, Error> {
+    let sets: Vec<(Channels, Vec<f32>)> = Channels::all(graph, ranges, fixed)
         .into_iter()
         .filter_map(|set| {
             let shifts = shifts(graph, &set, ranges)?;
@@ -61,8 +68,8 @@ fn shifts(graph: &Graph<Op>, set: &Channels, ranges: &Ranges) -> Option<Vec<f32>
         return None;
     }
     let shift = |channel: &Channel| match channel.range {
-        range if range.min > 0.0 => range.min,
-        range if range.max < 0.0 && writer.clamp.min != 0.0 => range.max,
+        range if range.min > 0.0 => coarse(range.min).min(range.min),
+        range if range.max < 0.0 && writer.clamp.min != 0.0 => coarse(range.max).max(range.max),
         _ => 0.0,
     };
     let shifts: Vec<f32> = ranges.get(&writer.y)?.channels.iter().map(shift).collect();

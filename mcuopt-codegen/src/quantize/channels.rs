@@ -32,8 +32,8 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    /// All sets of a graph.
-    pub(super) fn all(graph: &Graph<Op>, ranges: &Ranges) -> Vec<Self> {
+    /// All sets of a graph without `fixed` values.
+    pub(super) fn all(graph: &Graph<Op>, ranges: &Ranges, fixed: &BTreeSet<ValueId>) -> Vec<Self> {
         let (producers, consumers) = (graph.producers(), graph.consumers());
         let mut seen = BTreeSet::new();
         let mut sets = Vec::new();
@@ -49,7 +49,8 @@ impl Channels {
             };
             let found = set.extend(graph, ranges, (&producers, &consumers), writer.y);
             seen.extend(set.values.iter().copied());
-            sets.extend(found.filter(|()| !set.readers.is_empty()).map(|()| set));
+            let scalable = !set.readers.is_empty() && set.values.is_disjoint(fixed);
+            sets.extend(found.filter(|()| scalable).map(|()| set));
         }
         sets
     }
@@ -84,7 +85,9 @@ impl Channels {
                     Some(reader) => {
                         let operands = graph.nodes[consumer].inputs.iter().filter(|operand| **operand == id).count();
                         let fits = (reader.channels * reader.groups).is_multiple_of(self.count);
-                        if operands != 1 || !fits || reader.is_authored(graph) {
+                        // Scaled channel by channel, what training rounded would be on no grid any more.
+                        let learned = reader.channels > 1 && reader.is_on_grid(graph);
+                        if operands != 1 || !fits || learned || reader.is_authored(graph) {
                             return None;
                         }
                         if !self.readers.iter().any(|other| other.node == consumer) {

@@ -19,22 +19,24 @@ use crate::ops::Op;
 /// Samples by which the ways are compared.
 const SAMPLES: usize = 32;
 
-/// Corrects the biases of the linear `layers`, whose weights have scales already, in the way with the least error.
+/// Corrects the biases of the linear `layers`, whose weights have scales already, in the way with the
+/// least error against the network in `float`.
 pub fn correct_bias(
     graph: &mut Graph<Op>,
+    float: &Graph<Op>,
     layers: &[usize],
     ranges: &Ranges,
     samples: &Samples,
-    fit: Fit,
 ) -> Result<Vec<Repair>, Error> {
+    let fit = Fit { bias: true, adaround: false };
     let [fitted, other] = match samples.len() {
         // Too few to be divided.
         0..4 => [samples.only(|_| true), samples.only(|_| true)],
         _ => [samples.only(|index| index % 2 == 0), samples.only(|index| index % 2 == 1)],
     };
-    let trials = Trials::new(graph, &other, SAMPLES)?;
-    let known = by_means(graph, layers, ranges, fit.bits)?;
-    let plain = by_means(graph, layers, &Ranges::new(), fit.bits)?;
+    let trials = Trials::new(float, &other, SAMPLES)?;
+    let known = correct_by_means(graph, layers, ranges)?;
+    let plain = correct_by_means(graph, layers, &Ranges::new())?;
     let mut run = graph.clone();
     refine(&mut run, layers, &fitted, fit)?;
     let noise = |graph: &Graph<Op>| Ok::<f32, Error>(decibels(1.0, noise_of(&trials, graph)?));
@@ -58,12 +60,12 @@ pub fn correct_bias(
 }
 
 /// The graph with rounded weights, and biases corrected for the means of inputs that `ranges` know.
-fn by_means(graph: &Graph<Op>, layers: &[usize], ranges: &Ranges, bits: u32) -> Result<Graph<Op>, Error> {
+pub fn correct_by_means(graph: &Graph<Op>, layers: &[usize], ranges: &Ranges) -> Result<Graph<Op>, Error> {
     let mut graph = graph.clone();
     for filters in layers.iter().filter_map(|index| Filters::of(&graph, *index)).collect::<Vec<_>>() {
-        let known = ranges.get(&filters.x);
+        let known = filters.seen(&graph, ranges);
         let means: Vec<f32> = known.map_or(Vec::new(), |known| known.channels.iter().map(|c| c.mean).collect());
-        let scales = weight_scales(&graph, &filters);
+        let (scales, bits) = (weight_scales(&graph, &filters), filters.bits(&graph));
         scales::round_layer(&mut graph, &filters, bits, |filter, _| scales[filter], &means)?;
     }
     Ok(graph)

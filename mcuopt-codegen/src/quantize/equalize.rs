@@ -9,6 +9,8 @@
 //! the channels' values and the layers around them rounded and nothing else: no set of channels is scaled that does not
 //! gain by it.
 
+use std::collections::BTreeSet;
+
 use super::channels::Channels;
 use super::repair::{Repair, decibels};
 use super::scales;
@@ -33,9 +35,15 @@ const DOUBT: f32 = 200.0;
 /// Largest scale of a channel relative to others.
 const LARGEST: f32 = 1e5;
 
-/// Equalizes every set of channels that gains by it; samples must be run again if there is one.
-pub fn equalize(graph: &mut Graph<Op>, ranges: &Ranges, samples: &Samples) -> Result<Vec<Repair>, Error> {
-    let sets = Channels::all(graph, ranges);
+/// Equalizes every set of channels that gains by it; samples must be run again if there is one. Values whose ranges are
+/// `fixed` stay as they are.
+pub fn equalize(
+    graph: &mut Graph<Op>,
+    ranges: &Ranges,
+    samples: &Samples,
+    fixed: &BTreeSet<ValueId>,
+) -> Result<Vec<Repair>, Error> {
+    let sets = Channels::all(graph, ranges, fixed);
     if sets.is_empty() {
         return Ok(Vec::new());
     }
@@ -119,9 +127,15 @@ impl Levels {
         // Of no effect but on the size of numbers: the largest channel keeps its scale.
         let reach = |(extent, scale): (&f32, &f32)| extent / scale;
         let after = self.extents.iter().zip(&scales).map(reach).fold(f32::MIN_POSITIVE, f32::max);
-        scales.iter_mut().for_each(|scale| *scale = (*scale * after).clamp(1.0 / LARGEST, LARGEST));
+        scales.iter_mut().for_each(|scale| *scale = coarse((*scale * after).clamp(1.0 / LARGEST, LARGEST)));
         scales
     }
+}
+
+/// A number to three bits behind the leading one: powers differ in their last bits from one system's library to another's,
+/// and code must not.
+pub(super) fn coarse(x: f32) -> f32 {
+    f32::from_bits((x.to_bits() + (1 << 19)) & !((1 << 20) - 1))
 }
 
 /// The error of the outputs if the values of a set of channels are rounded, and the layers around them; each channel is
@@ -167,9 +181,9 @@ pub(super) fn noise(
     };
     let mut least = f64::INFINITY;
     for clips in [false, true] {
-        let known = set.values.iter().filter(is_made).filter_map(|id| Some((*id, ranges.get(id)?)));
-        let rounded = known.filter_map(|(id, known)| Some((id, asymmetric(range(known, clips)).single()?))).collect();
-        least = least.min(trials.noise(&graph, &Change { nodes: std::collections::BTreeSet::clone(&nodes), rounded })?);
+        let known = set.values.iter().filter(is_made).filter_map(|id| Some((id, ranges.get(id)?)));
+        let rounded = known.map(|(id, known)| (*id, asymmetric(range(known, clips)))).collect();
+        least = least.min(trials.noise(&graph, &Change { nodes: BTreeSet::clone(&nodes), rounded })?);
     }
     Ok(least)
 }

@@ -2,9 +2,11 @@
 
 use mcuopt_rt::v0::Clamp;
 
+use super::grid::grid;
+use crate::calibrate::{Ranges, Statistics};
 use crate::error::Error;
-use crate::graph::{Graph, ValueId};
-use crate::ops::Op;
+use crate::graph::{Graph, Node, ValueId, Width};
+use crate::ops::{Op, linear};
 use crate::tensor::{Element as _, Tensor};
 
 /// A convolution or dense layer whose filters are float constants.
@@ -79,6 +81,23 @@ impl Filters {
     /// Whether the file's author quantized the weights.
     pub(super) fn is_authored(&self, graph: &Graph<Op>) -> bool {
         graph.value(graph.nodes[self.node].inputs[1]).quantization.is_some()
+    }
+
+    /// Whether the weights were rounded in training.
+    pub(super) fn is_on_grid(&self, graph: &Graph<Op>) -> bool {
+        self.len() > 1 && self.weights(graph).chunks_exact(self.len()).all(|filter| grid(filter, 127).is_some())
+    }
+
+    /// What is known of the input. A step between widths has seen what is before it.
+    pub(super) fn seen<'r>(&self, graph: &Graph<Op>, ranges: &'r Ranges) -> Option<&'r Statistics> {
+        let step = |node: &&Node<Op>| matches!(node.op, Op::FakeQuantize(_)) && node.outputs.contains(&self.x);
+        ranges.get(&self.x).or_else(|| ranges.get(graph.nodes.iter().find(step)?.inputs.first()?))
+    }
+
+    /// Bits of a weight.
+    pub(super) fn bits(&self, graph: &Graph<Op>) -> u32 {
+        let weights = graph.value(graph.nodes[self.node].inputs[1]);
+        if linear::weight_width(weights) == Width::Int4 { 4 } else { 8 }
     }
 
     /// Replaces the weights; others that read the old ones keep them.

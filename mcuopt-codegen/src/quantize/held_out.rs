@@ -3,7 +3,7 @@
 //! A range that holds all samples need not hold the next one. How much that costs, samples themselves tell: ranges are taken
 //! from most of them, and the error is measured with the rest, in turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::assign::assign;
 use super::channels::clamp;
@@ -11,7 +11,7 @@ use super::filters::Filters;
 use super::scales;
 use crate::calibrate::{Change, Range, Ranges, Samples, Trials, calibrate};
 use crate::error::Error;
-use crate::graph::{Graph, Quantization};
+use crate::graph::{Graph, ValueId};
 use crate::ops::Op;
 
 /// Parts that samples are divided into.
@@ -47,13 +47,13 @@ impl Headroom {
         Headroom::NONE,
     ];
 
-    /// Widens the ranges of a graph, except where an operator's limit is what ends them.
-    pub fn widen(self, graph: &Graph<Op>, ranges: &Ranges) -> Ranges {
+    /// Widens the ranges of a graph, except where an operator's limit is what ends them, and `fixed` ones.
+    pub fn widen(self, graph: &Graph<Op>, ranges: &Ranges, fixed: &BTreeSet<ValueId>) -> Ranges {
         let producers = graph.producers();
         let mut wider = ranges.clone();
         for (id, statistics) in wider.iter_mut() {
             let producer = producers[id.index()];
-            if producer.is_none() && !self.inputs {
+            if producer.is_none() && !self.inputs || fixed.contains(id) {
                 continue;
             }
             let clamp = producer.and_then(|producer| clamp(&mut graph.nodes[producer].op.clone()).copied());
@@ -76,20 +76,25 @@ pub fn held_out(
     samples: &Samples,
     ranges: &Ranges,
     headrooms: &[Headroom],
+    fixed: &BTreeSet<ValueId>,
 ) -> Result<Vec<f64>, Error> {
     let mut noises = vec![0f64; headrooms.len()];
     let folds = FOLDS.min(samples.len());
     for fold in 0..folds {
         let mut known = calibrate(graph, &samples.only(|index| index % folds != fold))?;
         for (id, statistics) in &mut known {
-            statistics.method = ranges.get(id).map_or(statistics.method, |chosen| chosen.method);
+            let Some(chosen) = ranges.get(id) else { continue };
+            statistics.method = chosen.method;
+            if fixed.contains(id) {
+                (statistics.range, statistics.candidates) = (chosen.range, chosen.candidates);
+            }
         }
         let trials = Trials::new(graph, &samples.only(|index| index % folds == fold), SAMPLES)?;
         let mut rounded = graph.clone();
         round_weights(&mut rounded, &known)?;
         for (headroom, noise) in headrooms.iter().zip(&mut noises) {
             let mut quantized = rounded.clone();
-            assign(&mut quantized, Some(&headroom.widen(graph, &known)))?;
+            assign(&mut quantized, Some(&headroom.widen(graph, &known, fixed)))?;
             *noise += noise_of(&trials, &quantized)? / folds as f64;
         }
     }
@@ -111,8 +116,7 @@ pub(super) fn round_weights(graph: &mut Graph<Op>, ranges: &Ranges) -> Result<()
 /// The error of a network whose activations have their quantizations, and whose constants are rounded already.
 pub(super) fn noise_of(trials: &Trials, graph: &Graph<Op>) -> Result<f64, Error> {
     let activations = graph.ids().filter(|id| graph.constant(*id).is_none());
-    let rounded: BTreeMap<_, _> = activations
-        .filter_map(|id| Some((id, graph.value(id).quantization.as_ref().and_then(Quantization::single)?)))
-        .collect();
+    let rounded: BTreeMap<_, _> =
+        activations.filter_map(|id| Some((id, graph.value(id).quantization.clone()?))).collect();
     trials.noise(graph, &Change { nodes: (0..graph.nodes.len()).collect(), rounded })
 }

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{ArrayD, IxDyn};
-
 use mcuopt_rt::v0 as rt;
 
-use super::assign::asymmetric;
+use super::assign::of_range;
 use crate::calibrate::Range;
 use crate::error::{Error, Errors};
-use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId};
-use crate::ops::quantize::{Dequantize, Quantize, Requantize};
+use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId, Width};
+use crate::ops::linear::scale_of;
+use crate::ops::quantize::{Dequantize, Quantize, requantize};
 use crate::ops::recurrent::{STARTS_AT, hidden_bits};
 use crate::ops::{Io, Kernel, Layer, Lowered, Op, Scales, transpose::TransposeCopy};
 use crate::tensor::{DType, Tensor};
@@ -21,10 +20,10 @@ pub fn lower(graph: &Graph<Op>) -> Result<Graph<Layer>, Errors> {
 }
 
 /// For each value of a lowered graph the one that it stands for in the graph that was lowered.
-pub(super) type Origins = BTreeMap<ValueId, ValueId>;
+pub(crate) type Origins = BTreeMap<ValueId, ValueId>;
 
 /// The lowered graph, and where its values come from.
-pub(super) fn lower_with_origins(graph: &Graph<Op>) -> Result<(Graph<Layer>, Origins), Errors> {
+pub(crate) fn lower_with_origins(graph: &Graph<Op>) -> Result<(Graph<Layer>, Origins), Errors> {
     let mut lowering = Lowering { source: graph, lowered: Graph::default(), made: BTreeMap::new() };
     for id in &graph.inputs {
         let value = graph.value(*id);
@@ -53,13 +52,16 @@ pub(super) fn lower_with_origins(graph: &Graph<Op>) -> Result<(Graph<Layer>, Ori
     Ok((lowering.lowered, origins))
 }
 
-/// The type of a value at the border of the model: int8 where a float has a quantization.
+/// The type of a value at the border of the model: that of its integers where a float has a quantization.
 fn natural(value: &Value) -> DType {
     match (value.ty.dtype, &value.quantization) {
-        (DType::F32, Some(_)) => DType::I8,
+        (DType::F32, Some(quantization)) => quantization.width.dtype(),
         (dtype, _) => dtype.at_run_time(),
     }
 }
+
+/// The types of quantized activations.
+const INTEGERS: [DType; 2] = [DType::I8, DType::I16];
 
 /// Whether a constant can be written in int8, and what is computed from it still fits multipliers of 32 bits.
 fn has_integers(tensor: &Tensor) -> bool {
@@ -79,7 +81,7 @@ struct Lowering<'a> {
 impl Lowering<'_> {
     fn add(&mut self, value: &Value, dtype: DType) -> ValueId {
         let id = self.lowered.add_value(&value.name, Type { dtype, shape: value.ty.shape.clone() });
-        if dtype == DType::I8 {
+        if INTEGERS.contains(&dtype) {
             self.lowered.value_mut(id).quantization = value.quantization.clone();
         }
         id
@@ -88,15 +90,14 @@ impl Lowering<'_> {
     fn is_made(&self, id: ValueId) -> bool {
         let declared = self.source.value(id).ty.dtype.at_run_time();
         self.source.constant(id).is_some()
-            || [declared, DType::I8].iter().any(|&dtype| self.made.contains_key(&(id, dtype)))
+            || [declared].iter().chain(&INTEGERS).any(|&dtype| self.made.contains_key(&(id, dtype)))
     }
 
     fn node(&mut self, node: &Node<Op>) -> Result<(), Error> {
         // Further results show calibration what is inside; nothing reads them.
         let [output, ref inner @ ..] = node.outputs[..] else { return Err(Error::bug("an operator without a result")) };
-        let integer = self.runs_in_integers(node, output);
         // Of what is float in the file; the rest has its own type.
-        let float = if integer { DType::I8 } else { DType::F32 };
+        let float = self.width(node, output).map_or(DType::F32, Width::dtype);
         let as_lowered = |dtype: DType| if dtype == DType::F32 { float } else { dtype.at_run_time() };
         let dtype = as_lowered(self.source.value(output).ty.dtype);
         let built_in = node.op.built_in();
@@ -118,7 +119,7 @@ impl Lowering<'_> {
                 // They are themselves the step from one type to the other.
                 Op::FakeQuantize(_) | Op::QuantizeLinear(_) => self.natural_operand(id)?,
                 // Their kernels copy integers, so the author's other scale for the result is applied before.
-                _ if matches!(node.op.scales(), Scales::Joined | Scales::SameAsInput) && dtype == DType::I8 => {
+                _ if matches!(node.op.scales(), Scales::Joined | Scales::SameAsInput) && INTEGERS.contains(&dtype) => {
                     self.joined_operand(node, id, output)?
                 }
                 _ => self.operand(id, float)?,
@@ -170,7 +171,17 @@ impl Lowering<'_> {
         self.lowered.nodes.push(Node { name: name.to_string(), op, inputs, outputs: vec![output] });
     }
 
-    /// int8 if the operator has such a form, and its float operands and result have a quantization.
+    /// The width of the result's, or else of the operands', integers, if the operator has such a form, and its float
+    /// operands and result have a quantization.
+    fn width(&self, node: &Node<Op>, output: ValueId) -> Option<Width> {
+        let width = |id: &ValueId| self.source.value(*id).quantization.as_ref().map(|quantization| quantization.width);
+        let of_operands = || node.inputs.iter().filter(|id| self.source.constant(**id).is_none()).find_map(width);
+        let width = width(&output).or_else(of_operands).unwrap_or_default();
+        let has_form = width != Width::Int16 || node.op.has_int16();
+        (has_form && self.runs_in_integers(node, output)).then_some(width)
+    }
+
+    /// Whether an operator runs in integers if it has such a form.
     fn runs_in_integers(&self, node: &Node<Op>, output: ValueId) -> bool {
         let quantized = |id: &ValueId| {
             let value = self.source.value(*id);
@@ -181,7 +192,7 @@ impl Lowering<'_> {
         let operands = match node.op.scales() {
             Scales::Float => false,
             // They make floats of the file's integers, or are themselves the step from one to the other.
-            Scales::Authored(..) => true,
+            Scales::Authored(_) => true,
             // Their kernels know no other scales, whatever an author gave the result.
             Scales::PowerOfTwo(_) => {
                 let known = hidden_bits(self.source.value(output).quantization.as_ref()).is_some();
@@ -196,8 +207,8 @@ impl Lowering<'_> {
 
     /// The value in the type in which it was made.
     fn natural_operand(&mut self, id: ValueId) -> Result<ValueId, Error> {
-        let dtype = if self.made.contains_key(&(id, DType::I8)) { DType::I8 } else { DType::F32 };
-        self.operand(id, dtype)
+        let made = INTEGERS.into_iter().find(|&dtype| self.made.contains_key(&(id, dtype)));
+        self.operand(id, made.unwrap_or(DType::F32))
     }
 
     /// The value as `dtype`: as it was made, converted, or a constant written in that type.
@@ -211,16 +222,20 @@ impl Lowering<'_> {
             self.made.insert((id, dtype), constant);
             return Ok(constant);
         }
-        let other = if dtype == DType::I8 { DType::F32 } else { DType::I8 };
         let missing = || Error::bug(format!("`{}` is read before it is made", value.name));
-        let source = *self.made.get(&(id, other)).ok_or_else(missing)?;
-        let from = if dtype == DType::I8 { &value } else { self.lowered.value(source) };
+        let others = if dtype == DType::F32 { &INTEGERS[..] } else { &[DType::F32] };
+        let source = others.iter().find_map(|&other| self.made.get(&(id, other)));
+        let source = *source.ok_or_else(missing)?;
+        let from = if dtype == DType::F32 { self.lowered.value(source) } else { &value };
         let single = from.quantization.as_ref().and_then(Quantization::single);
         let (scale, zero_point) = single.ok_or_else(|| Error::bug(format!("`{}` has no quantization", value.name)))?;
         let quantization = rt::Quantization { scale, zero_point };
-        let (operator, kernel, suffix) = match dtype {
-            DType::I8 => ("QuantizeLinear", Kernel::Quantize(Quantize { quantization }), "quantize"),
-            _ => ("DequantizeLinear", Kernel::Dequantize(Dequantize { quantization }), "dequantize"),
+        let (operator, kernel, suffix) = match Width::of(dtype) {
+            Some(_) => ("QuantizeLinear", Kernel::Quantize(Quantize { quantization }), "quantize"),
+            None => {
+                let from = Width::of(from.ty.dtype).unwrap_or_default();
+                ("DequantizeLinear", Kernel::Dequantize(Dequantize { quantization, from }), "dequantize")
+            }
         };
         let made = self.add(&value, dtype);
         self.push(&format!("{}.{suffix}", value.name), operator, kernel, vec![source], made);
@@ -228,49 +243,52 @@ impl Lowering<'_> {
         Ok(made)
     }
 
-    /// The value in int8 under the quantization of `output`.
+    /// The value as integers under the quantization of `output`.
     fn joined_operand(&mut self, node: &Node<Op>, id: ValueId, output: ValueId) -> Result<ValueId, Error> {
         let target = self.source.value(output).quantization.clone();
+        let dtype = target.as_ref().map_or(DType::I8, |target| target.width.dtype());
         let mut value = self.source.value(id).clone();
         if let Some(tensor) = value.constant.clone() {
             value.quantization = target;
-            return self.constant(&value, &tensor, DType::I8);
+            return self.constant(&value, &tensor, dtype);
         }
-        let operand = self.operand(id, DType::I8)?;
-        let own = self.lowered.value(operand).quantization.clone();
-        if own == target {
+        let operand = self.natural_operand(id)?;
+        let own = self.lowered.value(operand).clone();
+        if own.quantization == target {
             return Ok(operand);
         }
-        let single = |q: &Option<Quantization>| q.as_ref().and_then(Quantization::single);
-        let (Some((from, input_zero_point)), Some((to, zero_point))) = (single(&own), single(&target)) else {
-            return Err(Error::bug(format!("`{}` has no quantization", value.name)));
-        };
-        let factor = f64::from(from) / f64::from(to);
-        let left_shift = rt::left_shift_for(factor);
-        let requantize = rt::Requantize { left_shift, zero_point, min: i8::MIN, max: i8::MAX };
-        let multiplier = rt::multiplier(factor, left_shift);
-        let kernel = Kernel::Requantize(Requantize { requantize, multiplier, input_zero_point });
+        if own.ty.dtype == DType::F32 && value.quantization == target {
+            return self.operand(id, dtype);
+        }
         value.quantization = target;
-        let made = self.add(&value, DType::I8);
+        let made = self.add(&value, dtype);
+        let kernel = if own.ty.dtype == DType::F32 {
+            let (scale, zero_point) = scale_of(&value)?;
+            Box::new(Kernel::Quantize(Quantize { quantization: rt::Quantization { scale, zero_point } }))
+        } else {
+            let Lowered::Kernel(kernel) = requantize(&own, &self.lowered.value(made).clone())? else {
+                return Err(Error::bug("another scale needs a kernel"));
+            };
+            kernel
+        };
         let name = format!("{}.{}.requantize", node.name, value.name);
-        self.push(&name, "QuantizeLinear", kernel, vec![operand], made);
+        self.push(&name, "QuantizeLinear", *kernel, vec![operand], made);
         Ok(made)
     }
 
     /// A constant operand that the kernel reads at run time.
     fn constant(&mut self, value: &Value, tensor: &Tensor, dtype: DType) -> Result<ValueId, Error> {
-        let Some(elements) = tensor.f32s().filter(|_| dtype == DType::I8) else {
+        let Some((elements, width)) = tensor.f32s().zip(Width::of(dtype)) else {
             return Ok(self.lowered.add_constant(&value.name, tensor.at_run_time()));
         };
-        let authored = value.quantization.clone().filter(|quantization| quantization.single().is_some());
+        let fits = |known: &Quantization| known.single().is_some() && known.width.dtype() == dtype;
         let range = Range::of(elements)
             .ok_or_else(|| Error::invalid("it holds NaN or infinity").part(format!("constant `{}`", value.name)))?;
-        let quantization = authored.unwrap_or_else(|| asymmetric(range));
-        let (scale, zero_point) = quantization.single().unwrap_or((1.0, 0));
-        let integers = elements.iter().map(|&x| rt::quantize_f32(x, scale, zero_point)).collect();
-        let array = ArrayD::from_shape_vec(IxDyn(tensor.shape()), integers);
-        let array = array.map_err(|_| Error::bug("a constant changed its size"))?;
-        let id = self.lowered.add_constant(&value.name, Tensor::I8(array));
+        let quantization = value.quantization.clone().filter(fits).unwrap_or_else(|| of_range(range, width));
+        let integers = elements.iter().map(|&x| quantization.round(x).unwrap_or_default() as f32).collect();
+        let rounded = Tensor::new(tensor.shape(), integers).and_then(|reals: Tensor| reals.cast(dtype));
+        let rounded = rounded.ok_or_else(|| Error::bug("a constant changed its size"))?;
+        let id = self.lowered.add_constant(&value.name, rounded);
         self.lowered.value_mut(id).quantization = Some(quantization);
         Ok(id)
     }

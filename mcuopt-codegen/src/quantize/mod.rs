@@ -1,11 +1,11 @@
-//! Float graph → kernels of mcuopt-rt, in int8 where the tensors have a quantization and in float32 elsewhere.
+//! Float graph → kernels of mcuopt-rt, in int8 or int16 where the tensors have a quantization and in float32 elsewhere.
 //!
 //! [`tables`] makes one operator of several that depend on one tensor alone. [`assign`] gives each activation its quantization: the author's, the operator's own, or the calibrated range's.
-//! [`lower`] then asks each operator for its kernel. Where a float operator meets an int8 one, a Quantize or
-//! Dequantize is put between.
+//! [`lower`] then asks each operator for its kernel. Where a float operator meets an integer one, a Quantize or
+//! Dequantize is put between. [`Precisions`] says which layer computes in what.
 //!
 //! Around `assign` stand the repairs, which change constants so that less is lost: [`absorb`] and [`equalize`] before it,
-//! as they change ranges; [`choose_scales`] and [`refine`] (bias correction, AdaRound) behind it.
+//! as they change ranges; [`choose_scales`], [`correct_bias`] and [`refine`] (AdaRound) behind it.
 
 mod absorb;
 mod adaround;
@@ -14,33 +14,44 @@ mod channels;
 mod correct;
 mod equalize;
 mod filters;
+mod grid;
 mod held_out;
 mod lower;
+pub(crate) mod pattern;
+mod precision;
+mod record;
 mod refine;
 mod repair;
 mod report;
 mod scales;
 mod tables;
+mod weights;
 
 pub use absorb::absorb;
-pub use assign::assign;
 pub(crate) use assign::asymmetric;
-pub use correct::correct_bias;
+pub use assign::{assign, assign_mixed};
+pub use correct::{correct_bias, correct_by_means};
 pub use equalize::equalize;
+pub use grid::keep_grids;
 pub use held_out::{Headroom, LEAST as LEAST_SAMPLES, held_out};
 pub use lower::lower;
+pub(crate) use lower::{Origins, lower_with_origins};
+pub use precision::{LayerPrecision, Precisions};
+pub use record::Record;
 pub use refine::{Fit, refine};
 pub use repair::{Repair, content, decibels, parse, text};
 pub use report::{LayerReport, Report, report};
+pub(crate) use report::{reals, stored};
 pub use scales::choose_scales;
-pub use tables::{compose, tables};
+pub use tables::{compose, tables, tables_mixed};
+pub use weights::{pack_weights, weights8};
 
 use std::collections::BTreeMap;
 
-use mcuopt_rt::v0::{self as rt, Clamp};
+use mcuopt_rt::v0::Clamp;
 
 use crate::graph::{Graph, Node, ValueId};
-use crate::ops::quantize::{detach, in_int8};
+use crate::ops::quantize::{detach, signed};
 use crate::ops::unary::{Function, Unary};
 use crate::ops::{Op, Scales};
 
@@ -48,8 +59,9 @@ use crate::ops::{Op, Scales};
 /// activations are no longer rounded.
 ///
 /// They stay within the range of their integers, though: tools drop a Relu or Clip whose limits are the ends of it.
-pub fn forget(graph: &mut Graph<Op>) {
-    for value in &mut graph.values {
+/// With `keep_constants`, constants keep their scales.
+pub fn forget(graph: &mut Graph<Op>, keep_constants: bool) {
+    for value in graph.values.iter_mut().filter(|value| !keep_constants || value.constant.is_none()) {
         value.quantization = None;
     }
     let producers = graph.producers();
@@ -70,9 +82,11 @@ pub fn forget(graph: &mut Graph<Op>) {
             continue;
         };
         let source = inputs[0];
-        let range = in_int8(&quantize.quantization, quantize.dtype).single().map(|(scale, zero_point)| Clamp {
-            min: rt::dequantize(i8::MIN, scale, zero_point),
-            max: rt::dequantize(i8::MAX, scale, zero_point),
+        let signed = signed(&quantize.quantization, quantize.dtype);
+        let (min, max) = signed.width.limits();
+        let range = signed.single().map(|(scale, zero_point)| Clamp {
+            min: (min - zero_point) as f32 * scale,
+            max: (max - zero_point) as f32 * scale,
         });
         let within = |known: &Clamp| range.is_some_and(|range| range.min <= known.min && known.max <= range.max);
         let bounded = producers[source.index()].is_none_or(|p| matches!(graph.nodes[p].op.scales(), Scales::Fixed(..)));

@@ -7,10 +7,11 @@ use super::adaround::Problem;
 use super::filters::Filters;
 use super::repair::{Repair, decibels};
 use super::scales;
-use crate::calibrate::{self, Samples, in_parallel};
+use crate::calibrate::{self, Samples};
 use crate::error::Error;
-use crate::graph::{Graph, Quantization, ValueId};
+use crate::graph::{Graph, ValueId};
 use crate::ops::Op;
+use crate::parallel;
 use crate::reference::dot;
 use crate::tensor::{Element as _, Tensor};
 
@@ -19,10 +20,8 @@ use crate::tensor::{Element as _, Tensor};
 pub struct Fit {
     /// Biases: empirical bias correction.
     pub bias: bool,
-    /// The rounding of weights.
+    /// The rounding of all weights; that of int4 weights in any case.
     pub adaround: bool,
-    /// Bits of a weight.
-    pub bits: u32,
 }
 
 /// Samples that the networks run on.
@@ -59,18 +58,19 @@ pub fn refine(graph: &mut Graph<Op>, layers: &[usize], samples: &Samples, fit: F
     let original = graph.clone();
     let mut repairs = Vec::new();
     for index in 0..graph.nodes.len() {
-        let floats = in_parallel(&runs, |run| evaluate(&original, index, &original.nodes[index].op, &run.float))?;
+        let floats = parallel::map(&runs, |run| evaluate(&original, index, &original.nodes[index].op, &run.float))?;
         let fitted = Filters::of(graph, index).filter(|_| layers.contains(&index));
         if let Some(filters) = fitted {
-            if fit.adaround {
-                repairs.extend(fit_weights(graph, &original, &filters, &runs, fit.bits)?);
+            let bits = filters.bits(graph);
+            if fit.adaround || bits < 8 {
+                repairs.extend(fit_weights(graph, &original, &filters, &runs, bits)?);
             }
-            round_weights(graph, &filters, fit.bits)?;
+            round_weights(graph, &filters, bits)?;
             if fit.bias {
                 repairs.extend(fit_bias(graph, &original, &filters, &runs)?);
             }
         }
-        let ours = in_parallel(&runs, |run| evaluate(graph, index, &graph.nodes[index].op, &run.quantized))?;
+        let ours = parallel::map(&runs, |run| evaluate(graph, index, &graph.nodes[index].op, &run.quantized))?;
         for ((run, float), ours) in runs.iter_mut().zip(floats).zip(ours) {
             for ((id, float), ours) in graph.nodes[index].outputs.iter().zip(float).zip(ours) {
                 run.quantized.insert(*id, rounded(graph, *id, &ours));
@@ -102,7 +102,7 @@ fn evaluate(
 
 /// A tensor as its integers stand for it.
 fn rounded(graph: &Graph<Op>, id: ValueId, tensor: &Tensor) -> Tensor {
-    let quantization = graph.value(id).quantization.as_ref().and_then(Quantization::single);
+    let quantization = graph.value(id).quantization.as_ref();
     quantization.map_or_else(|| tensor.clone(), |quantization| calibrate::rounded(tensor, quantization))
 }
 
@@ -132,7 +132,7 @@ fn before_clamp(
     runs: &[Sample],
 ) -> Result<Vec<[Vec<f32>; 2]>, Error> {
     let op = filters.unclamped(graph);
-    in_parallel(runs, |run| {
+    parallel::map(runs, |run| {
         let float = evaluate(original, filters.node, &op, &run.float)?;
         let ours = evaluate(graph, filters.node, &op, &run.quantized)?;
         Ok([f32::of(&float[0]).to_vec(), f32::of(&ours[0]).to_vec()])
@@ -206,7 +206,7 @@ fn fit_weights(
     let blocks: Vec<std::ops::Range<usize>> = (0..k).step_by(BLOCK).map(|start| start..k.min(start + BLOCK)).collect();
     let parts: Vec<(usize, std::ops::Range<usize>)> =
         (0..filters.groups).flat_map(|group| blocks.iter().map(move |block| (group, block.clone()))).collect();
-    let results = in_parallel(&parts, |(group, block)| {
+    let results = parallel::map(&parts, |(group, block)| {
         let (gram, cross, floats) = covariances(filters, &windows, *group, block);
         let k = block.len();
         let scale_of_diagonal = (0..k).map(|i| gram[i * k + i]).sum::<f32>() / k as f32;
@@ -237,7 +237,7 @@ fn fit_weights(
         };
         // One group of many filters: the filters are what is done side by side.
         let solved = if parts.len() == 1 {
-            in_parallel(&group_filters, solve)?
+            parallel::map(&group_filters, solve)?
         } else {
             group_filters.iter().map(solve).collect::<Result<Vec<_>, Error>>()?
         };

@@ -8,7 +8,7 @@ use mcuopt_rt::v0 as rt;
 use super::lower::lower_with_origins;
 use crate::calibrate::{Range, Samples, calibrate};
 use crate::error::{Error, Errors};
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::{Graph, Node, ValueId, Width};
 use crate::interp;
 use crate::ops::{Layer, Op};
 use crate::tensor::{DType, Element as _, Tensor};
@@ -154,26 +154,29 @@ fn alone(
 }
 
 /// A tensor of the float graph as the lowered graph holds it.
-fn stored(lowered: &Graph<Layer>, id: ValueId, tensor: &Tensor) -> Tensor {
+pub(crate) fn stored(lowered: &Graph<Layer>, id: ValueId, tensor: &Tensor) -> Tensor {
     let value = lowered.value(id);
-    let single = value.quantization.as_ref().and_then(|quantization| quantization.single());
     let shaped = |tensor: Tensor| tensor.reshaped(&value.ty.shape).unwrap_or(tensor);
-    match (tensor.f32s(), single) {
-        (Some(elements), Some((scale, zero_point))) if value.ty.dtype == DType::I8 => {
-            let integers = elements.iter().map(|&x| rt::quantize_f32(x, scale, zero_point)).collect::<Vec<i8>>();
-            Tensor::new(&value.ty.shape, integers).unwrap_or_else(|| tensor.clone())
+    match (tensor.f32s(), &value.quantization) {
+        (Some(elements), Some(known)) if Width::of(value.ty.dtype).is_some() => {
+            let integers = elements.iter().map(|&x| known.round(x).unwrap_or_default() as f32).collect();
+            let integers = Tensor::new(&value.ty.shape, integers).and_then(|reals: Tensor| reals.cast(value.ty.dtype));
+            integers.unwrap_or_else(|| tensor.clone())
         }
         _ => shaped(tensor.at_run_time()),
     }
 }
 
 /// The reals that a lowered tensor stands for; `None` for integers of the file.
-fn reals(lowered: &Graph<Layer>, id: ValueId, tensor: &Tensor) -> Option<Vec<f32>> {
+pub(crate) fn reals(lowered: &Graph<Layer>, id: ValueId, tensor: &Tensor) -> Option<Vec<f32>> {
     let single = lowered.value(id).quantization.as_ref().and_then(|quantization| quantization.single());
     match (tensor, single) {
         (Tensor::F32(_), _) => Some(f32::of(tensor).to_vec()),
         (Tensor::I8(_), Some((scale, zero_point))) => {
             Some(i8::of(tensor).iter().map(|&q| rt::dequantize(q, scale, zero_point)).collect())
+        }
+        (Tensor::I16(_), Some((scale, zero_point))) => {
+            Some(i16::of(tensor).iter().map(|&q| rt::dequantize_i16(q, scale, zero_point)).collect())
         }
         _ => None,
     }
@@ -192,9 +195,10 @@ impl Sums {
         let (Some(reference), Some(found)) = (reference.f32s(), reals(lowered, id, found)) else { return };
         let own = own.and_then(|own| reals(lowered, id, own)).unwrap_or_else(|| found.clone());
         let value = lowered.value(id);
-        let limits = value.quantization.as_ref().and_then(|quantization| quantization.single()).map(|(scale, zero)| {
-            let half = scale / 2.0;
-            [rt::dequantize(i8::MIN, scale, zero) - half, rt::dequantize(i8::MAX, scale, zero) + half]
+        let limits = value.quantization.as_ref().and_then(|quantization| {
+            let ((scale, zero), (min, max)) = (quantization.single()?, quantization.width.limits());
+            Some([min, max].map(|end| (end - zero) as f32 * scale))
+                .map(|[min, max]| [min - scale / 2.0, max + scale / 2.0])
         });
         // A mask of attention is infinite where it hides; integers do not come near, and need not.
         for ((&x, &y), &own) in reference.iter().zip(&found).zip(&own).filter(|((x, _), _)| x.is_finite()) {

@@ -3,10 +3,12 @@
 //! A smaller scale clips large weights and rounds all others more finely. What counts is the error of the filter's output,
 //! Σ (ŵ − w)²·E\[x²\], for each filter by itself; with eight bits it hardly ever pays, with four it nearly always does.
 
+use std::collections::BTreeSet;
+
 use super::filters::Filters;
 use crate::calibrate::{Channel, Ranges};
 use crate::error::Error;
-use crate::graph::{Graph, Quantization};
+use crate::graph::{Graph, Quantization, ValueId, Width};
 use crate::ops::{Op, linear};
 
 /// Smallest and largest integer of a weight.
@@ -22,18 +24,25 @@ pub(super) fn round(w: f32, scale: f32, (min, max): (f32, f32)) -> f32 {
 }
 
 /// Gives the weights of every linear layer that will run in integers a scale for each filter, where the file's author
-/// did not; returns these layers. Without `search`, the scale that clips nothing.
-pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32, search: bool) -> Result<Vec<usize>, Error> {
+/// did not, or where the compiler did (`own`); returns these layers. Without `search`, the scale that clips nothing.
+pub fn choose_scales(
+    graph: &mut Graph<Op>,
+    ranges: &Ranges,
+    own: &BTreeSet<ValueId>,
+    search: bool,
+) -> Result<Vec<usize>, Error> {
     let mut layers = Vec::new();
     for index in 0..graph.nodes.len() {
         let Some(filters) = Filters::of(graph, index) else { continue };
         let Some((x_scale, _)) = graph.value(filters.x).quantization.as_ref().and_then(Quantization::single) else {
             continue;
         };
-        if graph.value(filters.y).quantization.is_none() || filters.is_authored(graph) {
+        let is_own = own.contains(&graph.nodes[index].inputs[1]);
+        if graph.value(filters.y).quantization.is_none() || filters.is_authored(graph) && !is_own {
             continue;
         }
-        let Some(statistics) = ranges.get(&filters.x) else { continue };
+        let bits = filters.bits(graph);
+        let Some(statistics) = filters.seen(graph, ranges) else { continue };
         // The mean of an error goes into the bias; what remains of it where windows reach into the padding counts a little.
         let power = |c: &Channel| c.mean_square - 0.9 * c.mean * c.mean;
         let powers: Vec<f32> = statistics.channels.iter().map(power).collect();
@@ -42,14 +51,15 @@ pub fn choose_scales(graph: &mut Graph<Op>, ranges: &Ranges, bits: u32, search: 
         let scale = |(filter, w): (usize, &[f32])| {
             let power = |k: usize| powers.get(filters.input_channel(filter, k)).map_or(floor, |p| p.max(floor));
             let powers: Vec<f32> = (0..w.len()).map(power).collect();
-            let scale = if search { least_error(w, &powers, bits) } else { widest(w, bits) };
+            let scale = if search || bits < 8 { least_error(w, &powers, bits) } else { widest(w, bits) };
             scale.max(linear::narrowest_scale(bias[filter], x_scale))
         };
         let scales: Vec<f32> = weights.chunks_exact(filters.len()).enumerate().map(scale).collect();
         filters.set_weights(graph, weights)?;
         let id = graph.nodes[index].inputs[1];
         let zero_points = vec![0; scales.len()];
-        graph.value_mut(id).quantization = Some(Quantization { scales, zero_points, axis: 0 });
+        let width = if bits == 8 { Width::Int8 } else { Width::Int4 };
+        graph.value_mut(id).quantization = Some(Quantization { scales, zero_points, axis: 0, width });
         layers.push(index);
     }
     Ok(layers)

@@ -5,23 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mcuopt_rt::v0 as rt;
 
+use super::Precisions;
 use crate::error::Error;
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::{Graph, Node, ValueId, Width};
 use crate::ops::table::{Operand, Step, Table};
 use crate::ops::unary::{LutBool, LutS8};
 use crate::ops::{Kernel, Layer, Op, Scales};
 use crate::tensor::{DType, Tensor};
 
+/// [`tables_mixed`] with int8 for all layers.
+pub fn tables(graph: &mut Graph<Op>, calibrated: bool) -> Result<(), Error> {
+    tables_mixed(graph, calibrated, &Precisions::default())
+}
+
 /// Replaces each maximal connected subgraph of pointwise operators whose operands are one float tensor and numbers by a
 /// [`Table`], if operand and result are going to be int8: all are if ranges will be known (`calibrated`), else those
 /// that the file's author quantized.
 ///
-/// What others read as well is kept, and is an operand like any other.
-pub fn tables(graph: &mut Graph<Op>, calibrated: bool) -> Result<(), Error> {
+/// What others read as well is kept, and is an operand like any other. Layers that are to run in float32 stay as they are.
+pub fn tables_mixed(graph: &mut Graph<Op>, calibrated: bool, precisions: &Precisions) -> Result<(), Error> {
     let is_pointwise = |node: &Node<Op>, root: ValueId| {
         let (root, output) = (graph.value(root), graph.value(node.outputs[0]));
         let fits = root.ty.dtype == DType::F32 && root.ty.shape == output.ty.shape;
-        fits && node.op.pointwise() && !matches!(node.op.scales(), Scales::Authored(..))
+        fits && node.op.pointwise()
+            && !matches!(node.op.scales(), Scales::Authored(_))
+            && precisions.of(&node.name).activations().is_some()
     };
     let sources = Sources::find(graph, is_pointwise, |id| graph.value(id).quantization.is_some());
     let is_integer = |id: ValueId| calibrated || graph.value(id).quantization.is_some();
@@ -30,7 +38,12 @@ pub fn tables(graph: &mut Graph<Op>, calibrated: bool) -> Result<(), Error> {
         let (Some(root), Some(&output)) = (sources.of(node), node.outputs.first()) else { continue };
         let fits = match graph.value(output).ty.dtype {
             DType::F32 => is_integer(output),
-            dtype => dtype == DType::Bool,
+            // Truth values of int16 have no table.
+            dtype => {
+                let authored = graph.value(root).quantization.as_ref().map(|quantization| quantization.width);
+                let width = authored.or(precisions.of(&node.name).activations());
+                dtype == DType::Bool && width == Some(Width::Int8)
+            }
         };
         if sources.visible.contains(&output) && fits && is_integer(root) {
             replaced.extend(table(graph, &sources, index, root).map(|table| (index, root, table)));

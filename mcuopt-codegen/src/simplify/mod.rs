@@ -25,7 +25,7 @@ mod transpose;
 
 use crate::builder::push;
 use crate::error::Error;
-use crate::graph::{Graph, Node, Quantization, Value, ValueId};
+use crate::graph::{Graph, Node, Value, ValueId};
 use crate::ops::{Op, quantize::FakeQuantize};
 
 /// One rewriting rule.
@@ -185,10 +185,10 @@ fn substitute(graph: &mut Graph<Op>, old: ValueId, new: ValueId) -> Result<(), E
         let value = graph.value_mut(new);
         value.name = name;
         value.quantization = quantization.or(value.quantization.take());
-    } else if let Some((scale, zero_point)) = quantization.as_ref().and_then(Quantization::single)
-        && graph.value(new).quantization != quantization
+    } else if let Some(quantization) = quantization.filter(|quantization| quantization.single().is_some())
+        && graph.value(new).quantization.as_ref() != Some(&quantization)
     {
-        new = push(graph, &name, FakeQuantize { scale, zero_point }.into(), &[new])?[0];
+        new = push(graph, &name, FakeQuantize { quantization }.into(), &[new])?[0];
     }
     graph.replace(old, new);
     Ok(())

@@ -267,6 +267,7 @@ impl Filters {
                     scales: quantization.scales.repeat(phases.len()),
                     zero_points: quantization.zero_points.repeat(phases.len()),
                     axis: 0,
+                    width: quantization.width,
                 },
             });
         Ok((weights, graph.add_constant(format!("{name}.bias"), bias)))

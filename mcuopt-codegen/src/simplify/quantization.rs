@@ -4,7 +4,7 @@ use super::{Uses, substitute};
 use crate::builder::push;
 use crate::error::Error;
 use crate::graph::{Graph, Node, Quantization, ValueId};
-use crate::ops::quantize::{FakeQuantize, in_int8};
+use crate::ops::quantize::{FakeQuantize, signed};
 use crate::ops::{Op, Scales, unary::is_identity};
 
 /// DequantizeLinear(QuantizeLinear(x)) → FakeQuantize(x).
@@ -16,20 +16,21 @@ pub(super) fn pair(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<b
     if quantize.quantization != dequantize.quantization {
         return Err(Error::unsupported("another scale than the QuantizeLinear before it").instead("equal scales"));
     }
-    let Some((scale, zero_point)) = in_int8(&quantize.quantization, quantize.dtype).single() else {
+    let quantization = signed(&quantize.quantization, quantize.dtype);
+    if quantization.single().is_none() {
         return Err(Error::unsupported("an activation with a scale for each channel").instead("one scale a tensor"));
-    };
+    }
     let x = producer.inputs[0];
-    let y = push(graph, &node.name, Op::FakeQuantize(FakeQuantize { scale, zero_point }), &[x])?;
+    let y = push(graph, &node.name, Op::FakeQuantize(FakeQuantize { quantization }), &[x])?;
     substitute(graph, node.outputs[0], y[0])?;
     Ok(true)
 }
 
-/// The quantization in int8 that an operator rounds its operand to.
+/// The quantization that an operator rounds its operand to.
 fn rounds_to(op: &Op) -> Option<Quantization> {
     match op {
-        Op::FakeQuantize(FakeQuantize { scale, zero_point }) => Some(Quantization::per_tensor(*scale, *zero_point)),
-        Op::QuantizeLinear(quantize) => Some(in_int8(&quantize.quantization, quantize.dtype)),
+        Op::FakeQuantize(FakeQuantize { quantization }) => Some(quantization.clone()),
+        Op::QuantizeLinear(quantize) => Some(signed(&quantize.quantization, quantize.dtype)),
         _ => None,
     }
 }
@@ -39,7 +40,9 @@ fn rounds_to(op: &Op) -> Option<Quantization> {
 pub(super) fn annotate(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
     let node = graph.nodes[index].clone();
     let Some(quantization) = rounds_to(&node.op) else { return Ok(false) };
-    let Some((scale, zero_point)) = quantization.single() else { return Ok(false) };
+    if quantization.single().is_none() {
+        return Ok(false);
+    }
     let stays = matches!(node.op, Op::QuantizeLinear(_));
     let x = node.inputs[0];
     let same = |value: &Option<Quantization>| value.as_ref().is_none_or(|value| *value == quantization);
@@ -53,7 +56,7 @@ pub(super) fn annotate(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Resu
         if !stays || rounded {
             return Ok(false);
         }
-        let rounded = push(graph, &node.name, Op::FakeQuantize(FakeQuantize { scale, zero_point }), &[x])?;
+        let rounded = push(graph, &node.name, Op::FakeQuantize(FakeQuantize { quantization }), &[x])?;
         graph.nodes[index].inputs[0] = rounded[0];
         return Ok(true);
     }

@@ -86,7 +86,7 @@ impl<'a> Filters<'a> {
     /// A filter that gives a constant, or that nobody reads (not `live`) but that must stay, needs no inputs any more:
     /// its weights become 0 and its bias a sum that it had, so that its output stays within its range.
     pub(super) fn without(&self, x: &Kept, y: &Kept, ranges: &[Range], live: &[bool]) -> Result<Linear, Error> {
-        let Linear { bias, multipliers, requantize, .. } = self.linear;
+        let Linear { bias, multipliers, requantize, four_bits, .. } = self.linear;
         let (mut new_weights, mut new_bias) = (Vec::new(), Vec::new());
         for filter in y.stay() {
             let mut weights = x.pick(self.weights(filter));
@@ -104,7 +104,7 @@ impl<'a> Filters<'a> {
             new_bias.push(bias);
         }
         let multipliers = y.pick(multipliers);
-        Ok(Linear { weights: new_weights, bias: new_bias, multipliers, requantize: *requantize })
+        Ok(Linear { weights: new_weights, bias: new_bias, multipliers, requantize: *requantize, four_bits: *four_bits })
     }
 }
 

@@ -69,7 +69,7 @@ fn kernels(op: &str, model: &onnx::Model, form: Form) -> Result<String, Errors> 
         graph = import::import(&quantized(model.clone(), &floats), &Default::default())?.graph;
     }
     if form == Form::Float32 {
-        quantize::forget(&mut graph);
+        quantize::forget(&mut graph, false);
     }
     simplify::simplify(&mut graph)?;
     if form != Form::Float32 {

@@ -109,7 +109,7 @@ impl Network {
         let requantize = self.requantize(y);
         let factor = 1.0 / (60.0 * ((taps * channels) as f64).sqrt());
         let blind: Vec<bool> = (0..channels).map(|_| !self.plain && channels > 1 && self.one_in(4)).collect();
-        let mut linear = Linear { weights: vec![], bias: vec![], multipliers: vec![], requantize };
+        let mut linear = Linear { weights: vec![], bias: vec![], multipliers: vec![], requantize, four_bits: false };
         for _ in 0..filters {
             let weight = |i: usize| if blind[i % channels] { 0 } else { self.number(127) as i8 | 1 };
             let mut weights: Vec<i8> = (0..taps * channels).map(weight).collect();

@@ -71,6 +71,20 @@ pub(crate) fn i16s_mut(words: &mut [u32]) -> &mut [i16] {
     unsafe { slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 2 * words.len()) }
 }
 
+/// The bytes of int16 elements.
+#[inline(always)]
+pub(crate) fn bytes_of(elements: &[i16]) -> &[i8] {
+    // SAFETY: two bytes an element, of less alignment; no bits are invalid, and the borrow is the same.
+    unsafe { slice::from_raw_parts(elements.as_ptr().cast(), 2 * elements.len()) }
+}
+
+/// The bytes of int16 elements, to be changed.
+#[inline(always)]
+pub(crate) fn bytes_of_mut(elements: &mut [i16]) -> &mut [i8] {
+    // SAFETY: as above; no bits are invalid in an int16 either.
+    unsafe { slice::from_raw_parts_mut(elements.as_mut_ptr().cast(), 2 * elements.len()) }
+}
+
 /// Words as signed ones.
 #[inline(always)]
 pub(crate) fn i32s(words: &[u32]) -> &[i32] {

@@ -1,12 +1,12 @@
 //! The choice of a kernel for an int8 convolution or dense layer.
 
-use super::stream::{self, Sizes};
-use super::{Operands, conv2d_s8, conv2d_s8_overlapping, winograd};
+use super::stream::{self, Form, Sizes};
+use super::{Operands, conv2d_s8, conv2d_s8_overlapping, conv2d_s8_w4, conv2d_s8_w4_overlapping, winograd};
 use crate::arch::{Arch, memory};
-use crate::dense::{Dense, dense_s8};
+use crate::dense::{Dense, dense_s8, dense_s8_w4};
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
-use crate::linear::{Choice, LinearS8, Order, Prefer, plain};
+use crate::linear::{Choice, LinearS8, Order, Prefer, nibble_bytes, plain};
 use crate::shared;
 use crate::weights::Aligned;
 
@@ -31,10 +31,12 @@ pub struct ConvS8 {
 enum Body {
     /// [`conv2d_s8`] or [`dense_s8`].
     Portable,
+    /// [`conv2d_s8_w4`] or [`dense_s8_w4`].
+    FourBits,
     /// `arch::dsp::convolution`.
     Dsp {
-        /// With split sums.
-        split: bool,
+        /// How the weights share words.
+        form: Form,
         /// With a left shift, or an output range of its own.
         general: bool,
     },
@@ -49,27 +51,51 @@ impl ConvS8 {
     /// The kernel for a convolution. `pad_value` is what padded taps read: the input's zero point. The weights are
     /// `[out_c, kh, kw, in_c / groups]`.
     pub const fn choose(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new(p, pad_value, linear, false, prefer, arch)
+    }
+
+    /// [`choose`](Self::choose) for int4 weights, −8 to 7, which take half a byte each where they are packed.
+    pub const fn choose_w4(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new(p, pad_value, linear, true, prefer, arch)
+    }
+
+    const fn new(p: &Conv2d, pad: i8, linear: &LinearS8<'_>, four_bits: bool, prefer: Prefer, arch: Arch) -> Self {
+        let q = &linear.requantize;
+        let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
+        let portable = if four_bits { Body::FourBits } else { Body::Portable };
         let (body, remark) = match arch {
-            Arch::Portable => (Body::Portable, ""),
-            Arch::Dsp if stays_in_range(p, linear) => {
-                let q = &linear.requantize;
-                let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
+            Arch::Portable => (portable, ""),
+            Arch::Dsp if !stays_in_range(p, linear, q.left_shift) => {
+                (portable, "its sums could overflow when they are shifted left")
+            }
+            Arch::Dsp if four_bits && stays_in_range(p, linear, 4) => (Body::Dsp { form: Form::Nibbles, general }, ""),
+            Arch::Dsp if four_bits => (portable, "16 times its sums could overflow"),
+            Arch::Dsp => {
                 let split = can_split(p, linear);
+                let form = if split { Form::Split } else { Form::Bytes };
                 match winograd(p, linear, split, prefer) {
                     Ok(true) => (Body::Winograd { general }, ""),
-                    Ok(false) => (Body::Dsp { split, general }, ""),
-                    Err(remark) => (Body::Dsp { split, general }, remark),
+                    Ok(false) => (Body::Dsp { form, general }, ""),
+                    Err(remark) => (Body::Dsp { form, general }, remark),
                 }
             }
-            Arch::Dsp => (Body::Portable, "its sums could overflow when they are shifted left"),
         };
         let geometry = if stream::is_pointwise(p) && p.stride[0] == 1 && p.stride[1] == 1 { one_row(p) } else { *p };
-        let sizes = Sizes::new(&geometry);
-        ConvS8 { geometry, sizes, requantize: linear.requantize, pad_value, dense: false, prefer, body, remark }
+        let sizes = Sizes::new(&geometry, if let Body::Dsp { form, .. } = body { form } else { Form::Bytes }, 1);
+        ConvS8 { geometry, sizes, requantize: *q, pad_value: pad, dense: false, prefer, body, remark }
     }
 
     /// The kernel for a dense layer: a convolution over `rows` pixels. The weights are `[outputs, inputs]`.
     pub const fn choose_dense(p: &Dense, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new_dense(p, linear, false, prefer, arch)
+    }
+
+    /// [`choose_dense`](Self::choose_dense) for int4 weights, as [`choose_w4`](Self::choose_w4).
+    pub const fn choose_dense_w4(p: &Dense, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new_dense(p, linear, true, prefer, arch)
+    }
+
+    const fn new_dense(p: &Dense, linear: &LinearS8<'_>, four_bits: bool, prefer: Prefer, arch: Arch) -> Self {
         let geometry = Conv2d {
             batch: 1,
             input: [1, p.rows, p.inputs],
@@ -80,13 +106,13 @@ impl ConvS8 {
             dilation: [1, 1],
             groups: 1,
         };
-        let chosen = ConvS8 { dense: true, ..Self::choose(&geometry, 0, linear, prefer, arch) };
+        let chosen = ConvS8 { dense: true, ..Self::new(&geometry, 0, linear, four_bits, prefer, arch) };
         // Cycles of a Cortex-M4, about. The portable loop is inlined; the other one has a driver, and may have to gather.
         let portable = p.rows * p.outputs * (5 * p.inputs + 12);
         let gathering = if p.inputs.is_multiple_of(4) { 0 } else { 250 };
         let dsp = 500 + p.rows * (gathering + p.outputs.div_ceil(4) * (60 + 5 * chosen.sizes.taps4));
         match (prefer, chosen.body) {
-            (Prefer::Fastest | Prefer::Speed, Body::Dsp { .. }) if portable < dsp => {
+            (Prefer::Fastest | Prefer::Speed, Body::Dsp { .. }) if portable < dsp && !four_bits => {
                 ConvS8 { body: Body::Portable, remark: "so small a layer is faster without", ..chosen }
             }
             _ => chosen,
@@ -98,6 +124,10 @@ impl ConvS8 {
         match (self.body, self.dense) {
             (Body::Portable, false) => "conv2d_s8",
             (Body::Portable, true) => "dense_s8",
+            (Body::FourBits, false) => "conv2d_s8_w4",
+            (Body::FourBits, true) => "dense_s8_w4",
+            (Body::Dsp { form: Form::Nibbles, .. }, false) => "conv2d_s8_w4_dsp",
+            (Body::Dsp { form: Form::Nibbles, .. }, true) => "dense_s8_w4_dsp",
             (Body::Dsp { .. }, false) => "conv2d_s8_dsp",
             (Body::Dsp { .. }, true) => "dense_s8_dsp",
             (Body::Winograd { .. }, _) => "conv2d_s8_winograd",
@@ -123,7 +153,7 @@ impl ConvS8 {
             scratch_bytes: 4 * self.scratch_words(),
             distance: self.distance(),
             order: match self.body {
-                Body::Portable | Body::Dsp { .. } => Order::Pixels,
+                Body::Portable | Body::FourBits | Body::Dsp { .. } => Order::Pixels,
                 Body::Winograd { .. } => Order::Tiles { edge: 2, at_once: winograd::TILES },
             },
         }
@@ -133,9 +163,9 @@ impl ConvS8 {
         let sizes = &self.sizes;
         match self.body {
             // A row of a dense layer never lies over its own inputs.
-            Body::Portable if self.dense && sizes.pixels == 1 => 0,
+            Body::Portable | Body::FourBits if self.dense && sizes.pixels == 1 => 0,
             // One pixel's outputs, where they may lie over its inputs.
-            Body::Portable => self.geometry.output[2].div_ceil(4),
+            Body::Portable | Body::FourBits => self.geometry.output[2].div_ceil(4),
             // Read where it is, as nothing overlaps it.
             Body::Dsp { .. } if self.dense && sizes.pixels == 1 && stream::is_row(&self.geometry) => 0,
             Body::Dsp { .. } => sizes.lane_words + sizes.patch_words,
@@ -147,7 +177,7 @@ impl ConvS8 {
     /// for the order of this kernel. The memory map is the same for all targets, so the largest number counts.
     pub const fn distance(&self) -> usize {
         match self.body {
-            Body::Portable | Body::Dsp { .. } => self.geometry.distance(),
+            Body::Portable | Body::FourBits | Body::Dsp { .. } => self.geometry.distance(),
             Body::Winograd { .. } => winograd::distance(&self.geometry),
         }
     }
@@ -156,7 +186,7 @@ impl ConvS8 {
     pub const fn words(&self) -> usize {
         let p = &self.geometry;
         match self.body {
-            Body::Portable => LinearS8::plain_words(self.weights(), p.output[2]),
+            Body::Portable | Body::FourBits => LinearS8::plain_words(self.weight_len(), p.output[2]),
             Body::Dsp { .. } => p.groups * self.sizes.group_words,
             Body::Winograd { .. } => winograd::Sizes::new(p).words,
         }
@@ -164,6 +194,12 @@ impl ConvS8 {
 
     const fn weights(&self) -> usize {
         self.geometry.output[2] * taps(&self.geometry)
+    }
+
+    /// Bytes of the weights in the portable loops' arrangement.
+    const fn weight_len(&self) -> usize {
+        let p = &self.geometry;
+        if matches!(self.body, Body::FourBits) { nibble_bytes(taps(p), p.output[2]) } else { self.weights() }
     }
 
     /// The constants, arranged for this kernel.
@@ -183,7 +219,8 @@ impl ConvS8 {
         assert!(linear.weights.len() == self.weights() && linear.outputs() == self.geometry.output[2], "weights, bias");
         match self.body {
             Body::Portable => linear.pack_plain(words),
-            Body::Dsp { split, .. } => stream::pack(&self.geometry, split, linear, words),
+            Body::FourBits => linear.pack_nibbles(taps(&self.geometry), words),
+            Body::Dsp { form, .. } => stream::pack(&self.geometry, form, 1, linear, words),
             Body::Winograd { .. } => winograd::pack(&self.geometry, linear, words),
         }
     }
@@ -195,12 +232,22 @@ impl ConvS8 {
     /// fewer bytes than [`choice`](Self::choice) says.
     #[inline(always)]
     pub fn run(&self, constants: &[u32], x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
-        if self.body != Body::Portable {
+        if !matches!(self.body, Body::Portable | Body::FourBits) {
             return self.run_dsp(constants, Operands::Apart(x, y), scratch);
         }
         let (p, q) = (&self.geometry, &self.requantize);
         let dense = Dense { rows: p.input[1], inputs: p.input[2], outputs: p.output[2] };
-        let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
+        let (weights, bias, multipliers) = plain(constants, self.weight_len(), p.output[2]);
+        if self.body == Body::FourBits {
+            return match (self.dense, self.prefer) {
+                (false, Prefer::Fastest | Prefer::Speed) => {
+                    conv2d_s8_w4(p, q, self.pad_value, weights, bias, multipliers, x, y)
+                }
+                (false, Prefer::Size) => shared::conv2d_s8_w4(p, q, self.pad_value, weights, bias, multipliers, x, y),
+                (true, Prefer::Fastest | Prefer::Speed) => dense_s8_w4(&dense, q, weights, bias, multipliers, x, y),
+                (true, Prefer::Size) => shared::dense_s8_w4(&dense, q, weights, bias, multipliers, x, y),
+            };
+        }
         match (self.dense, self.prefer) {
             (false, Prefer::Fastest | Prefer::Speed) => {
                 conv2d_s8(p, q, self.pad_value, weights, bias, multipliers, x, y)
@@ -219,12 +266,19 @@ impl ConvS8 {
     /// As [`run`](Self::run), and if `xy` is too short for either.
     #[inline(always)]
     pub fn run_overlapping(&self, constants: &[u32], x_start: usize, xy: &mut [i8], scratch: &mut [u32]) {
-        if self.body != Body::Portable {
+        if !matches!(self.body, Body::Portable | Body::FourBits) {
             return self.run_dsp(constants, Operands::Overlapping(xy, x_start), scratch);
         }
         let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
-        let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
+        let (weights, bias, multipliers) = plain(constants, self.weight_len(), p.output[2]);
         let pixel = memory::i8s_mut(scratch);
+        if self.body == Body::FourBits {
+            let run = match self.prefer {
+                Prefer::Fastest | Prefer::Speed => conv2d_s8_w4_overlapping,
+                Prefer::Size => shared::conv2d_s8_w4_overlapping,
+            };
+            return run(p, q, pad, weights, bias, multipliers, x_start, xy, pixel);
+        }
         match self.prefer {
             Prefer::Fastest | Prefer::Speed => {
                 conv2d_s8_overlapping(p, q, pad, weights, bias, multipliers, x_start, xy, pixel)
@@ -240,40 +294,45 @@ impl ConvS8 {
         use super::stream::TILE_PIXELS;
         use core::hint::black_box;
 
-        use crate::arch::dsp::convolution::{Loops, convolve};
+        use crate::arch::dsp::convolution::{Ends, Loops, convolve};
         use crate::arch::dsp::dot::{row, tile};
 
         let pixels = self.geometry.output[0] * self.geometry.output[1];
         let (tiles, rows) = (pixels >= TILE_PIXELS, !pixels.is_multiple_of(TILE_PIXELS));
-        let (split, general) = match self.body {
-            Body::Portable => return,
-            Body::Dsp { split, general } => (split, general),
+        let (form, general) = match self.body {
+            Body::Portable | Body::FourBits => return,
+            Body::Dsp { form, general } => (form, general),
             Body::Winograd { general } => return self.run_winograd(general, constants, operands, scratch),
         };
-        let mut loops = Loops { tile: None, row: None, split };
+        let mut loops = Loops { tile: None, row: None, form };
         if tiles {
-            loops.tile = Some(match (split, general) {
-                (false, false) => tile::<false, false>,
-                (false, true) => tile::<false, true>,
-                (true, false) => tile::<true, false>,
-                (true, true) => tile::<true, true>,
+            loops.tile = Some(match (form, general) {
+                (Form::Bytes, false) => tile::<false, false, false, false>,
+                (Form::Bytes, true) => tile::<false, false, false, true>,
+                (Form::Split, false) => tile::<true, false, false, false>,
+                (Form::Split, true) => tile::<true, false, false, true>,
+                (Form::Nibbles, false) => tile::<false, true, false, false>,
+                (Form::Nibbles, true) => tile::<false, true, false, true>,
             });
         }
         if rows {
-            loops.row = Some(match (split, general) {
-                (false, false) => row::<false, false>,
-                (false, true) => row::<false, true>,
-                (true, false) => row::<true, false>,
-                (true, true) => row::<true, true>,
+            loops.row = Some(match (form, general) {
+                (Form::Bytes, false) => row::<false, false, false, false>,
+                (Form::Bytes, true) => row::<false, false, false, true>,
+                (Form::Split, false) => row::<true, false, false, false>,
+                (Form::Split, true) => row::<true, false, false, true>,
+                (Form::Nibbles, false) => row::<false, true, false, false>,
+                (Form::Nibbles, true) => row::<false, true, false, true>,
             });
         }
         // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
         let (kernel, loops) = black_box((self, loops));
-        convolve(
+        let Requantize { left_shift, zero_point, min, max } = kernel.requantize;
+        convolve::<false>(
             &kernel.geometry,
             &kernel.sizes,
-            &kernel.requantize,
-            kernel.pad_value,
+            &Ends { left_shift, zero_point, min: min.into(), max: max.into() },
+            kernel.pad_value.into(),
             loops,
             constants,
             operands,
@@ -325,14 +384,14 @@ const fn taps(p: &Conv2d) -> usize {
 }
 
 /// Whether no sum, bias included, saturates when it is shifted left.
-const fn stays_in_range(p: &Conv2d, linear: &LinearS8<'_>) -> bool {
+const fn stays_in_range(p: &Conv2d, linear: &LinearS8<'_>, left_shift: u32) -> bool {
     let (taps, mut o) = (taps(p), 0);
-    if linear.requantize.left_shift == 0 {
+    if left_shift == 0 {
         return true;
     }
     while o < linear.outputs() {
         let largest = linear.largest_sum(o * taps, 1, taps) + linear.bias(o).unsigned_abs() as u64;
-        if largest >= 1 << (31 - linear.requantize.left_shift) {
+        if largest >= 1 << (31 - left_shift) {
             return false;
         }
         o += 1;

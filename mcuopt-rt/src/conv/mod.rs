@@ -1,14 +1,16 @@
 //! ONNX Conv: any groups, strides, dilations and padding.
 
 mod kernel;
+mod s16;
 pub(crate) mod stream;
 pub(crate) mod winograd;
 
 pub use kernel::ConvS8;
+pub use s16::ConvS16;
 
 use crate::fixed::Requantize;
 use crate::geometry::{Clamp, Conv2d};
-use crate::value::{Value, dot, short_dot, store};
+use crate::value::{Arithmetic, Float, FloatInt8, Int8, Int8x4, Nibbles, Row, short_dot, store};
 use crate::window::{Taps, Window};
 
 /// Where the input and the output of a layer are.
@@ -33,7 +35,7 @@ pub(crate) enum Operands<'a> {
 /// If a slice's length is not that of its shape.
 #[inline(always)]
 pub fn conv2d_f32(p: &Conv2d, clamp: &Clamp, weights: &[f32], bias: &[f32], x: &[f32], y: &mut [f32]) {
-    conv2d(p, 0.0, weights, bias, x, y, |_, sum| clamp.apply(sum));
+    conv2d::<Float>(p, 0.0, weights, bias, x, y, |_, sum| clamp.apply(sum));
 }
 
 /// Convolution in int8: `y = q.apply(bias[o] + Σ x · weights[o], multipliers[o])`.
@@ -58,22 +60,70 @@ pub fn conv2d_s8(
     y: &mut [i8],
 ) {
     assert_eq!(multipliers.len(), p.output[2], "multipliers");
-    conv2d(p, pad_value, weights, bias, x, y, |o, sum| q.apply(sum, multipliers[o]));
+    conv2d::<Int8>(p, pad_value, weights, bias, x, y, |o, sum| q.apply(sum, multipliers[o]));
+}
+
+/// [`conv2d_s8`] with int4 weights: two to a byte, the first one in its low half, and each output channel's in bytes of
+/// their own. The same bytes come out as with the same weights in int8.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub fn conv2d_s8_w4(
+    p: &Conv2d,
+    q: &Requantize,
+    pad_value: i8,
+    weights: &[i8],
+    bias: &[i32],
+    multipliers: &[i32],
+    x: &[i8],
+    y: &mut [i8],
+) {
+    assert_eq!(multipliers.len(), p.output[2], "multipliers");
+    let weights = nibbles(p, weights);
+    conv2d::<Int8x4>(p, pad_value, weights, bias, x, y, |o, sum| q.apply(sum, multipliers[o]));
+}
+
+/// The int4 weights of a convolution.
+#[inline(always)]
+pub(crate) fn nibbles<'a>(p: &Conv2d, bytes: &'a [i8]) -> Nibbles<'a> {
+    let taps = p.kernel[0] * p.kernel[1] * (p.input[2] / p.groups);
+    Nibbles::new(bytes, p.output[2] * Int8x4::stride(taps))
+}
+
+/// Convolution in f32 with int8 weights: `y = clamp(scales[o] · (bias[o] + Σ x · weights[o]))`, summed as in
+/// [`conv2d_f32`]. Shapes as there, and `scales: [out_c]`; the bias is in units of the scale.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn conv2d_f32_w8(
+    p: &Conv2d,
+    clamp: &Clamp,
+    weights: &[i8],
+    bias: &[f32],
+    scales: &[f32],
+    x: &[f32],
+    y: &mut [f32],
+) {
+    assert_eq!(scales.len(), p.output[2], "scales");
+    conv2d::<FloatInt8>(p, 0.0, weights, bias, x, y, |o, sum| clamp.apply(sum * scales[o]));
 }
 
 #[inline(always)]
-fn conv2d<T: Value>(
+pub(crate) fn conv2d<M: Arithmetic>(
     p: &Conv2d,
-    pad_value: T,
-    weights: &[T],
-    bias: &[T::Sum],
-    x: &[T],
-    y: &mut [T],
-    finish: impl Fn(usize, T::Sum) -> T,
+    pad_value: M::X,
+    weights: M::Weights<'_>,
+    bias: &[M::Bias],
+    x: &[M::X],
+    y: &mut [M::X],
+    finish: impl Fn(usize, M::Sum) -> M::X,
 ) {
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
     let taps = p.kernel[0] * p.kernel[1] * (in_c / p.groups);
-    assert_eq!(weights.len(), out_c * taps, "weights");
+    assert_eq!(weights.len(), out_c * M::stride(taps), "weights");
     assert_eq!(bias.len(), out_c, "bias");
     assert_eq!(x.len(), p.batch * in_h * in_w * in_c, "x");
     assert_eq!(y.len(), p.batch * out_h * out_w * out_c, "y");
@@ -81,7 +131,7 @@ fn conv2d<T: Value>(
     for (image, y) in x.chunks_exact(in_h * in_w * in_c).zip(y.chunks_exact_mut(out_h * out_w * out_c)) {
         for (out_y, y) in y.chunks_exact_mut(out_w * out_c).enumerate() {
             for (out_x, y) in y.chunks_exact_mut(out_c).enumerate() {
-                pixel(p, pad_value, weights, bias, image, [out_y, out_x], y, &finish);
+                pixel::<M>(p, pad_value, weights, bias, image, [out_y, out_x], y, &finish);
             }
         }
     }
@@ -105,16 +155,53 @@ pub fn conv2d_s8_overlapping(
     xy: &mut [i8],
     scratch: &mut [i8],
 ) {
+    assert_eq!(multipliers.len(), p.output[2], "multipliers");
+    let finish = |o, sum| q.apply(sum, multipliers[o]);
+    conv2d_overlapping::<Int8>(p, pad_value, weights, bias, x_start, xy, scratch, finish);
+}
+
+/// [`conv2d_s8_overlapping`] with int4 weights, as [`conv2d_s8_w4`] has them.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub fn conv2d_s8_w4_overlapping(
+    p: &Conv2d,
+    q: &Requantize,
+    pad_value: i8,
+    weights: &[i8],
+    bias: &[i32],
+    multipliers: &[i32],
+    x_start: usize,
+    xy: &mut [i8],
+    scratch: &mut [i8],
+) {
+    assert_eq!(multipliers.len(), p.output[2], "multipliers");
+    let finish = |o, sum| q.apply(sum, multipliers[o]);
+    conv2d_overlapping::<Int8x4>(p, pad_value, nibbles(p, weights), bias, x_start, xy, scratch, finish);
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn conv2d_overlapping<M: Arithmetic>(
+    p: &Conv2d,
+    pad_value: M::X,
+    weights: M::Weights<'_>,
+    bias: &[M::Bias],
+    x_start: usize,
+    xy: &mut [M::X],
+    scratch: &mut [M::X],
+    finish: impl Fn(usize, M::Sum) -> M::X,
+) {
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
-    assert_eq!(multipliers.len(), out_c, "multipliers");
     let outputs = &mut scratch[..out_c];
     let mut done = 0;
     for image in 0..p.batch {
         for out_y in 0..out_h {
             for out_x in 0..out_w {
                 let x = &xy[x_start + image * in_h * in_w * in_c..][..in_h * in_w * in_c];
-                let finish = |o, sum| q.apply(sum, multipliers[o]);
-                pixel(p, pad_value, weights, bias, x, [out_y, out_x], outputs, finish);
+                pixel::<M>(p, pad_value, weights, bias, x, [out_y, out_x], outputs, &finish);
                 xy[done..][..out_c].copy_from_slice(outputs);
                 done += out_c;
             }
@@ -125,38 +212,36 @@ pub fn conv2d_s8_overlapping(
 /// All outputs of one pixel.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn pixel<T: Value>(
+fn pixel<M: Arithmetic>(
     p: &Conv2d,
-    pad_value: T,
-    weights: &[T],
-    bias: &[T::Sum],
-    image: &[T],
+    pad_value: M::X,
+    weights: M::Weights<'_>,
+    bias: &[M::Bias],
+    image: &[M::X],
     [out_y, out_x]: [usize; 2],
-    y: &mut [T],
-    finish: impl Fn(usize, T::Sum) -> T,
+    y: &mut [M::X],
+    finish: impl Fn(usize, M::Sum) -> M::X,
 ) {
     let [in_h, in_w, in_c] = p.input;
-    let taps = p.kernel[0] * p.kernel[1] * (in_c / p.groups);
+    let filter = M::stride(p.kernel[0] * p.kernel[1] * (in_c / p.groups));
     let group_outputs = p.output[2] / p.groups;
     let rows = Taps::new(out_y, p.stride[0], p.pad[0], p.dilation[0], p.kernel[0], in_h);
     let columns = Taps::new(out_x, p.stride[1], p.pad[1], p.dilation[1], p.kernel[1], in_w);
     let window = Window { rows, columns };
-    let groups = y
-        .chunks_exact_mut(group_outputs)
-        .zip(weights.chunks_exact(group_outputs * taps))
-        .zip(bias.chunks_exact(group_outputs));
-    for (group, ((y, weights), bias)) in groups.enumerate() {
+    let groups = y.chunks_exact_mut(group_outputs).zip(bias.chunks_exact(group_outputs));
+    for (group, (y, bias)) in groups.enumerate() {
         // Four outputs at a time share each load of an activation.
         let (y4, y1) = y.as_chunks_mut::<4>();
         let (bias4, bias1) = bias.as_chunks::<4>();
-        let (weights4, weights1) = weights.split_at(y4.len() * 4 * taps);
         let mut o = group * group_outputs;
-        for ((y, bias), weights) in y4.iter_mut().zip(bias4).zip(weights4.chunks_exact(4 * taps)) {
-            store(y, o, sum(p, &window, group, pad_value, weights, *bias, image), &finish);
+        for (y, bias) in y4.iter_mut().zip(bias4) {
+            let weights = weights.part(o * filter, 4 * filter);
+            store(y, o, sum::<M, 4>(p, &window, group, pad_value, weights, M::start(*bias), image), &finish);
             o += 4;
         }
-        for ((y, bias), weights) in y1.iter_mut().zip(bias1).zip(weights1.chunks_exact(taps)) {
-            let [sum] = sum(p, &window, group, pad_value, weights, [*bias], image);
+        for (y, bias) in y1.iter_mut().zip(bias1) {
+            let weights = weights.part(o * filter, filter);
+            let [sum] = sum::<M, 1>(p, &window, group, pad_value, weights, M::start([*bias]), image);
             *y = finish(o, sum);
             o += 1;
         }
@@ -165,26 +250,27 @@ fn pixel<T: Value>(
 
 /// The sums of `N` output channels of one group, at one pixel. `weights` are those of the `N` channels.
 #[inline(always)]
-fn sum<T: Value, const N: usize>(
+fn sum<M: Arithmetic, const N: usize>(
     p: &Conv2d,
     window: &Window,
     group: usize,
-    pad_value: T,
-    weights: &[T],
-    bias: [T::Sum; N],
-    image: &[T],
-) -> [T::Sum; N] {
+    pad_value: M::X,
+    weights: M::Weights<'_>,
+    bias: [M::Sum; N],
+    image: &[M::X],
+) -> [M::Sum; N] {
     let ([_, in_w, in_c], [kernel_h, kernel_w]) = (p.input, p.kernel);
     let depth = in_c / p.groups;
     let row_len = kernel_w * depth;
-    let weights: [&[T]; N] = core::array::from_fn(|j| &weights[j * kernel_h * row_len..][..kernel_h * row_len]);
+    let filter = M::stride(kernel_h * row_len);
+    let weights: [M::Weights<'_>; N] = core::array::from_fn(|j| weights.part(j * filter, kernel_h * row_len));
     if !window.whole() {
         // The pixels at the border are usually few, and one copy of the code serves all layers. With short rows,
         // though, run-time parameters would cost more than the sums.
         return if short(p) {
-            border(p, window, group, pad_value, weights, bias, image)
+            border::<M, N>(p, window, group, pad_value, weights, bias, image)
         } else {
-            shared_border(p, window, group, pad_value, weights, bias, image)
+            shared_border::<M, N>(p, window, group, pad_value, weights, bias, image)
         };
     }
 
@@ -195,11 +281,11 @@ fn sum<T: Value, const N: usize>(
     for ky in 0..kernel_h {
         let row = &image[ky * p.dilation[0] * in_w * in_c..];
         if neighbours(p) {
-            sums = dot(sums, &row[..row_len], weights.map(|w| &w[ky * row_len..][..row_len]));
+            sums = M::dot(sums, &row[..row_len], weights.map(|w| w.part(ky * row_len, row_len)));
         } else {
             for kx in 0..kernel_w {
                 let x = &row[kx * p.dilation[1] * in_c..][..depth];
-                sums = dot(sums, x, weights.map(|w| &w[ky * row_len + kx * depth..][..depth]));
+                sums = M::dot(sums, x, weights.map(|w| w.part(ky * row_len + kx * depth, depth)));
             }
         }
     }
@@ -208,15 +294,15 @@ fn sum<T: Value, const N: usize>(
 
 /// [`sum`] for a window that reaches into the padding, with the weights of each channel apart.
 #[inline(always)]
-fn border<T: Value, const N: usize>(
+fn border<M: Arithmetic, const N: usize>(
     p: &Conv2d,
     window: &Window,
     group: usize,
-    pad_value: T,
-    weights: [&[T]; N],
-    bias: [T::Sum; N],
-    image: &[T],
-) -> [T::Sum; N] {
+    pad_value: M::X,
+    weights: [M::Weights<'_>; N],
+    bias: [M::Sum; N],
+    image: &[M::X],
+) -> [M::Sum; N] {
     let ([_, in_w, in_c], [kernel_h, kernel_w]) = (p.input, p.kernel);
     let depth = in_c / p.groups;
     let Window { rows, columns } = window;
@@ -227,47 +313,51 @@ fn border<T: Value, const N: usize>(
         let row = &image[rows.position(ky) * in_w * in_c..][..in_w * in_c];
         let inside = columns.inside();
         let run = (ky * kernel_w + inside.start) * depth..(ky * kernel_w + inside.end) * depth;
-        sums = padding(sums, pad_value, weights.map(|w| &w[done..run.start]));
+        sums = padding::<M, N>(sums, pad_value, weights.map(|w| w.part(done, run.start - done)));
         if neighbours(p) {
             let x = &row[columns.position(inside.start) * in_c..][..run.len()];
-            let weights = weights.map(|w| &w[run.clone()]);
-            sums = if short(p) { short_dot(sums, x, weights) } else { dot(sums, x, weights) };
+            let weights = weights.map(|w| w.part(run.start, run.len()));
+            sums = if short(p) { short_dot::<M, N>(sums, x, weights) } else { M::dot(sums, x, weights) };
         } else {
             for kx in inside {
                 let x = &row[columns.position(kx) * in_c + group * depth..][..depth];
-                sums = dot(sums, x, weights.map(|w| &w[(ky * kernel_w + kx) * depth..][..depth]));
+                sums = M::dot(sums, x, weights.map(|w| w.part((ky * kernel_w + kx) * depth, depth)));
             }
         }
         done = run.end;
     }
-    padding(sums, pad_value, weights.map(|w| &w[done..kernel_h * kernel_w * depth]))
+    padding::<M, N>(sums, pad_value, weights.map(|w| w.part(done, kernel_h * kernel_w * depth - done)))
 }
 
 /// [`border`], compiled once.
 #[inline(never)]
-fn shared_border<T: Value, const N: usize>(
+fn shared_border<M: Arithmetic, const N: usize>(
     p: &Conv2d,
     window: &Window,
     group: usize,
-    pad_value: T,
-    weights: [&[T]; N],
-    bias: [T::Sum; N],
-    image: &[T],
-) -> [T::Sum; N] {
-    border(p, window, group, pad_value, weights, bias, image)
+    pad_value: M::X,
+    weights: [M::Weights<'_>; N],
+    bias: [M::Sum; N],
+    image: &[M::X],
+) -> [M::Sum; N] {
+    border::<M, N>(p, window, group, pad_value, weights, bias, image)
 }
 
 /// Adds `pad_value · Σ weights[j]` to `sums[j]`, all of the same length.
 #[inline(always)]
-fn padding<T: Value, const N: usize>(mut sums: [T::Sum; N], pad_value: T, weights: [&[T]; N]) -> [T::Sum; N] {
+fn padding<M: Arithmetic, const N: usize>(
+    mut sums: [M::Sum; N],
+    pad_value: M::X,
+    weights: [M::Weights<'_>; N],
+) -> [M::Sum; N] {
     // Padding of 0 adds nothing.
-    if pad_value != T::default() {
+    if pad_value != M::X::default() {
         let len = weights[0].len();
-        let weights = weights.map(|w| &w[..len]);
+        let weights = weights.map(|w| w.part(0, len));
         #[allow(clippy::needless_range_loop)] // One loop for all channels.
         for i in 0..len {
             for j in 0..N {
-                sums[j] = T::mac(sums[j], pad_value, weights[j][i]);
+                sums[j] = M::mac(sums[j], pad_value, weights[j].get(i));
             }
         }
     }

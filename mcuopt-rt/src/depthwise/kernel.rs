@@ -1,12 +1,12 @@
 //! The choice of a kernel for an int8 depthwise convolution.
 
 use super::planar::Planar;
-use super::{depthwise_s8, depthwise_s8_in_place, in_place, span};
+use super::{depthwise_s8, depthwise_s8_in_place, depthwise_s8_w4, depthwise_s8_w4_in_place, in_place, span};
 use crate::arch::{Arch, memory};
 use crate::conv::Operands;
 use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
-use crate::linear::{Choice, LinearS8, Order, Prefer, plain};
+use crate::linear::{Choice, LinearS8, Order, Prefer, nibble_bytes, plain};
 use crate::shared;
 use crate::weights::Aligned;
 
@@ -30,6 +30,8 @@ pub struct DepthwiseS8 {
 enum Body {
     /// [`depthwise_s8`].
     Portable,
+    /// [`depthwise_s8_w4`].
+    FourBits,
     /// `arch::dsp::depthwise`.
     Dsp {
         planar: Planar,
@@ -42,18 +44,34 @@ impl DepthwiseS8 {
     /// The kernel for a layer. `pad_value` is what padded taps read: the input's zero point. The weights are
     /// `[kh, kw, out_c]`.
     pub const fn choose(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new(p, pad_value, linear, false, prefer, arch)
+    }
+
+    /// [`choose`](Self::choose) for int4 weights, −8 to 7. Where the fast loops are, these take them as int8: there are few
+    /// of them.
+    pub const fn choose_w4(p: &Conv2d, pad_value: i8, linear: &LinearS8<'_>, prefer: Prefer, arch: Arch) -> Self {
+        Self::new(p, pad_value, linear, true, prefer, arch)
+    }
+
+    const fn new(
+        p: &Conv2d,
+        pad_value: i8,
+        linear: &LinearS8<'_>,
+        four_bits: bool,
+        prefer: Prefer,
+        arch: Arch,
+    ) -> Self {
+        let portable = if four_bits { Body::FourBits } else { Body::Portable };
         let (body, remark) = match arch {
-            Arch::Portable => (Body::Portable, ""),
-            Arch::Dsp if !stays_in_range(p, linear) => {
-                (Body::Portable, "its sums could overflow when they are shifted left")
-            }
+            Arch::Portable => (portable, ""),
+            Arch::Dsp if !stays_in_range(p, linear) => (portable, "its sums could overflow when they are shifted left"),
             Arch::Dsp => match Planar::new(p) {
                 Ok(planar) => {
                     let q = &linear.requantize;
                     let general = q.left_shift > 0 || q.min > i8::MIN || q.max < i8::MAX;
                     (Body::Dsp { planar, general }, "")
                 }
-                Err(reason) => (Body::Portable, reason),
+                Err(reason) => (portable, reason),
             },
         };
         DepthwiseS8 {
@@ -71,6 +89,7 @@ impl DepthwiseS8 {
     pub const fn name(&self) -> &'static str {
         match self.body {
             Body::Portable => "depthwise_s8",
+            Body::FourBits => "depthwise_s8_w4",
             Body::Dsp { .. } => "depthwise_s8_dsp",
         }
     }
@@ -106,8 +125,8 @@ impl DepthwiseS8 {
         let p = &self.geometry;
         match self.body {
             // For work in place; otherwise nothing is needed.
-            Body::Portable if self.in_place => (span(p) * p.input[1] * p.input[2]).div_ceil(4),
-            Body::Portable => 0,
+            Body::Portable | Body::FourBits if self.in_place => (span(p) * p.input[1] * p.input[2]).div_ceil(4),
+            Body::Portable | Body::FourBits => 0,
             Body::Dsp { planar, .. } => planar.plane_words,
         }
     }
@@ -116,9 +135,14 @@ impl DepthwiseS8 {
     pub const fn words(&self) -> usize {
         let outputs = self.geometry.output[2];
         match self.body {
-            Body::Portable => LinearS8::plain_words(self.weights(), outputs),
+            Body::Portable | Body::FourBits => LinearS8::plain_words(self.weight_len(), outputs),
             Body::Dsp { planar, .. } => outputs * planar.channel_words(),
         }
+    }
+
+    /// Bytes of the weights in the portable loops' arrangement.
+    const fn weight_len(&self) -> usize {
+        if matches!(self.body, Body::FourBits) { nibble_bytes(self.weights(), 1) } else { self.weights() }
     }
 
     const fn weights(&self) -> usize {
@@ -143,6 +167,7 @@ impl DepthwiseS8 {
         assert!(linear.weights.len() == self.weights() && linear.outputs() == self.geometry.output[2], "weights, bias");
         match self.body {
             Body::Portable => linear.pack_plain(words),
+            Body::FourBits => linear.pack_nibbles(self.weights(), words),
             Body::Dsp { planar, .. } => planar.pack(&self.geometry, linear, words),
         }
     }
@@ -154,11 +179,17 @@ impl DepthwiseS8 {
     /// fewer bytes than [`choice`](Self::choice) says.
     #[inline(always)]
     pub fn run(&self, constants: &[u32], x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
-        if self.body != Body::Portable {
+        if matches!(self.body, Body::Dsp { .. }) {
             return self.run_dsp(constants, Operands::Apart(x, y), scratch);
         }
         let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
-        let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
+        let (weights, bias, multipliers) = plain(constants, self.weight_len(), p.output[2]);
+        if self.body == Body::FourBits {
+            return match self.prefer {
+                Prefer::Fastest | Prefer::Speed => depthwise_s8_w4(p, q, pad, weights, bias, multipliers, x, y),
+                Prefer::Size => shared::depthwise_s8_w4(p, q, pad, weights, bias, multipliers, x, y),
+            };
+        }
         match self.prefer {
             Prefer::Fastest | Prefer::Speed => depthwise_s8(p, q, pad, weights, bias, multipliers, x, y),
             Prefer::Size => shared::depthwise_s8(p, q, pad, weights, bias, multipliers, x, y),
@@ -173,12 +204,20 @@ impl DepthwiseS8 {
     #[inline(always)]
     pub fn run_in_place(&self, constants: &[u32], xy: &mut [i8], scratch: &mut [u32]) {
         assert!(self.in_place, "this layer cannot work in place");
-        if self.body != Body::Portable {
+        if matches!(self.body, Body::Dsp { .. }) {
             return self.run_dsp(constants, Operands::Overlapping(xy, 0), scratch);
         }
         let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
-        let (weights, bias, multipliers) = plain(constants, self.weights(), p.output[2]);
+        let (weights, bias, multipliers) = plain(constants, self.weight_len(), p.output[2]);
         let rows = memory::i8s_mut(scratch);
+        if self.body == Body::FourBits {
+            return match self.prefer {
+                Prefer::Fastest | Prefer::Speed => {
+                    depthwise_s8_w4_in_place(p, q, pad, weights, bias, multipliers, xy, rows)
+                }
+                Prefer::Size => shared::depthwise_s8_w4_in_place(p, q, pad, weights, bias, multipliers, xy, rows),
+            };
+        }
         match self.prefer {
             Prefer::Fastest | Prefer::Speed => depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, rows),
             Prefer::Size => shared::depthwise_s8_in_place(p, q, pad, weights, bias, multipliers, xy, rows),

@@ -7,7 +7,7 @@ pub use kernel::DepthwiseS8;
 
 use crate::fixed::Requantize;
 use crate::geometry::{Clamp, Conv2d};
-use crate::value::{Value, lanes, store};
+use crate::value::{Arithmetic, Float, FloatInt8, Int8, Int8x4, Nibbles, Row, lanes, store};
 use crate::window::{Taps, Window};
 use core::ops::Range;
 
@@ -25,7 +25,7 @@ use core::ops::Range;
 /// If a slice's length is not that of its shape.
 #[inline(always)]
 pub fn depthwise_f32(p: &Conv2d, clamp: &Clamp, weights: &[f32], bias: &[f32], x: &[f32], y: &mut [f32]) {
-    depthwise(p, 0.0, weights, bias, x, y, |_, sum| clamp.apply(sum));
+    depthwise::<Float>(p, 0.0, weights, bias, x, y, |_, sum| clamp.apply(sum));
 }
 
 /// Depthwise convolution in int8: `y = q.apply(bias[o] + Σ x · weights[.., o], multipliers[o])`.
@@ -48,18 +48,64 @@ pub fn depthwise_s8(
     y: &mut [i8],
 ) {
     assert_eq!(multipliers.len(), p.output[2], "multipliers");
-    depthwise(p, pad_value, weights, bias, x, y, |o, sum| q.apply(sum, multipliers[o]));
+    depthwise::<Int8>(p, pad_value, weights, bias, x, y, |o, sum| q.apply(sum, multipliers[o]));
+}
+
+/// [`depthwise_s8`] with int4 weights: two to a byte, the first one in its low half.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub fn depthwise_s8_w4(
+    p: &Conv2d,
+    q: &Requantize,
+    pad_value: i8,
+    weights: &[i8],
+    bias: &[i32],
+    multipliers: &[i32],
+    x: &[i8],
+    y: &mut [i8],
+) {
+    assert_eq!(multipliers.len(), p.output[2], "multipliers");
+    let weights = nibbles(p, weights);
+    depthwise::<Int8x4>(p, pad_value, weights, bias, x, y, |o, sum| q.apply(sum, multipliers[o]));
+}
+
+/// The int4 weights of a depthwise convolution.
+#[inline(always)]
+pub(crate) fn nibbles<'a>(p: &Conv2d, bytes: &'a [i8]) -> Nibbles<'a> {
+    Nibbles::new(bytes, p.kernel[0] * p.kernel[1] * p.output[2])
+}
+
+/// Depthwise convolution in f32 with int8 weights: `y = clamp(scales[o] · (bias[o] + Σ x · weights[.., o]))`, summed as in
+/// [`depthwise_f32`]. Shapes as there, and `scales: [out_c]`; the bias is in units of the scale.
+///
+/// # Panics
+/// If a slice's length is not that of its shape.
+#[inline(always)]
+pub fn depthwise_f32_w8(
+    p: &Conv2d,
+    clamp: &Clamp,
+    weights: &[i8],
+    bias: &[f32],
+    scales: &[f32],
+    x: &[f32],
+    y: &mut [f32],
+) {
+    assert_eq!(scales.len(), p.output[2], "scales");
+    depthwise::<FloatInt8>(p, 0.0, weights, bias, x, y, |o, sum| clamp.apply(sum * scales[o]));
 }
 
 #[inline(always)]
-fn depthwise<T: Value>(
+pub(crate) fn depthwise<M: Arithmetic>(
     p: &Conv2d,
-    pad_value: T,
-    weights: &[T],
-    bias: &[T::Sum],
-    x: &[T],
-    y: &mut [T],
-    finish: impl Fn(usize, T::Sum) -> T,
+    pad_value: M::X,
+    weights: M::Weights<'_>,
+    bias: &[M::Bias],
+    x: &[M::X],
+    y: &mut [M::X],
+    finish: impl Fn(usize, M::Sum) -> M::X,
 ) {
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
     assert_eq!(weights.len(), p.kernel[0] * p.kernel[1] * out_c, "weights");
@@ -71,7 +117,7 @@ fn depthwise<T: Value>(
     for (image, y) in images.zip(y.chunks_exact_mut(out_h * out_w * out_c)) {
         for (out_y, y) in y.chunks_exact_mut(out_w * out_c).enumerate() {
             let rows = Taps::new(out_y, p.stride[0], p.pad[0], p.dilation[0], p.kernel[0], in_h);
-            row(p, pad_value, weights, bias, image, rows, y, &finish);
+            row::<M>(p, pad_value, weights, bias, image, rows, y, &finish);
         }
     }
 }
@@ -94,11 +140,46 @@ pub fn depthwise_s8_in_place(
     xy: &mut [i8],
     scratch: &mut [i8],
 ) {
+    assert_eq!(multipliers.len(), p.output[2], "multipliers");
+    let finish = |o, sum| q.apply(sum, multipliers[o]);
+    depthwise_in_place::<Int8>(p, pad_value, weights, bias, xy, scratch, finish);
+}
+
+/// [`depthwise_s8_in_place`] with int4 weights, as [`depthwise_s8_w4`] has them.
+///
+/// # Panics
+/// If a slice's length is not that of its shape, or `scratch` is too short.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub fn depthwise_s8_w4_in_place(
+    p: &Conv2d,
+    q: &Requantize,
+    pad_value: i8,
+    weights: &[i8],
+    bias: &[i32],
+    multipliers: &[i32],
+    xy: &mut [i8],
+    scratch: &mut [i8],
+) {
+    assert_eq!(multipliers.len(), p.output[2], "multipliers");
+    let finish = |o, sum| q.apply(sum, multipliers[o]);
+    depthwise_in_place::<Int8x4>(p, pad_value, nibbles(p, weights), bias, xy, scratch, finish);
+}
+
+#[inline(always)]
+pub(crate) fn depthwise_in_place<M: Arithmetic>(
+    p: &Conv2d,
+    pad_value: M::X,
+    weights: M::Weights<'_>,
+    bias: &[M::Bias],
+    xy: &mut [M::X],
+    scratch: &mut [M::X],
+    finish: impl Fn(usize, M::Sum) -> M::X,
+) {
     let ([in_h, in_w, channels], [out_h, out_w, out_c]) = (p.input, p.output);
     assert_eq!(out_c, channels, "as many outputs as inputs");
     assert_eq!(weights.len(), p.kernel[0] * p.kernel[1] * out_c, "weights");
     assert_eq!(bias.len(), out_c, "bias");
-    assert_eq!(multipliers.len(), out_c, "multipliers");
     assert_eq!(xy.len(), p.batch * in_h * in_w * channels, "xy");
 
     let row_len = in_w * channels;
@@ -121,14 +202,14 @@ pub fn depthwise_s8_in_place(
             next = next.max(end);
             let rows = Taps::new(out_y, p.stride[0], p.pad[0], p.dilation[0], p.kernel[0], in_h).behind(first);
             let y = &mut xy[done..][..out_w * out_c];
-            row(p, pad_value, weights, bias, held, rows, y, &|o, sum| q.apply(sum, multipliers[o]));
+            row::<M>(p, pad_value, weights, bias, held, rows, y, &finish);
             done += out_w * out_c;
         }
     }
 }
 
 /// How many input rows a window spans.
-const fn span(p: &Conv2d) -> usize {
+pub(crate) const fn span(p: &Conv2d) -> usize {
     let span = p.dilation[0] * (p.kernel[0] - 1) + 1;
     if span < p.input[0] { span } else { p.input[0] }
 }
@@ -143,7 +224,7 @@ const fn rows_needed(p: &Conv2d, out_y: usize) -> (usize, usize) {
 
 /// Whether [`depthwise_s8_in_place`] can compute a layer: no output row may overwrite an input row that is neither in
 /// held yet nor superfluous. Kernels that have read a whole image before they write it can do no less.
-const fn in_place(p: &Conv2d) -> bool {
+pub(crate) const fn in_place(p: &Conv2d) -> bool {
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
     if in_c != out_c {
         return false;
@@ -171,20 +252,20 @@ const fn in_place(p: &Conv2d) -> bool {
 /// One row of outputs.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn row<T: Value>(
+fn row<M: Arithmetic>(
     p: &Conv2d,
-    pad_value: T,
-    weights: &[T],
-    bias: &[T::Sum],
-    image: &[T],
+    pad_value: M::X,
+    weights: M::Weights<'_>,
+    bias: &[M::Bias],
+    image: &[M::X],
     rows: Taps,
-    y: &mut [T],
-    finish: &impl Fn(usize, T::Sum) -> T,
+    y: &mut [M::X],
+    finish: &impl Fn(usize, M::Sum) -> M::X,
 ) {
     let (in_w, out_c) = (p.input[1], p.output[2]);
     for (out_x, y) in y.chunks_exact_mut(out_c).enumerate() {
         let columns = Taps::new(out_x, p.stride[1], p.pad[1], p.dilation[1], p.kernel[1], in_w);
-        let pixel = Pixel { p, window: Window { rows, columns }, pad_value, weights, bias, image };
+        let pixel = Pixel::<'_, '_, M> { p, window: Window { rows, columns }, pad_value, weights, bias, image };
         // Many channels at a time, as finding a tap takes as long as several sums.
         let (y16, rest) = pixel.split::<16>(y);
         let (y4, y1) = pixel.split::<4>(rest);
@@ -206,19 +287,19 @@ fn row<T: Value>(
 }
 
 /// What the channels of one output pixel have in common.
-struct Pixel<'a, T: Value> {
+struct Pixel<'a, 'w, M: Arithmetic> {
     p: &'a Conv2d,
     window: Window,
-    pad_value: T,
-    weights: &'a [T],
-    bias: &'a [T::Sum],
-    image: &'a [T],
+    pad_value: M::X,
+    weights: M::Weights<'w>,
+    bias: &'a [M::Bias],
+    image: &'a [M::X],
 }
 
-impl<T: Value> Pixel<'_, T> {
+impl<M: Arithmetic> Pixel<'_, '_, M> {
     /// Blocks of `N` outputs, if such a block reads `N` neighbouring channels or a single one, and the rest.
     #[inline(always)]
-    fn split<'y, const N: usize>(&self, y: &'y mut [T]) -> (&'y mut [[T; N]], &'y mut [T]) {
+    fn split<'y, const N: usize>(&self, y: &'y mut [M::X]) -> (&'y mut [[M::X; N]], &'y mut [M::X]) {
         let channel_multiplier = self.channel_multiplier();
         if channel_multiplier == 1 || channel_multiplier.is_multiple_of(N) { y.as_chunks_mut() } else { (&mut [], y) }
     }
@@ -230,11 +311,11 @@ impl<T: Value> Pixel<'_, T> {
 
     /// The sums of the `N` outputs from `o` on.
     #[inline(always)]
-    fn sums<const N: usize>(&self, o: usize) -> [T::Sum; N] {
+    fn sums<const N: usize>(&self, o: usize) -> [M::Sum; N] {
         let ([_, in_w, in_c], [kernel_h, kernel_w]) = (self.p.input, self.p.kernel);
         let channel = o / self.channel_multiplier();
         let Window { rows, columns } = self.window;
-        let mut sums: [T::Sum; N] = *lanes(self.bias, o);
+        let mut sums: [M::Sum; N] = M::start(*lanes(self.bias, o));
         // How many taps have been summed. What lies between two runs inside the image is padding.
         let mut done = 0;
         for ky in rows.inside() {
@@ -247,9 +328,9 @@ impl<T: Value> Pixel<'_, T> {
                 let x = &self.image[cell + i * self.p.dilation[1] * in_c + channel..];
                 let weights = self.weights_at(tap, o);
                 sums = if self.channel_multiplier() == 1 {
-                    mac(sums, *lanes(x, 0), weights)
+                    mac::<M, N>(sums, *lanes(x, 0), weights)
                 } else {
-                    mac(sums, [x[0]; N], weights)
+                    mac::<M, N>(sums, [x[0]; N], weights)
                 };
             }
         }
@@ -258,11 +339,11 @@ impl<T: Value> Pixel<'_, T> {
 
     /// Adds a run of taps in the padding.
     #[inline(always)]
-    fn padding<const N: usize>(&self, o: usize, mut sums: [T::Sum; N], taps: Range<usize>) -> [T::Sum; N] {
+    fn padding<const N: usize>(&self, o: usize, mut sums: [M::Sum; N], taps: Range<usize>) -> [M::Sum; N] {
         // Padding of 0 adds nothing.
-        if self.pad_value != T::default() {
+        if self.pad_value != M::X::default() {
             for tap in taps {
-                sums = mac(sums, [self.pad_value; N], self.weights_at(tap, o));
+                sums = mac::<M, N>(sums, [self.pad_value; N], self.weights_at(tap, o));
             }
         }
         sums
@@ -270,16 +351,16 @@ impl<T: Value> Pixel<'_, T> {
 
     /// The weights of the `N` outputs from `o` on, for one tap.
     #[inline(always)]
-    fn weights_at<const N: usize>(&self, tap: usize, o: usize) -> &[T; N] {
-        lanes(self.weights, tap * self.p.output[2] + o)
+    fn weights_at<const N: usize>(&self, tap: usize, o: usize) -> [M::W; N] {
+        self.weights.lanes(tap * self.p.output[2] + o)
     }
 }
 
 /// Adds `x[j] · weights[j]` to `sums[j]`.
 #[inline(always)]
-fn mac<T: Value, const N: usize>(mut sums: [T::Sum; N], x: [T; N], weights: &[T; N]) -> [T::Sum; N] {
+fn mac<M: Arithmetic, const N: usize>(mut sums: [M::Sum; N], x: [M::X; N], weights: [M::W; N]) -> [M::Sum; N] {
     for j in 0..N {
-        sums[j] = T::mac(sums[j], x[j], weights[j]);
+        sums[j] = M::mac(sums[j], x[j], weights[j]);
     }
     sums
 }

@@ -2,6 +2,7 @@
 
 use super::{Recurrent, for_units, lanes, part, rows_times};
 use crate::arch::memory;
+use crate::value::Float;
 
 impl Recurrent {
     /// Words of work memory of [`rnn_f32`].
@@ -111,8 +112,8 @@ fn rnn(
         p.start_f32(own, h, h0, y);
         p.for_each_step(own, x, h, y, |x, h, y| {
             for_units!(p.hidden, |j, N| {
-                let sums = rows_times::<f32, N>(lanes(bias, j), w, j, x);
-                let sums = rows_times::<f32, N>(sums, r, j, h);
+                let sums = rows_times::<Float, N>(lanes(bias, j), w, j, x);
+                let sums = rows_times::<Float, N>(sums, r, j, h);
                 for k in 0..N {
                     y[j + k] = f(clipped(sums[k], clip));
                 }
@@ -200,8 +201,8 @@ fn gru(
             for_units!(hidden, |j, N| {
                 for (gate, out) in [&mut *z, &mut *reset].into_iter().enumerate() {
                     let row = gate * hidden + j;
-                    let sums = rows_times::<f32, N>(lanes(bias, row), w, row, x);
-                    let sums = rows_times::<f32, N>(sums, r, row, h);
+                    let sums = rows_times::<Float, N>(lanes(bias, row), w, row, x);
+                    let sums = rows_times::<Float, N>(sums, r, row, h);
                     for k in 0..N {
                         out[j + k] = f(clipped(sums[k], clip));
                     }
@@ -212,9 +213,9 @@ fn gru(
             }
             for_units!(hidden, |j, N| {
                 let row = 2 * hidden + j;
-                let inputs = rows_times::<f32, N>(lanes(bias, row), w, row, x);
+                let inputs = rows_times::<Float, N>(lanes(bias, row), w, row, x);
                 let hidden_bias = lanes(bias, row + hidden);
-                let state = rows_times::<f32, N>(hidden_bias, r, row, if linear_before_reset { h } else { reset });
+                let state = rows_times::<Float, N>(hidden_bias, r, row, if linear_before_reset { h } else { reset });
                 for k in 0..N {
                     let state = if linear_before_reset { reset[j + k] * state[k] } else { state[k] };
                     let n = g(clipped(inputs[k] + state, clip));
@@ -318,8 +319,8 @@ fn lstm(
             for_units!(hidden, |j, N| {
                 let sums: [[f32; N]; 4] = core::array::from_fn(|gate| {
                     let row = gate * hidden + j;
-                    let sums = rows_times::<f32, N>(lanes(bias, row), w, row, x);
-                    rows_times::<f32, N>(sums, r, row, h)
+                    let sums = rows_times::<Float, N>(lanes(bias, row), w, row, x);
+                    rows_times::<Float, N>(sums, r, row, h)
                 });
                 for k in 0..N {
                     let unit = j + k;

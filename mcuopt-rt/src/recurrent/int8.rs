@@ -12,6 +12,7 @@ use super::{Recurrent, for_units, lanes, part, rows_times};
 use crate::arch::memory;
 use crate::fixed::{multiply_high, rounding_shift_right, saturating_shift_left};
 use crate::math;
+use crate::value::Int8;
 
 /// Fraction bits of a gate's sum.
 pub const SUM_BITS: u32 = 12;
@@ -109,7 +110,7 @@ impl Side<'_> {
     #[inline(always)]
     fn apply<const N: usize>(&self, first: usize, x: &[i8]) -> [i32; N] {
         let bias = if self.bias.is_empty() { [0; N] } else { lanes(self.bias, first) };
-        let sums = rows_times::<i8, N>(bias, self.weights, first, x);
+        let sums = rows_times::<Int8, N>(bias, self.weights, first, x);
         let multipliers: [i32; N] = lanes(self.multipliers, first);
         core::array::from_fn(|k| multiply_high(saturating_shift_left(sums[k], self.shift), multipliers[k]))
     }

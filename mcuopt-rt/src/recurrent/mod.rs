@@ -25,7 +25,7 @@ pub use activation::*;
 pub use float::*;
 pub use int8::*;
 
-use crate::value::{Value, dot};
+use crate::value::Arithmetic;
 
 /// What recurrent layers have in common.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -153,8 +153,12 @@ use for_units;
 
 /// `sums[k] + Σ x[i] · matrix[first + k][i]`, in the order of `i`.
 #[inline(always)]
-fn rows_times<T: Value, const N: usize>(sums: [T::Sum; N], matrix: &[T], first: usize, x: &[T]) -> [T::Sum; N] {
-    dot(sums, x, core::array::from_fn(|k| &matrix[(first + k) * x.len()..][..x.len()]))
+fn rows_times<M, const N: usize>(sums: [M::Sum; N], matrix: &[M::X], first: usize, x: &[M::X]) -> [M::Sum; N]
+where
+    M: for<'a> Arithmetic<W = <M as Arithmetic>::X, Weights<'a> = &'a [<M as Arithmetic>::X]>,
+    M::X: 'static,
+{
+    M::dot(sums, x, core::array::from_fn(|k| &matrix[(first + k) * x.len()..][..x.len()]))
 }
 
 /// `N` elements from `at` on.

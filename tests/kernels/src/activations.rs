@@ -19,7 +19,7 @@ pub fn add(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     let expected = &mut expected[..p.shape.iter().product()];
     formula::broadcast(&p, |y, i, j| expected[y] = formula::added(&q, a[i], b[j]));
 
-    let subject = Subject { layer: &(p, q), x: a, expected };
+    let subject = Subject { layer: &(p, q), x: a, expected, element: 1 };
     for (kernel, run) in [("add_s8", add_s8 as fn(&_, &_, &_, &_, &mut _)), ("shared::add_s8", shared::add_s8)] {
         trial.apart(Kernel::named(kernel), &subject, 0, fields, random, |a, y, _| run(&p, &q, a, b, y));
     }
@@ -63,7 +63,7 @@ pub fn mul(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
         expected[y] = formula::requantized(&q, product.into(), multiplier);
     });
 
-    let subject = Subject { layer: &(p, q, multiplier, a_zero, b_zero), x: a, expected };
+    let subject = Subject { layer: &(p, q, multiplier, a_zero, b_zero), x: a, expected, element: 1 };
     trial.apart(Kernel::named("mul_s8"), &subject, 0, fields, random, |a, y, _| {
         mul_s8(&p, &q, multiplier, a_zero, b_zero, a, b, y);
     });
@@ -97,7 +97,7 @@ pub fn requantize(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     for (y, x) in expected.iter_mut().zip(&*x) {
         *y = formula::requantized(&q, i64::from(*x) - i64::from(zero_point), multiplier);
     }
-    let subject = Subject { layer: &(len, q, multiplier, zero_point), x, expected };
+    let subject = Subject { layer: &(len, q, multiplier, zero_point), x, expected, element: 1 };
     trial.apart(Kernel::named("requantize_s8"), &subject, 0, fields, random, |x, y, _| {
         requantize_s8(&q, multiplier, zero_point, x, y);
     });
@@ -116,7 +116,7 @@ pub fn lut(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     for (y, x) in expected.iter_mut().zip(&*x) {
         *y = table[(i32::from(*x) + 128) as usize];
     }
-    let subject = Subject { layer: &len, x, expected };
+    let subject = Subject { layer: &len, x, expected, element: 1 };
     trial.apart(Kernel::named("lut_s8"), &subject, 0, fields, random, |x, y, _| lut_s8(&table, x, y));
     trial.overlapping(Kernel::named("lut_s8_in_place"), &subject, 0, 0, fields, random, |xy, _| {
         lut_s8_in_place(&table, xy);
@@ -151,7 +151,7 @@ pub fn matmul(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     random.fill(b);
     let expected = &mut expected[..outer * batch * rows * columns];
     formula::matmul(&p, &q, multiplier, [a_zero, b_zero], a, b, expected);
-    let subject = Subject { layer: &(p, q, multiplier, a_zero, b_zero), x: a, expected };
+    let subject = Subject { layer: &(p, q, multiplier, a_zero, b_zero), x: a, expected, element: 1 };
     trial.apart(Kernel::named("matmul_s8"), &subject, 0, fields, random, |a, y, _| {
         matmul_s8(&p, &q, multiplier, a_zero, b_zero, a, b, y);
     });

@@ -1,6 +1,6 @@
 //! What the layers are defined to compute, as plainly as can be.
 
-use mcuopt_rt::v0::{AddS8, Broadcast, Conv2d, MatMul, Pool2d, Requantize};
+use mcuopt_rt::v0::{AddS8, Broadcast, Conv2d, MatMul, Pool2d, Requantize, RequantizeS16};
 
 /// `clamp(floor(sum · 2^left_shift · multiplier / 2^32 + 1/2) + zero_point)`.
 pub fn requantized(q: &Requantize, sum: i64, multiplier: i32) -> i8 {
@@ -8,6 +8,12 @@ pub fn requantized(q: &Requantize, sum: i64, multiplier: i32) -> i8 {
     let shifted = i64::from(sum.clamp(i32::MIN >> q.left_shift, i32::MAX >> q.left_shift)) << q.left_shift;
     let rounded = (shifted * i64::from(multiplier) + (1 << 31)) >> 32;
     (rounded + i64::from(q.zero_point)).clamp(q.min.into(), q.max.into()) as i8
+}
+
+/// The same to int16, for sums of any size.
+pub fn requantized_s16(q: &RequantizeS16, sum: i64, multiplier: i32) -> i16 {
+    let rounded = ((i128::from(sum) << q.left_shift) * i128::from(multiplier) + (1 << 31)) >> 32;
+    (rounded + i128::from(q.zero_point)).clamp(q.min.into(), q.max.into()) as i16
 }
 
 /// The cell of the input, on one axis, that a tap reads; `None` in the padding.
@@ -28,13 +34,34 @@ pub fn conv(
     x: &[i8],
     y: &mut [i8],
 ) {
+    sums(
+        p,
+        |at| i64::from(at.map_or(pad_value, |at| x[at])),
+        weights,
+        weight,
+        |index, sum| {
+            let o = index % p.output[2];
+            y[index] = requantized(q, sum + i64::from(bias[o]), multipliers[o]);
+        },
+    );
+}
+
+/// Calls `each` with the place of each output of a convolution and the sum of its products; `x` gives the element at a
+/// place, or that of the padding.
+pub fn sums(
+    p: &Conv2d,
+    x: impl Fn(Option<usize>) -> i64,
+    weights: &[i8],
+    weight: impl Fn(usize, usize) -> usize,
+    mut each: impl FnMut(usize, i64),
+) {
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
     let (depth, group_outputs) = (in_c / p.groups, out_c / p.groups);
-    for (index, y) in y.iter_mut().enumerate() {
+    for index in 0..p.batch * out_h * out_w * out_c {
         let (o, pixel) = (index % out_c, index / out_c);
         let (out_x, row) = (pixel % out_w, pixel / out_w);
         let (out_y, image) = (row % out_h, row / out_h);
-        let mut sum = i64::from(bias[o]);
+        let mut sum = 0;
         let mut i = 0;
         for ky in 0..p.kernel[0] {
             let in_y = cell(out_y, ky, p.stride[0], p.dilation[0], p.pad[0], in_h);
@@ -43,13 +70,12 @@ pub fn conv(
                 let first =
                     in_y.zip(in_x).map(|(y, x)| ((image * in_h + y) * in_w + x) * in_c + o / group_outputs * depth);
                 for c in 0..depth {
-                    let x = first.map_or(pad_value, |first| x[first + c]);
-                    sum += i64::from(i32::from(x) * i32::from(weights[weight(o, i)]));
+                    sum += x(first.map(|first| first + c)) * i64::from(weights[weight(o, i)]);
                     i += 1;
                 }
             }
         }
-        *y = requantized(q, sum, multipliers[o]);
+        each(index, sum);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Convolutions, depthwise convolutions and dense layers.
 
 use mcuopt_rt::v0::{
-    Arch, Conv2d, ConvS8, DepthwiseS8, LinearS8, Prefer, Requantize, conv2d_s8, dense_s8, depthwise_s8,
+    Arch, Conv2d, ConvS8, Dense, DepthwiseS8, LinearS8, Prefer, Requantize, conv2d_s8, dense_s8, depthwise_s8,
 };
 
 use crate::guarded::Guarded;
@@ -14,31 +14,48 @@ use crate::{formula, layers};
 const PREFERENCES: [Prefer; 3] = [Prefer::Fastest, Prefer::Speed, Prefer::Size];
 
 pub fn conv(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
+    conv_of(memory, random, trial, Weights::Int8);
+}
+
+pub fn conv_w4(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
+    conv_of(memory, random, trial, Weights::Int4);
+}
+
+fn conv_of(memory: &mut Memory, random: &mut Random, trial: &mut Trial, width: Weights) {
     let p = layers::conv(random);
     let (q, pad_value) = (random.requantize(), random.zero_point() as i8);
     let row = p.kernel[0] * p.kernel[1] * (p.input[2] / p.groups);
     let weight = |o, i| o * row + i;
     let Memory { constants, x, expected, fields, .. } = memory;
-    let (linear, packed) = constants.fill(random, p.output[2], row, weight, &q);
+    let (linear, packed) = constants.fill(random, p.output[2], row, weight, q.left_shift, width);
     let (x, expected) = (&mut x[..elements(&p, p.input)], &mut expected[..elements(&p, p.output)]);
     random.fill(x);
     let Linear { weights, bias, multipliers, bytes } = linear;
+    let bytes = LinearS8 { requantize: q, ..bytes };
     formula::conv(&p, &q, pad_value, weights, weight, bias, multipliers, x, expected);
 
-    let subject = Subject { layer: &(p, q, pad_value), x, expected };
+    let subject = Subject { layer: &(p, q, pad_value), x, expected, element: 1 };
     trial.apart(Kernel::definition("conv2d_s8"), &subject, 0, fields, random, |x, y, _| {
         conv2d_s8(&p, &q, pad_value, weights, bias, multipliers, x, y);
     });
     for prefer in PREFERENCES {
-        let kernel = ConvS8::choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
+        let choose = if width == Weights::Int4 { ConvS8::choose_w4 } else { ConvS8::choose };
+        let kernel = choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
         chosen_conv(&kernel, prefer, true, &bytes, packed, &subject, fields, random, trial);
     }
 }
 
 pub fn dense(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
-    let p = layers::dense(random);
-    let q = random.requantize();
-    let as_conv = Conv2d {
+    dense_of(memory, random, trial, Weights::Int8);
+}
+
+pub fn dense_w4(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
+    dense_of(memory, random, trial, Weights::Int4);
+}
+
+/// A dense layer as a convolution over its rows.
+pub fn as_conv(p: &Dense) -> Conv2d {
+    Conv2d {
         batch: 1,
         input: [1, p.rows, p.inputs],
         output: [1, p.rows, p.outputs],
@@ -47,23 +64,30 @@ pub fn dense(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
         pad: [0, 0],
         dilation: [1, 1],
         groups: 1,
-    };
+    }
+}
+
+fn dense_of(memory: &mut Memory, random: &mut Random, trial: &mut Trial, width: Weights) {
+    let p = layers::dense(random);
+    let q = random.requantize();
     let weight = |o, i| o * p.inputs + i;
     let Memory { constants, x, expected, fields, .. } = memory;
-    let (linear, packed) = constants.fill(random, p.outputs, p.inputs, weight, &q);
+    let (linear, packed) = constants.fill(random, p.outputs, p.inputs, weight, q.left_shift, width);
     let (x, expected) = (&mut x[..p.rows * p.inputs], &mut expected[..p.rows * p.outputs]);
     random.fill(x);
     let Linear { weights, bias, multipliers, bytes } = linear;
-    formula::conv(&as_conv, &q, 0, weights, weight, bias, multipliers, x, expected);
+    let bytes = LinearS8 { requantize: q, ..bytes };
+    formula::conv(&as_conv(&p), &q, 0, weights, weight, bias, multipliers, x, expected);
 
-    let subject = Subject { layer: &(p, q), x, expected };
+    let subject = Subject { layer: &(p, q), x, expected, element: 1 };
     trial.apart(Kernel::definition("dense_s8"), &subject, 0, fields, random, |x, y, _| {
         dense_s8(&p, &q, weights, bias, multipliers, x, y);
     });
     for prefer in PREFERENCES {
         // A single row is read from end to end for each output.
         let overlaps = p.rows > 1;
-        let kernel = ConvS8::choose_dense(&p, &bytes, prefer, Arch::CURRENT);
+        let choose = if width == Weights::Int4 { ConvS8::choose_dense_w4 } else { ConvS8::choose_dense };
+        let kernel = choose(&p, &bytes, prefer, Arch::CURRENT);
         chosen_conv(&kernel, prefer, overlaps, &bytes, packed, &subject, fields, random, trial);
     }
 }
@@ -110,23 +134,33 @@ fn edge_for_constants(fields: &mut Fields, random: &mut Random) -> Option<&'stat
 }
 
 pub fn depthwise(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
+    depthwise_of(memory, random, trial, Weights::Int8);
+}
+
+pub fn depthwise_w4(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
+    depthwise_of(memory, random, trial, Weights::Int4);
+}
+
+fn depthwise_of(memory: &mut Memory, random: &mut Random, trial: &mut Trial, width: Weights) {
     let p = layers::depthwise(random);
     let (q, pad_value) = (random.requantize(), random.zero_point() as i8);
     let outputs = p.output[2];
     let weight = |o, i| i * outputs + o;
     let Memory { constants, x, expected, fields, .. } = memory;
-    let (linear, packed) = constants.fill(random, outputs, p.kernel[0] * p.kernel[1], weight, &q);
+    let (linear, packed) = constants.fill(random, outputs, p.kernel[0] * p.kernel[1], weight, q.left_shift, width);
     let (x, expected) = (&mut x[..elements(&p, p.input)], &mut expected[..elements(&p, p.output)]);
     random.fill(x);
     let Linear { weights, bias, multipliers, bytes } = linear;
+    let bytes = LinearS8 { requantize: q, ..bytes };
     formula::conv(&p, &q, pad_value, weights, weight, bias, multipliers, x, expected);
 
-    let subject = Subject { layer: &(p, q, pad_value), x, expected };
+    let subject = Subject { layer: &(p, q, pad_value), x, expected, element: 1 };
     trial.apart(Kernel::definition("depthwise_s8"), &subject, 0, fields, random, |x, y, _| {
         depthwise_s8(&p, &q, pad_value, weights, bias, multipliers, x, y);
     });
     for prefer in PREFERENCES {
-        let kernel = DepthwiseS8::choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
+        let choose = if width == Weights::Int4 { DepthwiseS8::choose_w4 } else { DepthwiseS8::choose };
+        let kernel = choose(&p, pad_value, &bytes, prefer, Arch::CURRENT);
         let choice = kernel.choice();
         let name = Kernel::chosen(choice.name, prefer);
         let mut edge = edge_for_constants(fields, random);
@@ -150,16 +184,23 @@ pub fn depthwise(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     }
 }
 
-fn elements(p: &Conv2d, [height, width, channels]: [usize; 3]) -> usize {
+pub fn elements(p: &Conv2d, [height, width, channels]: [usize; 3]) -> usize {
     p.batch * height * width * channels
 }
 
 /// The constants of one layer: as the definitions take them, and as generated code writes them down.
-struct Linear<'a> {
-    weights: &'a [i8],
-    bias: &'a [i32],
-    multipliers: &'a [i32],
-    bytes: LinearS8<'a>,
+pub struct Linear<'a> {
+    pub weights: &'a [i8],
+    pub bias: &'a [i32],
+    pub multipliers: &'a [i32],
+    pub bytes: LinearS8<'a>,
+}
+
+/// How wide weights are.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Weights {
+    Int8,
+    Int4,
 }
 
 /// How a layer's biases and multipliers are made.
@@ -180,16 +221,20 @@ enum Kind {
 impl Constants {
     /// Constants of a layer with so many outputs and weights for each; `weight` as in [`formula::conv`]. Also lends
     /// the memory for packed constants.
-    fn fill(
+    pub fn fill(
         &mut self,
         random: &mut Random,
         outputs: usize,
         row: usize,
         weight: impl Fn(usize, usize) -> usize,
-        q: &Requantize,
+        left_shift: u32,
+        width: Weights,
     ) -> (Linear<'_>, &mut [u32]) {
         let weights = &mut self.weights[..outputs * row];
         random.fill(weights);
+        if width == Weights::Int4 {
+            weights.iter_mut().for_each(|weight| *weight >>= 4);
+        }
         let kind =
             random.choose(&[Kind::Usual, Kind::Usual, Kind::Usual, Kind::Signed, Kind::Wide, Kind::Full, Kind::Steep]);
         for o in 0..outputs {
@@ -198,7 +243,7 @@ impl Constants {
             let room = i64::from(i32::MAX) - 128 * magnitudes.sum::<i64>();
             let room = i32::try_from(room).expect("layers are small enough");
             self.bias[o] = bias(random, kind, room);
-            self.multipliers[o] = multiplier(random, kind, row, q.left_shift);
+            self.multipliers[o] = multiplier(random, kind, row, left_shift);
         }
         for (bytes, weight) in self.weight_bytes.iter_mut().zip(&*weights) {
             *bytes = *weight as u8;
@@ -213,7 +258,7 @@ impl Constants {
             weights: &self.weight_bytes[..outputs * row],
             bias: &self.bias_bytes[..4 * outputs],
             multipliers: &self.multiplier_bytes[..4 * outputs],
-            requantize: *q,
+            requantize: Requantize { left_shift, zero_point: 0, min: i8::MIN, max: i8::MAX },
         };
         let (bias, multipliers) = (&self.bias[..outputs], &self.multipliers[..outputs]);
         (Linear { weights, bias, multipliers, bytes }, &mut self.packed.0)

@@ -17,6 +17,7 @@ mod pools;
 mod random;
 mod recurrent;
 mod trial;
+mod wide;
 
 use core::panic::PanicInfo;
 use core::ptr::addr_of_mut;
@@ -37,10 +38,16 @@ struct Suite {
     run: fn(&mut Memory, &mut Random, &mut Trial),
 }
 
-const SUITES: [Suite; 13] = [
+const SUITES: [Suite; 19] = [
     Suite { name: "conv", count: 4000, run: linear::conv },
     Suite { name: "dense", count: 1500, run: linear::dense },
     Suite { name: "depthwise", count: 2500, run: linear::depthwise },
+    Suite { name: "conv_w4", count: 2000, run: linear::conv_w4 },
+    Suite { name: "dense_w4", count: 1000, run: linear::dense_w4 },
+    Suite { name: "depthwise_w4", count: 500, run: linear::depthwise_w4 },
+    Suite { name: "conv_s16", count: 2000, run: wide::conv },
+    Suite { name: "dense_s16", count: 1000, run: wide::dense },
+    Suite { name: "depthwise_s16", count: 500, run: wide::depthwise },
     Suite { name: "add", count: 1000, run: activations::add },
     Suite { name: "mul", count: 500, run: activations::mul },
     Suite { name: "requantize", count: 200, run: activations::requantize },

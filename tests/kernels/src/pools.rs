@@ -14,7 +14,7 @@ pub fn max_pool(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
     let expected = &mut expected[..p.batch * p.output.iter().product::<usize>()];
     random.fill(x);
     formula::pool(&p, |y, cells, _| expected[y] = cells.iter().map(|cell| x[*cell]).max().unwrap_or(i8::MIN));
-    let subject = Subject { layer: &p, x, expected };
+    let subject = Subject { layer: &p, x, expected, element: 1 };
     trial.apart(Kernel::named("max_pool_s8"), &subject, 0, fields, random, |x, y, _| max_pool_s8(&p, x, y));
     trial.apart(Kernel::named("shared::max_pool_s8"), &subject, 0, fields, random, |x, y, _| {
         shared::max_pool_s8(&p, x, y);
@@ -38,7 +38,7 @@ pub fn average_pool(memory: &mut Memory, random: &mut Random, trial: &mut Trial)
         let count = if count_include_pad { padded } else { cells.len() };
         expected[y] = formula::requantized(&q, sum, multipliers[count.max(1) - 1]);
     });
-    let subject = Subject { layer: &(p, q, zero_point, count_include_pad), x, expected };
+    let subject = Subject { layer: &(p, q, zero_point, count_include_pad), x, expected, element: 1 };
     trial.apart(Kernel::named("average_pool_s8"), &subject, 0, fields, random, |x, y, _| {
         average_pool_s8(&p, &q, zero_point, count_include_pad, multipliers, x, y);
     });
@@ -75,7 +75,7 @@ pub fn reduce_mean(memory: &mut Memory, random: &mut Random, trial: &mut Trial) 
     for_each(&p, x, expected, |inputs| {
         formula::requantized(&q, inputs.map(|x| i64::from(x) - i64::from(zero_point)).sum(), multiplier)
     });
-    let subject = Subject { layer: &(p, q, multiplier, zero_point), x, expected };
+    let subject = Subject { layer: &(p, q, multiplier, zero_point), x, expected, element: 1 };
     trial.apart(Kernel::named("reduce_mean_s8"), &subject, 0, fields, random, |x, y, _| {
         reduce_mean_s8(&p, &q, multiplier, zero_point, x, y);
     });
@@ -90,9 +90,9 @@ pub fn reduce_extremes(memory: &mut Memory, random: &mut Random, trial: &mut Tri
     let (x, expected) = (&mut x[..p.outer * p.len * p.inner], &mut expected[..p.outer * p.inner]);
     random.fill(x);
     for_each(&p, x, expected, |inputs| inputs.max().expect("one at least"));
-    let subject = Subject { layer: &p, x, expected };
+    let subject = Subject { layer: &p, x, expected, element: 1 };
     trial.apart(Kernel::named("reduce_max"), &subject, 0, fields, random, |x, y, _| reduce_max(&p, x, y));
     for_each(&p, x, expected, |inputs| inputs.min().expect("one at least"));
-    let subject = Subject { layer: &p, x, expected };
+    let subject = Subject { layer: &p, x, expected, element: 1 };
     trial.apart(Kernel::named("reduce_min"), &subject, 0, fields, random, |x, y, _| reduce_min(&p, x, y));
 }

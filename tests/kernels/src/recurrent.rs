@@ -68,7 +68,7 @@ pub fn lstm(memory: &mut Memory, random: &mut Random, trial: &mut Trial) {
         );
         *y = result[0];
     }
-    let subject = Subject { layer: &(p, q, cells), x, expected };
+    let subject = Subject { layer: &(p, q, cells), x, expected, element: 1 };
     let scratch_bytes = 4 * p.lstm_s8_words();
     trial.apart(Kernel::named("lstm_s8"), &subject, scratch_bytes, fields, random, |x, y, scratch| {
         lstm_s8(&p, &q, &cells, w, bias, multipliers, r, multipliers, &[], x, y, scratch);

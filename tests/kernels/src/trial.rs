@@ -63,6 +63,8 @@ pub struct Subject<'a> {
     pub x: &'a [i8],
     /// The right output.
     pub expected: &'a [i8],
+    /// Bytes of an element of both, of which they hold the bytes.
+    pub element: usize,
 }
 
 impl Debug for Subject<'_> {
@@ -109,7 +111,7 @@ impl Trial {
         random: &mut Random,
         run: impl FnOnce(&[i8], &mut [i8], &mut [u32]),
     ) {
-        let offsets = random.choose(&ALIGNMENTS);
+        let offsets = random.choose(&ALIGNMENTS).map(|offset| offset / subject.element * subject.element);
         let [at_x, at_y, at_scratch] = at_edge(fields.edge.as_deref_mut(), random);
         let mut x = match at_x {
             Some(edge) => Guarded::last(bytes(edge), subject.x.len()),
@@ -150,7 +152,7 @@ impl Trial {
         random: &mut Random,
         run: impl FnOnce(&mut [i8], &mut [u32]),
     ) {
-        let [offset, _] = random.choose(&ALIGNMENTS);
+        let [offset, _] = random.choose(&ALIGNMENTS).map(|offset| offset / subject.element * subject.element);
         let Subject { x, expected, .. } = subject;
         let len = expected.len().max(x_start + x.len());
         let [at_xy, at_scratch, _] = at_edge(fields.edge.as_deref_mut(), random);

@@ -12,8 +12,9 @@ const INTRODUCTION: &str = "\
 Made by `cargo run -p mcuopt-tests --bin accuracy-report`; do not edit.
 
 The generated code, built for the host (where it computes the same bytes as on a chip), over the whole test set of each
-reference model. int8 is quantized by mcuopt from the float file and calibration data; qdq is the file that ONNX Runtime
-quantized, compiled as it is. \"As float\" is the share of items with the same largest output as the float model gives;
+reference model. int8, int16x8 (int16 activations) and int4 (int4 weights in all layers but the first and the last) are quantized by mcuopt
+from the float file and calibration data; weights8 is the float file with int8 weights and float arithmetic; qdq is the file
+that ONNX Runtime quantized, compiled as it is. \"As float\" is the share of items with the same largest output as the float model gives;
 for ic, vww and person it says more than the metric, as their test sets are substitutes for data that may not be shipped.
 ONNX Runtime is 1.18.1; TFLite is the interpreter of TensorFlow 2.15.1 on the official int8 file, which for kws is
 another training of the network.
@@ -74,8 +75,8 @@ fn row(entry: &Entry, all: &[Entry]) -> Vec<String> {
     // ONNX Runtime ran the float file and the one that it quantized itself; TFLite, its own int8 file.
     let (runtime, runtime_agreement) = match entry.variant {
         Variant::Float32 => (Some(peers.float), None),
-        Variant::Int8 => (None, None),
         Variant::Qdq => (Some(peers.qdq), peers.qdq_agreement),
+        _ => (None, None),
     };
     let tflite = peers.tflite.filter(|_| entry.variant == Variant::Int8);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());

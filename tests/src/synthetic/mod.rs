@@ -14,8 +14,8 @@ mod sketch;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use mcuopt_codegen::Config;
 use mcuopt_codegen::onnx::{self, Dim};
-use mcuopt_codegen::{Config, Precision};
 use ndarray::Array2;
 use ndarray_npy::NpzWriter;
 
@@ -60,7 +60,7 @@ impl Synthetic {
         networks::network(seed)
     }
 
-    /// Where the files of a variant are: `model.onnx` and, for int8, `samples.npz`.
+    /// Where the files of a variant are: `model.onnx` and, where it takes samples, `samples.npz`.
     pub fn folder(&self, variant: Variant) -> PathBuf {
         folder::output(&format!("{}-{variant}", self.name))
     }
@@ -71,14 +71,10 @@ impl Synthetic {
         let (model, samples) = (folder.join("model.onnx"), folder.join("samples.npz"));
         folder::publish(&model, |path| fs::write(path, self.model.encode()).expect("the target folder is writable"));
         let config = Config::new(model).name("Net");
-        match variant {
-            Variant::Float32 => config.precision(Precision::Float32),
-            Variant::Int8 => {
-                folder::publish(&samples, |path| self.write_samples(path));
-                config.precision(Precision::Int8).calibration(samples)
-            }
-            Variant::Qdq => config,
-        }
+        variant.of(config, || {
+            folder::publish(&samples, |path| self.write_samples(path));
+            samples
+        })
     }
 
     /// The model compiled with the default options.

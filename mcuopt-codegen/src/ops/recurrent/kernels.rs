@@ -7,7 +7,7 @@ use quote::quote;
 use super::{Cell, Recurrent, hidden_bits};
 use crate::call::{Call, Data, Literal, struct_literals};
 use crate::error::Error;
-use crate::graph::Value;
+use crate::graph::{Value, Width};
 use crate::ops::linear::{self, Channel};
 use crate::ops::{Io, Lowered, Routine, f32s, f32s_mut};
 use crate::tensor::{DType, Tensor};
@@ -110,8 +110,8 @@ impl Side {
         let mut channels = Vec::with_capacity(bias.len());
         for (index, &b) in bias.iter().enumerate() {
             let w = &elements[index * row..][..row];
-            let scale = linear::weight_scale(weights, index, w, b, x_scale);
-            channels.push(Channel::new(w, b, scale, x_scale, x_zero_point)?);
+            let scale = linear::weight_scale(weights, index, w, b, (x_scale, Width::Int8));
+            channels.push(Channel::new(w, b, (scale, Width::Int8), (x_scale, x_zero_point, Width::Int8))?);
         }
         let one = f64::from(1u32 << rt::SUM_BITS);
         let factor = |channel: &Channel| f64::from(x_scale) * f64::from(channel.scale) * one;

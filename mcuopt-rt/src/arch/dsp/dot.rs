@@ -1,6 +1,9 @@
-//! The inner loops of convolutions and dense layers: dot products of int8, two products an instruction.
+//! The inner loops of convolutions and dense layers: dot products of int8 or int16 activations and int8 or int4 weights, two
+//! products an instruction.
 //!
 //! How the weights lie, and what split sums are, says `conv::stream`.
+
+use crate::conv::stream::Form;
 
 /// What a tile needs besides weights and output. The order of the fields is known to the assembly.
 #[repr(C)]
@@ -13,7 +16,7 @@ pub(crate) struct TileArgs {
     pub(crate) skip: usize,
     /// Bytes from one pixel of the output to the next.
     pub(crate) pixel_stride: usize,
-    /// Filters to compute, an even number above 0.
+    /// Filters to compute, an even number above 0, times the bytes of an output.
     pub(crate) filters: usize,
     /// Zero point of the output.
     pub(crate) zero_point: i32,
@@ -29,23 +32,29 @@ pub(crate) struct TileArgs {
 const TILE_UNROLL: usize = 16;
 
 /// [`TileArgs::skip`] for `taps4` taps.
-pub(crate) const fn tile_skip(split: bool, taps4: usize) -> usize {
-    let instructions = if split { 14 } else { 15 };
-    (TILE_UNROLL - taps4 / 2 % TILE_UNROLL) % TILE_UNROLL * 4 * instructions
+pub(crate) const fn tile_skip(form: Form, taps4: usize) -> usize {
+    // Of two tap pairs.
+    let instructions = match form {
+        Form::Split => 28,
+        Form::Bytes => 30,
+        Form::Nibbles => 33,
+    };
+    (TILE_UNROLL - taps4 / 2 % TILE_UNROLL) % TILE_UNROLL / 2 * 4 * instructions
 }
 
 /// `weights` is the stream of `args.filters` filters, `y` the first output of the first pixel.
 pub(crate) type Tile = unsafe extern "C" fn(args: *const TileArgs, weights: *const u32, y: *mut i8);
 
-/// Two filters times four pixels at a time: 16 cycles for 16 products (17 without SPLIT), and about 70 for 8 outputs.
+/// Two filters times four pixels at a time: 16 cycles for 16 products (17 without SPLIT, 18.5 with NIBBLES), and about 70
+/// for 8 outputs.
 ///
-/// GENERAL layers have a left shift, or an output range of their own.
+/// GENERAL layers have a left shift, or an output range of their own; with WIDE, outputs are int16.
 ///
 /// # Safety
 /// What `args` points to must be valid: activations and weights to be read, the outputs to be written, and these must
 /// overlap neither of them.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn tile<const SPLIT: bool, const GENERAL: bool>(
+pub(crate) unsafe extern "C" fn tile<const SPLIT: bool, const NIBBLES: bool, const WIDE: bool, const GENERAL: bool>(
     args: *const TileArgs,
     weights: *const u32,
     y: *mut i8,
@@ -93,10 +102,23 @@ pub(crate) unsafe extern "C" fn tile<const SPLIT: bool, const GENERAL: bool>(
         "bx r3",
         ".p2align 2",
         "2:",
-        ".rept {unroll}",
+        ".rept {unroll} / 2",
+        ".irp second, 0, 1",
+        ".if {nibbles} == 0",
         "ldr r2, [r1], #4",
+        ".elseif \\second",
+        "ldr r2, [r1], #4",
+        ".else",
+        "ldr.w r2, [r1]",
+        ".endif",
         "ldr r12, [r0], #4",
         "ldr lr, [r0], #4",
+        ".if {nibbles}",
+        ".if \\second",
+        "lsl.w r2, r2, #4",
+        ".endif",
+        "and r2, r2, #0xf0f0f0f0",
+        ".endif",
         ".if {split}",
         "smlad r4, r12, r2, r4",
         "smlad r5, lr, r2, r5",
@@ -116,6 +138,7 @@ pub(crate) unsafe extern "C" fn tile<const SPLIT: bool, const GENERAL: bool>(
         "smlad r10, r12, r3, r10",
         "smlad r11, lr, r3, r11",
         ".endr",
+        ".endr",
         "ldr r3, [sp, #4]",
         "cmp r0, r3",
         "bne 2b",
@@ -134,6 +157,14 @@ pub(crate) unsafe extern "C" fn tile<const SPLIT: bool, const GENERAL: bool>(
         "add r5, r0, r5, asr #8",
         "add r6, r0, r6, asr #8",
         "add r7, r0, r7, asr #8",
+        ".elseif {nibbles}",
+        "add r4, r0, r4, asr #4",
+        "add r5, r0, r5, asr #4",
+        "add r6, r0, r6, asr #4",
+        "add r7, r0, r7, asr #4",
+        ".irp sum, r8, r9, r10, r11",
+        "asr \\sum, \\sum, #4",
+        ".endr",
         ".else",
         "add r4, r4, r0",
         "add r5, r5, r0",
@@ -145,6 +176,8 @@ pub(crate) unsafe extern "C" fn tile<const SPLIT: bool, const GENERAL: bool>(
         ".irp sum, r4, r5, r6, r7, r8, r9, r10, r11",
         "lsl \\sum, \\sum, r0",
         ".endr",
+        ".endif",
+        ".if {general} | {wide}",
         ".irp sum, r8, r9, r10, r11",
         "smmlar \\sum, \\sum, r2, r12",
         ".endr",
@@ -172,14 +205,20 @@ pub(crate) unsafe extern "C" fn tile<const SPLIT: bool, const GENERAL: bool>(
         "ssat r7, #16, r7",
         "pkhbt r8, r11, r7, lsl #16",
         ".endif",
+        ".if {general}",
         // The lower end where it is above, then the upper end where it is below.
         "ssub16 r12, r8, r2",
         "sel r8, r8, r2",
         "ssub16 r12, r3, r8",
         "sel r8, r8, r3",
+        ".endif",
+        ".if {wide}",
+        "str r8, [lr]",
+        ".else",
         "strb r8, [lr]",
         "lsr r8, r8, #16",
         "strb r8, [lr, #1]",
+        ".endif",
         "add lr, lr, r0",
         ".endr",
         ".else",
@@ -208,16 +247,18 @@ pub(crate) unsafe extern "C" fn tile<const SPLIT: bool, const GENERAL: bool>(
         "strb r7, [r12, r3]",
         ".endif",
         "ldr r3, [sp, #20]",
-        ".if {general}",
+        ".if {general} | {wide}",
         "ldr lr, [sp, #12]",
         ".endif",
-        "add lr, lr, #2",
+        "add lr, lr, #2 << {wide}",
         "str lr, [sp, #12]",
         "cmp lr, r3",
         "bne 1b",
         "add sp, #40",
         "pop {{r4-r11, pc}}",
         split = const SPLIT as usize,
+        nibbles = const NIBBLES as usize,
+        wide = const WIDE as usize,
         general = const GENERAL as usize,
         unroll = const TILE_UNROLL,
     )
@@ -237,9 +278,9 @@ pub(crate) struct RowArgs {
     pub(crate) stream: usize,
     /// Zero point of the output.
     pub(crate) zero_point: i32,
-    /// Lower end of the output, in all four bytes.
+    /// Lower end of the output, in all four bytes or both halves.
     pub(crate) min: u32,
-    /// Upper end of the output, in all four bytes.
+    /// Upper end of the output, likewise.
     pub(crate) max: u32,
     /// Left shift of the sums.
     pub(crate) left_shift: u32,
@@ -254,8 +295,12 @@ pub(crate) const fn row_passes(taps4: usize) -> usize {
 }
 
 /// [`RowArgs::skip`] for `taps4` taps.
-pub(crate) const fn row_skip(split: bool, taps4: usize) -> usize {
-    let instructions = if split { 19 } else { 23 };
+pub(crate) const fn row_skip(form: Form, wide: bool, taps4: usize) -> usize {
+    let instructions = match form {
+        Form::Split => 19,
+        Form::Bytes => 23,
+        Form::Nibbles => 27,
+    } - wide as usize;
     (ROW_UNROLL - taps4 / 4 % ROW_UNROLL) % ROW_UNROLL * 4 * instructions
 }
 
@@ -264,12 +309,12 @@ pub(crate) const fn row_skip(split: bool, taps4: usize) -> usize {
 pub(crate) type Row = unsafe extern "C" fn(args: *const RowArgs, x: *const i8, weights: *const u32, y: *mut i8);
 
 /// Four filters at a time times one pixel, whose activations are widened on the way: 20 cycles for 16 products (25
-/// without SPLIT), and about 55 for 4 outputs.
+/// without SPLIT, 29 with NIBBLES), and about 55 for 4 outputs. With WIDE, activations and outputs are int16.
 ///
 /// # Safety
 /// The operands must be valid for reads and writes of what `args` says; no alignment is asked of `x` and `y`.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn row<const SPLIT: bool, const GENERAL: bool>(
+pub(crate) unsafe extern "C" fn row<const SPLIT: bool, const NIBBLES: bool, const WIDE: bool, const GENERAL: bool>(
     args: *const RowArgs,
     x: *const i8,
     weights: *const u32,
@@ -310,8 +355,15 @@ pub(crate) unsafe extern "C" fn row<const SPLIT: bool, const GENERAL: bool>(
         "2:",
         ".rept {unroll}",
         "ldr r8, [r0], #4",
+        ".if {nibbles}",
+        "ldr r11, [r1], #4",
+        "and r10, r11, #0xf0f0f0f0",
+        "lsl.w r11, r11, #4",
+        "and r11, r11, #0xf0f0f0f0",
+        ".else",
         "ldr r10, [r1], #4",
         "ldr r11, [r1], #4",
+        ".endif",
         ".if {split}",
         "ldr r12, [r2], #4",
         "ldr lr, [r2], #4",
@@ -330,8 +382,12 @@ pub(crate) unsafe extern "C" fn row<const SPLIT: bool, const GENERAL: bool>(
         "sxtb16 lr, lr",
         "smlad r7, r9, lr, r7",
         ".else",
+        ".if {wide}",
+        "ldr r9, [r0], #4",
+        ".else",
         "sxtb16 r9, r8, ror #8",
         "sxtb16 r8, r8",
+        ".endif",
         "sxtb16 r12, r10",
         "sxtb16 r10, r10, ror #8",
         "smlad r5, r8, r12, r5",
@@ -340,8 +396,15 @@ pub(crate) unsafe extern "C" fn row<const SPLIT: bool, const GENERAL: bool>(
         "sxtb16 r11, r11, ror #8",
         "smlad r5, r9, r12, r5",
         "smlad r4, r9, r11, r4",
+        ".if {nibbles}",
+        "ldr r11, [r2], #4",
+        "and r10, r11, #0xf0f0f0f0",
+        "lsl.w r11, r11, #4",
+        "and r11, r11, #0xf0f0f0f0",
+        ".else",
         "ldr r10, [r2], #4",
         "ldr r11, [r2], #4",
+        ".endif",
         "sxtb16 r12, r10",
         "sxtb16 r10, r10, ror #8",
         "smlad r7, r8, r12, r7",
@@ -367,6 +430,11 @@ pub(crate) unsafe extern "C" fn row<const SPLIT: bool, const GENERAL: bool>(
         "subs r6, r6, r7",
         "add r4, r8, r4, asr #8",
         "add r6, r3, r6, asr #8",
+        ".elseif {nibbles}",
+        "add r4, r8, r4, asr #4",
+        "add r6, r3, r6, asr #4",
+        "asr r5, r5, #4",
+        "asr r7, r7, #4",
         ".else",
         "add r4, r4, r8",
         "add r6, r6, r3",
@@ -384,6 +452,25 @@ pub(crate) unsafe extern "C" fn row<const SPLIT: bool, const GENERAL: bool>(
         "smmlar r6, r6, r12, r0",
         "ldr r8, [sp, #36]",
         "ldr r3, [sp, #8]",
+        ".if {wide}",
+        ".irp sum, r4, r5, r6, r7",
+        "ssat \\sum, #16, \\sum",
+        ".endr",
+        "pkhbt r5, r5, r4, lsl #16",
+        "pkhbt r7, r7, r6, lsl #16",
+        ".if {general}",
+        "ldr r9, [sp, #20]",
+        "ldr r10, [sp, #24]",
+        ".irp sum, r5, r7",
+        "ssub16 r0, \\sum, r9",
+        "sel \\sum, \\sum, r9",
+        "ssub16 r0, r10, \\sum",
+        "sel \\sum, \\sum, r10",
+        ".endr",
+        ".endif",
+        "str r5, [r8], #4",
+        "str r7, [r8], #4",
+        ".else",
         "ssat r5, #8, r5",
         "ssat r4, #8, r4",
         "ssat r7, #8, r7",
@@ -401,6 +488,7 @@ pub(crate) unsafe extern "C" fn row<const SPLIT: bool, const GENERAL: bool>(
         "sel r5, r5, r10",
         ".endif",
         "str r5, [r8], #4",
+        ".endif",
         "str r8, [sp, #36]",
         "add r1, r2, #12",
         "subs r3, #1",
@@ -410,6 +498,8 @@ pub(crate) unsafe extern "C" fn row<const SPLIT: bool, const GENERAL: bool>(
         "pop {{r4-r11, pc}}",
         unroll = const ROW_UNROLL,
         split = const SPLIT as usize,
+        nibbles = const NIBBLES as usize,
+        wide = const WIDE as usize,
         general = const GENERAL as usize,
     )
 }
