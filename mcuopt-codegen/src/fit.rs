@@ -14,6 +14,9 @@ use crate::quantize::{self, Fit, Headroom, LEAST_SAMPLES, Repair, pattern};
 /// Half a decibel more noise than the least is no price for room.
 const FREE: f64 = 1.122;
 
+/// Noise of 40 dB below the signal is ample: what is left of precision is better spent on room.
+const AMPLE: f64 = 1e-4;
+
 impl Prepared {
     /// Shifts and scales channels between layers, and finds room beyond the samples' ranges: what does not depend on what
     /// layers compute in.
@@ -55,13 +58,22 @@ impl Prepared {
         Ok(ranges)
     }
 
-    /// Absorbs biases and equalizes; nothing of both if the network's outputs do not gain on samples held out.
+    /// Absorbs biases and equalizes; nothing of both if the network's outputs do not gain on samples
+    /// held out, or are good as they are.
     fn scale_channels(&self, graph: &mut Graph<Op>, [absorb, equalize]: [bool; 2]) -> Result<Vec<Repair>, Error> {
         if !absorb && !equalize {
             return Ok(Vec::new());
         }
         let (samples, fixed) = (self.samples(graph)?, self.fixed(graph));
         let before = self.plain_ranges(graph)?;
+        let noise = |graph: &Graph<Op>, ranges: &Ranges| match samples.len() {
+            0..LEAST_SAMPLES => Ok(None),
+            _ => Ok::<_, Error>(Some(quantize::held_out(graph, &samples, ranges, &[Headroom::NONE], &fixed)?[0])),
+        };
+        let plain = noise(graph, &before)?;
+        if plain.is_some_and(|plain| plain <= AMPLE) {
+            return Ok(Vec::new());
+        }
         let (mut changed, mut ranges, mut repairs) = (graph.clone(), before.clone(), Vec::new());
         if absorb {
             repairs.extend(quantize::absorb(&mut changed, &ranges, &samples, &fixed)?);
@@ -76,13 +88,8 @@ impl Prepared {
             }
             repairs.extend(equalized);
         }
-        if !repairs.is_empty() && samples.len() >= LEAST_SAMPLES {
-            let noise = |graph: &Graph<Op>, ranges: &Ranges| {
-                Ok::<f64, Error>(quantize::held_out(graph, &samples, ranges, &[Headroom::NONE], &fixed)?[0])
-            };
-            if noise(&changed, &ranges)? >= noise(graph, &before)? {
-                return Ok(Vec::new());
-            }
+        if repairs.is_empty() || plain.is_some() && noise(&changed, &ranges)? >= plain {
+            return Ok(Vec::new());
         }
         *graph = changed;
         Ok(repairs)
@@ -109,7 +116,7 @@ impl Prepared {
             }
         };
         let least = noises.iter().copied().fold(f64::INFINITY, f64::min);
-        let free = noises.iter().position(|noise| *noise <= least * FREE);
+        let free = noises.iter().position(|noise| *noise <= (least * FREE).max(AMPLE));
         let free = free.map(|index| (Headroom::TRIED[index], noises[index]));
         let Some((headroom, noise)) = free.filter(|(headroom, _)| *headroom != Headroom::NONE) else {
             return Ok((Headroom::NONE, None));

@@ -90,7 +90,9 @@ fn every_method_stays_within_the_extremes() -> Result {
     for method in Method::DIRECT.into_iter().chain([Method::Auto]) {
         ensure!(Method::of(method.name()) == Some(method), "{}", method.name());
         let scale = hidden(method)?;
-        ensure!(0.29 * widest < scale && scale <= widest, "{}: {scale} of {widest}", method.name());
+        // Room beyond the samples, where it costs nothing.
+        let most = if method == Method::Auto { 1.5 * widest } else { widest };
+        ensure!(0.29 * widest < scale && scale <= most, "{}: {scale} of {widest}", method.name());
     }
     Ok(())
 }

@@ -220,3 +220,83 @@ fn rounding_is_learned_the_same_way_each_time() -> Result {
     fs::remove_dir_all(&folder)?;
     Ok(())
 }
+
+/// A residual block whose channels differ by up to 1000×, and the average of its channels.
+fn residual(scales: &[f32]) -> Sketch {
+    let n = scales.len();
+    let mut random = Random(17);
+    let mut weights = |count: usize, size: f32| -> Vec<f32> { random.floats(count).iter().map(|w| w * size).collect() };
+    let written = |values: Vec<f32>, row: usize| -> Vec<f32> {
+        values.iter().enumerate().map(|(index, value)| value * scales[index / row]).collect()
+    };
+    let read = |values: Vec<f32>, taps: usize| -> Vec<f32> {
+        values.iter().enumerate().map(|(index, value)| value / scales[index / taps % n]).collect()
+    };
+    let (first, first_bias) = (written(weights(n * 9, 1.0), 9), written(weights(n, 0.3), 1));
+    let (second, second_bias) = (written(read(weights(n * n * 9, 0.3), 9), n * 9), written(weights(n, 0.3), 1));
+    let third = read(weights(CLASSES * n, 1.0), 1);
+    let pads = [("pads", ints(&[1, 1, 1, 1]))];
+    Sketch::new(13)
+        .input("x", &[1, 1, SIDE, SIDE])
+        .floats("w1", &[n, 1, 3, 3], first)
+        .floats("b1", &[n], first_bias)
+        .floats("w2", &[n, n, 3, 3], second)
+        .floats("b2", &[n], second_bias)
+        .floats("w3", &[CLASSES, n], third)
+        .floats("b3", &[CLASSES], weights(CLASSES, 0.1))
+        .node("Conv", &["x", "w1", "b1"], &["c1"], &pads)
+        .node("Relu", &["c1"], &["r1"], &[])
+        .node("Conv", &["r1", "w2", "b2"], &["c2"], &pads)
+        .node("Add", &["c2", "r1"], &["sum"], &[])
+        .node("Relu", &["sum"], &["r2"], &[])
+        .node("GlobalAveragePool", &["r2"], &["mean"], &[])
+        .node("Flatten", &["mean"], &["features"], &[])
+        .node("Gemm", &["features", "w3", "b3"], &["y"], &[("transB", common::int(1))])
+        .output("y")
+}
+
+/// The error of int8 outputs relative to the float ones, as a ratio of powers.
+fn noise(compiled: &Compiled, images: &[(usize, Vec<f32>)]) -> Result<f64> {
+    let (scale, zero_point) = compiled.input_quantization(0).ok_or("int8 inputs")?;
+    let (y_scale, y_zero_point) = compiled.output_quantization(0).ok_or("int8 outputs")?;
+    let (mut signal, mut noise) = (0f64, 0f64);
+    for (_, image) in images {
+        let shape = [1, 1, SIDE, SIDE];
+        let float = compiled.run_float(&[Tensor::new(&shape, image.clone()).ok_or("an image")?])?;
+        let integers: Vec<i8> = image.iter().map(|&x| rt::quantize_f32(x, scale, zero_point)).collect();
+        let found = compiled.run(&[Tensor::new(&shape, integers).ok_or("an image")?])?;
+        let found = found[0].to_i64s().ok_or("integers")?;
+        for (&y, q) in float[0].f32s().ok_or("floats")?.iter().zip(found) {
+            signal += f64::from(y).powi(2);
+            noise += f64::from(y - rt::dequantize(q as i8, y_scale, y_zero_point)).powi(2);
+        }
+    }
+    Ok(noise / signal)
+}
+
+#[test]
+fn channels_are_equalized_through_additions_and_pools() -> Result {
+    let mut images = Images::new();
+    let (typical, test) = (images.take(40), images.take(100));
+    let uneven: Vec<f32> = (0..FILTERS).map(|index| 1000f32.powf(index as f32 / (FILTERS - 1) as f32)).collect();
+    let path = scratch("residual");
+    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    fs::create_dir_all(&folder)?;
+    fs::write(&path, residual(&uneven).0.encode())?;
+    let samples = folder.join("samples.npy");
+    fs::write(
+        &samples,
+        npy(&[typical.len(), 1, SIDE, SIDE], typical.iter().flat_map(|(_, image)| image.iter().copied())),
+    )?;
+    let int8 = || Config::new(&path).name("Net").precision(Precision::Int8).calibration(&samples);
+    let (plain, equalized) = (int8().equalization(false).compile()?, int8().compile()?);
+    let (lost, kept) = (noise(&plain, &test)?, noise(&equalized, &test)?);
+    ensure!(equalized.repairs.iter().any(|repair| repair.step == "equalization"), "{:?}", equalized.repairs);
+    ensure!(lost > 100.0 * kept && kept < 1e-3, "{lost} without, {kept} with: {:?}", equalized.repairs);
+    // int4 weights are rounded by what the layer computes.
+    let int4 = Config::new(&path).name("Net").precision(Precision::Int4).calibration(&samples).compile()?;
+    let learned: Vec<_> = int4.repairs.iter().filter(|repair| repair.step == "adaround").collect();
+    ensure!(!learned.is_empty() && learned.iter().all(|repair| repair.after_db > repair.before_db), "{learned:?}");
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}

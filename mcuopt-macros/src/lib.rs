@@ -27,7 +27,7 @@ use proc_macro::TokenStream;
 /// | key | value |
 /// |---|---|
 /// | `calibration` | `"x.npz"`, `"x.npy"`, or a folder of `.npy` files: typical inputs, first axis the samples; found by itself as `<model>.calib.npz` |
-/// | `ranges` | `"auto"` (default): for each tensor the method with the smallest error in the layers that read it; `"min-max"`, `"percentile"`, `"mse"`, `"entropy"` |
+/// | `ranges` | `"auto"` (default): for each tensor the method with the smallest error in the network's outputs, and as much room beyond the samples as costs nothing; `"min-max"`, `"percentile"`, `"mse"`, `"entropy"` |
 /// | `bind` | `{ sequence = 16, shape = [1, -1] }`: sizes of symbolic dimensions, inputs that become constants |
 /// | `precision` | `"auto"` (default), `"int8"`, `"float32"` |
 /// | `optimize` | `"speed"`, `"size"` or `"balanced"` (default) |

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::trials::{Change, Trials};
+use super::trials::{Change, Place, Trials};
 use super::{Method, Ranges, Samples};
 use crate::error::Error;
 use crate::graph::Graph;
@@ -18,7 +18,7 @@ pub(super) const SAMPLES: usize = 32;
 /// A range that looks good in the tensor itself, or in the layer that reads it, may be bad for the outputs: a large element
 /// that is rare may be the one that decides.
 pub fn choose(graph: &Graph<Op>, samples: &Samples, ranges: &mut Ranges) -> Result<(), Error> {
-    let trials = Trials::new(graph, samples, SAMPLES)?;
+    let trials = Trials::new(graph, samples, SAMPLES, Place::Scores)?;
     // Values that have the quantization of others.
     let moved = graph.nodes.iter().filter(|node| node.op.scales() == Scales::SameAsInput);
     let moved: BTreeSet<_> = moved.flat_map(|node| node.outputs.iter().take(1)).collect();

@@ -31,6 +31,15 @@ struct Target {
     signal: f64,
 }
 
+/// Where the error of a network that ends with a softmax is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before the softmax: each sample says something about each change, however sure the network is of its class.
+    Scores,
+    /// Behind it: what is clipped of a score that is far above all others is no loss.
+    Outputs,
+}
+
 /// What differs from the float network.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
@@ -41,8 +50,8 @@ pub struct Change {
 }
 
 impl Trials {
-    /// Runs about `count` samples, from all over the set.
-    pub fn new(graph: &Graph<Op>, samples: &Samples, count: usize) -> Result<Self, Error> {
+    /// Runs about `count` samples, from all over the set. The error is measured where `place` says.
+    pub fn new(graph: &Graph<Op>, samples: &Samples, count: usize, place: Place) -> Result<Self, Error> {
         let numbers: usize =
             graph.nodes.iter().flat_map(|node| &node.outputs).map(|id| graph.value(*id).ty.len()).sum();
         let count = count.min(NUMBERS / numbers.max(1)).clamp(1, samples.len());
@@ -55,7 +64,7 @@ impl Trials {
             Ok(values)
         })?;
         let mut targets: Vec<Target> = Vec::new();
-        for target in graph.outputs.iter().filter_map(|id| target(graph, *id)) {
+        for target in graph.outputs.iter().filter_map(|id| target(graph, *id, place)) {
             let signal =
                 runs.iter().filter_map(|run| run.get(&target.id)).map(|y| target.power(f32::of(y), None)).sum();
             if signal > 0.0 && !targets.iter().any(|other| other.id == target.id) {
@@ -86,15 +95,15 @@ impl Trials {
     }
 }
 
-/// Where the error of an output is measured: in the numbers before a last softmax, or before what makes integers of them.
-fn target(graph: &Graph<Op>, output: ValueId) -> Option<Target> {
+/// Where the error of an output is measured: never behind what makes integers of it.
+fn target(graph: &Graph<Op>, output: ValueId, place: Place) -> Option<Target> {
     let producers = graph.producers();
     let mut id = output;
     loop {
         let node = producers[id.index()].map(|producer| &graph.nodes[producer]);
         let operand = node.and_then(|node| node.inputs.first().copied());
         match node.map(|node| &node.op) {
-            Some(Op::Softmax(_)) => {
+            Some(Op::Softmax(_)) if place == Place::Scores => {
                 let id = operand?;
                 let row = graph.value(id).ty.shape.last().copied();
                 return Some(Target { id, row, signal: 0.0 });

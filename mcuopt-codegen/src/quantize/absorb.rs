@@ -11,7 +11,7 @@ use mcuopt_rt::v0::Clamp;
 use super::channels::Channels;
 use super::equalize::{NOTICEABLE, SAMPLES, coarse, noise};
 use super::repair::{Repair, decibels};
-use crate::calibrate::{Channel, Ranges, Samples, Trials};
+use crate::calibrate::{Channel, Place, Ranges, Samples, Trials};
 use crate::error::Error;
 use crate::graph::{Graph, ValueId};
 use crate::ops::Op;
@@ -35,7 +35,7 @@ pub fn absorb(
     if sets.is_empty() {
         return Ok(Vec::new());
     }
-    let trials = Trials::new(graph, samples, SAMPLES)?;
+    let trials = Trials::new(graph, samples, SAMPLES, Place::Scores)?;
     let mut chosen = Vec::new();
     for (set, shifts) in &sets {
         let before = noise(&trials, graph, set, ranges, |_| (1.0, 0.0), |_| Ok(()))?;

@@ -11,7 +11,7 @@ use super::held_out::noise_of;
 use super::refine::{Fit, refine, weight_scales};
 use super::repair::{Repair, decibels};
 use super::scales;
-use crate::calibrate::{Ranges, Samples, Trials};
+use crate::calibrate::{Place, Ranges, Samples, Trials};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::ops::Op;
@@ -34,7 +34,7 @@ pub fn correct_bias(
         0..4 => [samples.only(|_| true), samples.only(|_| true)],
         _ => [samples.only(|index| index % 2 == 0), samples.only(|index| index % 2 == 1)],
     };
-    let trials = Trials::new(float, &other, SAMPLES)?;
+    let trials = Trials::new(float, &other, SAMPLES, Place::Outputs)?;
     let known = correct_by_means(graph, layers, ranges)?;
     let plain = correct_by_means(graph, layers, &Ranges::new())?;
     let mut run = graph.clone();

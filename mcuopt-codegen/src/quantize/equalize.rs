@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use super::channels::Channels;
 use super::repair::{Repair, decibels};
 use super::scales;
-use crate::calibrate::{Change, Channel, Range, Ranges, Samples, Statistics, Trials};
+use crate::calibrate::{Change, Channel, Place, Range, Ranges, Samples, Statistics, Trials};
 use crate::error::Error;
 use crate::graph::{Graph, ValueId};
 use crate::ops::{Op, Scales};
@@ -47,7 +47,7 @@ pub fn equalize(
     if sets.is_empty() {
         return Ok(Vec::new());
     }
-    let trials = Trials::new(graph, samples, SAMPLES)?;
+    let trials = Trials::new(graph, samples, SAMPLES, Place::Scores)?;
     let mut chosen = Vec::new();
     for set in &sets {
         let Some(levels) = Levels::new(graph, set, ranges, samples.len()) else { continue };

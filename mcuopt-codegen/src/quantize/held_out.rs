@@ -9,7 +9,7 @@ use super::assign::assign;
 use super::channels::clamp;
 use super::filters::Filters;
 use super::scales;
-use crate::calibrate::{Change, Range, Ranges, Samples, Trials, calibrate};
+use crate::calibrate::{Change, Place, Range, Ranges, Samples, Trials, calibrate};
 use crate::error::Error;
 use crate::graph::{Graph, ValueId};
 use crate::ops::Op;
@@ -89,7 +89,7 @@ pub fn held_out(
                 (statistics.range, statistics.candidates) = (chosen.range, chosen.candidates);
             }
         }
-        let trials = Trials::new(graph, &samples.only(|index| index % folds == fold), SAMPLES)?;
+        let trials = Trials::new(graph, &samples.only(|index| index % folds == fold), SAMPLES, Place::Outputs)?;
         let mut rounded = graph.clone();
         round_weights(&mut rounded, &known)?;
         for (headroom, noise) in headrooms.iter().zip(&mut noises) {
