@@ -12,6 +12,7 @@ use crate::interp::{self, Steps};
 use crate::ops::{Layer, Op};
 use crate::options::Options;
 use crate::plan::Plan;
+use crate::quantize::Repair;
 use crate::simplify::Applied;
 use crate::specialise::Shrunk;
 use crate::tensor::{DType, Tensor};
@@ -30,6 +31,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// The rewriting rules that were applied, in order.
     pub simplified: Vec<Applied>,
+    /// What the repairs of an int8 network gained, in the order in which they were made.
+    pub repairs: Vec<Repair>,
     /// The tensors that lost constant or dead channels, in the graph's order.
     pub specialised: Vec<Shrunk>,
     /// What runs over the whole window would take, for a network that takes new frames alone.
