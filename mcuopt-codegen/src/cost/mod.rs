@@ -3,14 +3,19 @@
 //! [`estimate`] says for each layer which kernel runs, what it multiplies, and how many cycles and bytes it takes.
 
 mod board;
+mod coefficients;
 mod core;
+mod work;
 
 pub use self::board::Board;
 pub use self::core::Core;
+pub use self::work::Work;
+
+use std::collections::BTreeSet;
 
 use crate::compiled::Compiled;
 use crate::emit;
-use crate::graph::{Graph, Node};
+use crate::graph::Graph;
 use crate::ops::Layer;
 
 /// What one layer costs.
@@ -30,7 +35,7 @@ pub struct LayerCost {
     pub cycles: u64,
     /// Bytes of flash for weights, biases, multipliers and tables.
     pub weight_bytes: usize,
-    /// Bytes of flash for machine code that is this layer's alone, modelled.
+    /// Bytes of flash for machine code that is this layer's alone, modelled: what layers share is in none of them.
     pub code_bytes: usize,
     /// Bytes of the output.
     pub output_bytes: usize,
@@ -49,7 +54,7 @@ pub struct Estimate {
     pub macs: u64,
     /// Bytes of RAM: the constant `RAM_BYTES` of the generated type. The stack is not in it.
     pub ram_bytes: usize,
-    /// Bytes of stack that an inference takes, modelled.
+    /// Bytes of stack that an inference takes, roughly: interrupts and the caller need theirs besides.
     pub stack_bytes: usize,
     /// Bytes of flash for weights and the like: exact.
     pub weight_bytes: usize,
@@ -70,13 +75,13 @@ pub fn estimate(compiled: &Compiled, core: Core) -> Estimate {
     let names = emit::layer_names(lowered).into_iter().enumerate();
     let layers: Vec<LayerCost> = names.map(|(index, name)| named(lowered, index, core, name)).collect();
     let weight_bytes = compiled.weight_bytes(core.arch());
-    let code_bytes = layers.iter().map(|layer| layer.code_bytes).sum();
+    let code_bytes = code_bytes(compiled, core) + layers.iter().map(|layer| layer.code_bytes).sum::<usize>();
     Estimate {
         core,
         cycles: layers.iter().map(|layer| layer.cycles).sum(),
         macs: layers.iter().map(|layer| layer.macs).sum(),
         ram_bytes: compiled.plan.arena_bytes,
-        stack_bytes: 0,
+        stack_bytes: stack_bytes(&layers),
         weight_bytes,
         code_bytes,
         flash_bytes: weight_bytes + code_bytes,
@@ -84,12 +89,36 @@ pub fn estimate(compiled: &Compiled, core: Core) -> Estimate {
     }
 }
 
+/// What layers share, each kernel once, and what a program has besides layers.
+fn code_bytes(compiled: &Compiled, core: Core) -> usize {
+    let lowered = &compiled.lowered;
+    let kernels = lowered.nodes.iter().map(|node| Work::of(lowered, node, core.arch()).kernel);
+    let kernels: BTreeSet<String> = kernels.chain([coefficients::PROGRAM.into()]).collect();
+    kernels.iter().map(|kernel| coefficients::code_bytes(kernel, core)[0]).sum()
+}
+
+/// What the deepest kernel takes, as painted stacks of emulated firmware have it; loops that are inlined into the
+/// network's own function leave some variables each in its frame.
+fn stack_bytes(layers: &[LayerCost]) -> usize {
+    let deepest = |layer: &LayerCost| match layer.kernel {
+        "depthwise_s8_dsp" => 760,
+        "conv2d_s8_winograd" => 700,
+        "conv2d_s8_dsp" => 670,
+        "dense_s8_dsp" => 580,
+        _ => 150,
+    };
+    let inlined =
+        layers.iter().filter(|layer| matches!(layer.kernel, "conv2d_f32" | "depthwise_f32" | "conv2d_s8")).count();
+    layers.iter().map(deepest).max().unwrap_or(0) + 50 * inlined
+}
+
 fn named(lowered: &Graph<Layer>, index: usize, core: Core, name: String) -> LayerCost {
     let node = &lowered.nodes[index];
     let output = &lowered.value(node.outputs[0]).ty;
+    let work = Work::of(lowered, node, core.arch());
     let (kernel, remark) = match node.op.choice(core.arch()) {
         Some(choice) => (choice.name, choice.remark),
-        None => (node.op.kernel.call(output.dtype).function, ""),
+        None => (work::function(lowered, node), ""),
     };
     LayerCost {
         name,
@@ -97,14 +126,9 @@ fn named(lowered: &Graph<Layer>, index: usize, core: Core, name: String) -> Laye
         kernel,
         remark,
         macs: node.op.kernel.macs(),
-        cycles: cycles(lowered, node, core),
+        cycles: coefficients::cycles(&work, core),
         weight_bytes: node.op.weight_bytes(output.dtype, core.arch()),
-        code_bytes: 0,
+        code_bytes: coefficients::code_bytes(&work.kernel, core)[1],
         output_bytes: output.bytes(),
     }
-}
-
-fn cycles(lowered: &Graph<Layer>, node: &Node<Layer>, _: Core) -> u64 {
-    let outputs = lowered.value(node.outputs[0]).ty.len() as u64;
-    100 + 10 * outputs + 3 * node.op.kernel.macs() / 2
 }

@@ -51,7 +51,7 @@ macro_rules! functions {
 
         impl Function {
             /// The name of the function's struct in mcuopt-rt.
-            fn rust_name(&self) -> &'static str {
+            pub fn rust_name(&self) -> &'static str {
                 match self {
                     $(Function::$float(_) => stringify!($float_struct),)*
                     $(Function::$plain(_) => stringify!($plain),)*

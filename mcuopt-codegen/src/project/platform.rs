@@ -304,7 +304,7 @@ impl Platform {
             name: "gd32vf103",
             title: "GigaDevice GD32VF103xB",
             core: Core::Riscv32imc,
-            target: "riscv32imac-unknown-none-elf",
+            target: "riscv32imc-unknown-none-elf",
             host: Host::Probe("GD32VF103CB"),
             kind: Kind::RiscV,
             memory: GD32VF103,

@@ -1,7 +1,7 @@
 //! The choice of a kernel for an int8 convolution or dense layer.
 
 use super::stream::{self, Form, Sizes};
-use super::{Operands, conv2d_s8, conv2d_s8_overlapping, conv2d_s8_w4, conv2d_s8_w4_overlapping, winograd};
+use super::{Operands, Tiling, conv2d_s8, conv2d_s8_overlapping, conv2d_s8_w4, conv2d_s8_w4_overlapping, winograd};
 use crate::arch::{Arch, memory};
 use crate::dense::{Dense, dense_s8, dense_s8_w4};
 use crate::fixed::Requantize;
@@ -157,6 +157,24 @@ impl ConvS8 {
                 Body::Winograd { .. } => Order::Tiles { edge: 2, at_once: winograd::TILES },
             },
         }
+    }
+
+    /// How the kernel goes about the layer, for models of its cost; `None` for portable loops.
+    pub const fn tiling(&self) -> Option<Tiling> {
+        let (split, general) = match self.body {
+            Body::Portable | Body::FourBits => return None,
+            Body::Dsp { form, general } => (matches!(form, Form::Split), general),
+            Body::Winograd { general } => (false, general),
+        };
+        let sizes = &self.sizes;
+        Some(Tiling {
+            geometry: self.geometry,
+            taps: sizes.taps4,
+            row_bytes: sizes.row_stride,
+            inside: [sizes.inside_y, sizes.inside_x],
+            split,
+            general,
+        })
     }
 
     const fn scratch_words(&self) -> usize {

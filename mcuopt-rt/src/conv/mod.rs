@@ -13,6 +13,23 @@ use crate::geometry::{Clamp, Conv2d};
 use crate::value::{Arithmetic, Float, FloatInt8, Int8, Int8x4, Nibbles, Row, short_dot, store};
 use crate::window::{Taps, Window};
 
+/// How a kernel for one instruction set goes about a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tiling {
+    /// The geometry that it works on: pixels that depend on a single one each are a row.
+    pub geometry: Conv2d,
+    /// Taps of a filter, those included that fill up words.
+    pub taps: usize,
+    /// Bytes of a kernel row.
+    pub row_bytes: usize,
+    /// The rows and the columns of outputs, first and one past the last, whose taps are read where they are in the image.
+    pub inside: [[usize; 2]; 2],
+    /// Whether the sums of every second filter are split off.
+    pub split: bool,
+    /// Whether there is a left shift, or an output range of its own.
+    pub general: bool,
+}
+
 /// Where the input and the output of a layer are.
 #[cfg_attr(not(mcuopt_dsp), allow(dead_code, reason = "only fast kernels look inside"))]
 pub(crate) enum Operands<'a> {

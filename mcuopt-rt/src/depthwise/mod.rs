@@ -11,6 +11,29 @@ use crate::value::{Arithmetic, Float, FloatInt8, Int8, Int8x4, Nibbles, Row, lan
 use crate::window::{Taps, Window};
 use core::ops::Range;
 
+/// How a kernel for one instruction set goes about a layer: each channel is copied into a plane of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planes {
+    /// The image's axis along which the plane's lines run: 0 for columns, 1 for rows.
+    pub along: usize,
+    /// Distance of neighbouring outputs of a line.
+    pub stride: usize,
+    /// Pairs of taps of a kernel line.
+    pub pairs: usize,
+    /// Kernel lines.
+    pub taps: usize,
+    /// Whether the loop over kernel lines is unrolled.
+    pub unrolled: bool,
+    /// Whether six outputs of a line are computed together, or four.
+    pub wide: bool,
+    /// Words of a plane.
+    pub words: usize,
+    /// How many elements of a line, and how many lines, come from the image.
+    pub inside: [usize; 2],
+    /// Whether there is a left shift, or an output range of its own.
+    pub general: bool,
+}
+
 /// Depthwise convolution in f32: output channel `o` reads input channel `o / (out_c / in_c)`, summed in the
 /// order ky, kx. `p.groups` is `in_c`.
 ///

@@ -10,7 +10,7 @@
 //! places the second pairs and the first tap alone. Dilation along the line puts zeros between the taps.
 
 use crate::geometry::Conv2d;
-use crate::linear::LinearS8;
+use crate::linear::Linear;
 
 /// The longest line of taps is `2 · MAX_PAIRS + 1`.
 const MAX_PAIRS: usize = 7;
@@ -128,7 +128,7 @@ impl Planar {
     }
 
     /// Arranges the constants.
-    pub(crate) const fn pack(&self, p: &Conv2d, linear: &LinearS8<'_>, words: &mut [u32]) {
+    pub(crate) const fn pack<Q>(&self, p: &Conv2d, linear: &Linear<'_, Q>, words: &mut [u32]) {
         let (mut o, mut at) = (0, 0);
         while o < linear.outputs() {
             words[at] = linear.bias(o) as u32;
@@ -154,7 +154,7 @@ impl Planar {
     }
 
     /// The weight of an output at a place of a kernel line; 0 between and behind its taps.
-    const fn weight(&self, p: &Conv2d, linear: &LinearS8<'_>, o: usize, line: usize, place: usize) -> u8 {
+    const fn weight<Q>(&self, p: &Conv2d, linear: &Linear<'_, Q>, o: usize, line: usize, place: usize) -> u8 {
         let dilation = p.dilation[self.along];
         if !place.is_multiple_of(dilation) || place / dilation >= p.kernel[self.along] {
             return 0;

@@ -1,4 +1,4 @@
-//! Instructions without effect that no compiler emits. QEMU's plugin `tests/qemu/mcount.c` looks for them and counts
+//! Instructions without effect that no compiler emits. QEMU's plugin `mcuopt-codegen/src/profile/mcount.c` looks for them and counts
 //! what runs in between.
 
 /// One marker: `$arm` on Cortex-M, `$riscv` on RISC-V, nothing on the host.

@@ -4,6 +4,7 @@
 mod activations;
 mod branches;
 mod convolutions;
+mod grid;
 mod networks;
 mod quantized;
 mod random;
@@ -46,6 +47,11 @@ impl Synthetic {
             sequences::forward(),
             sequences::both_ways(),
         ]
+    }
+
+    /// Layers of all sizes, to measure what kernels cost.
+    pub fn grid() -> Vec<Self> {
+        grid::all()
     }
 
     /// The one of this name.

@@ -16,7 +16,7 @@ const INTRODUCTION: &str = "\
 Made by `cargo run -p mcuopt-tests --bin bench`; do not edit.
 
 One warm inference of each reference model on QEMU's `mps2-an386` board (Cortex-M4F, no wait states). Instructions are
-counted by a QEMU plugin, `tests/qemu/mcount.c`; cycles are modelled from them by the table in the Cortex-M4 manual.
+counted by a QEMU plugin, `mcuopt-codegen/src/profile/mcount.c`; cycles are modelled from them by the table in the Cortex-M4 manual.
 So they are ratios to compare by, not times: silicon with flash wait states takes 1.2 to 1.4 times as many. The firmware
 is `tests/firmware`, without its messages: opt-level 3, fat LTO, one codegen unit.
 
@@ -112,6 +112,8 @@ fn speed(costs: &Costs) -> String {
         "int8, speed",
         "int8, balanced",
         "int8, size",
+        "int16x8, speed",
+        "int4, speed",
         "TFLM ÷ speed",
         "onnx2c float",
         "float32",
@@ -131,6 +133,8 @@ fn speed(costs: &Costs) -> String {
             or_dash(count(Variant::Speed).map(both)),
             or_dash(count(Variant::Balanced).map(both)),
             or_dash(count(Variant::Size).map(both)),
+            or_dash(count(Variant::Int16x8).map(both)),
+            or_dash(count(Variant::Int4).map(both)),
             or_dash(ratio.map(|ratio| format!("{ratio:.2}"))),
             or_dash(other),
             or_dash(count(Variant::Float32).map(both)),

@@ -1,0 +1,477 @@
+//! What a kernel has to do for a layer, counted: how often each of its loops runs, and how often what surrounds them.
+//!
+//! The counts follow the kernels of mcuopt-rt loop by loop; what each costs on a core, [`coefficients`] says.
+//!
+//! [`coefficients`]: super::coefficients
+
+use mcuopt_rt::v0 as rt;
+use mcuopt_rt::v0::{Arch, Prefer};
+
+use crate::graph::{Graph, Node};
+use crate::ops::linear::Linear;
+use crate::ops::{Kernel, Layer};
+
+/// The work of one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    /// The kernel: its function in mcuopt-rt, with the function of the elements behind a colon where it takes one, and
+    /// with `shared::` in front of the copy that all layers use of a function that is inlined elsewhere.
+    pub kernel: String,
+    /// What it does, and how often.
+    pub terms: Vec<(&'static str, f64)>,
+}
+
+impl Work {
+    /// The work of a layer with the kernel that is chosen for an instruction set.
+    pub fn of(lowered: &Graph<Layer>, node: &Node<Layer>, arch: Arch) -> Self {
+        let mut work = Counts::default();
+        work.add("call", 1);
+        let name = match &node.op.kernel {
+            Kernel::ConvS8(layer) => conv_s8(&mut work, layer, node.op.prefer, arch),
+            Kernel::DenseS8(layer) => {
+                let p = &layer.geometry;
+                let choose = |linear: &rt::LinearS8<'_>| rt::ConvS8::choose_dense(p, linear, node.op.prefer, arch);
+                let chosen = layer.linear.with_bytes(choose);
+                match chosen.tiling() {
+                    Some(tiling) => tiles(&mut work, &tiling),
+                    None => dense(&mut work, p),
+                }
+                chosen.name()
+            }
+            Kernel::DepthwiseS8(layer) => {
+                let (p, pad) = (&layer.geometry, layer.pad_value);
+                let choose = |linear: &rt::LinearS8<'_>| rt::DepthwiseS8::choose(p, pad, linear, node.op.prefer, arch);
+                let chosen = layer.linear.with_bytes(choose);
+                match chosen.planes() {
+                    Some(layout) => planes(&mut work, p, &layout),
+                    None => depthwise(&mut work, p, pad != 0),
+                }
+                chosen.name()
+            }
+            Kernel::ConvF32(layer) => {
+                conv(&mut work, &layer.geometry, false);
+                "conv2d_f32"
+            }
+            Kernel::DepthwiseF32(layer) => {
+                depthwise(&mut work, &layer.geometry, false);
+                "depthwise_f32"
+            }
+            Kernel::DenseF32(layer) => {
+                dense(&mut work, &layer.geometry);
+                "dense_f32"
+            }
+            Kernel::MaxPool(layer) => {
+                pool(&mut work, &layer.geometry);
+                function(lowered, node)
+            }
+            Kernel::AveragePoolS8(layer) => {
+                pool(&mut work, &layer.geometry);
+                function(lowered, node)
+            }
+            Kernel::AveragePoolF32(layer) => {
+                pool(&mut work, &layer.geometry);
+                function(lowered, node)
+            }
+            kernel => {
+                match (reduction(kernel), movement(&mut work, lowered, node)) {
+                    (Some(geometry), _) => reduce(&mut work, geometry),
+                    (None, true) => {}
+                    (None, false) => elements(&mut work, lowered, node),
+                }
+                function(lowered, node)
+            }
+        };
+        let inlined = matches!(name, "conv2d_s8" | "dense_s8" | "depthwise_s8") || is_inlined(lowered, node);
+        let fast = name.ends_with("_dsp") || name.ends_with("_winograd");
+        let shared = if node.op.prefer == Prefer::Size && inlined && !fast { "shared::" } else { "" };
+        let element = match &node.op.kernel {
+            Kernel::UnaryLoop(layer) => format!(":{}", layer.function.rust_name()),
+            Kernel::BinaryLoop(layer) => format!(":{:?}", layer.kind),
+            _ => String::new(),
+        };
+        Work { kernel: format!("{shared}{name}{element}"), terms: work.0 }
+    }
+}
+
+/// The function's name, of a kernel that is the same for all targets.
+pub(super) fn function(lowered: &Graph<Layer>, node: &Node<Layer>) -> &'static str {
+    node.op.kernel.call(lowered.value(node.outputs[0]).ty.dtype).function
+}
+
+fn is_inlined(lowered: &Graph<Layer>, node: &Node<Layer>) -> bool {
+    node.op.kernel.call(lowered.value(node.outputs[0]).ty.dtype).inlined
+}
+
+/// Terms that occur, each once.
+#[derive(Default)]
+struct Counts(Vec<(&'static str, f64)>);
+
+impl Counts {
+    fn add(&mut self, term: &'static str, count: usize) {
+        match self.0.iter_mut().find(|(other, _)| *other == term) {
+            _ if count == 0 => {}
+            Some((_, sum)) => *sum += count as f64,
+            None => self.0.push((term, count as f64)),
+        }
+    }
+}
+
+fn conv_s8(work: &mut Counts, layer: &crate::ops::conv::ConvS8, prefer: Prefer, arch: Arch) -> &'static str {
+    let (p, pad) = (&layer.geometry, layer.pad_value);
+    let choose = |linear: &rt::LinearS8<'_>| rt::ConvS8::choose(p, pad, linear, prefer, arch);
+    let linear: &Linear = &layer.linear;
+    let chosen = linear.with_bytes(choose);
+    match (chosen.tiling(), chosen.name()) {
+        (Some(tiling), "conv2d_s8_winograd") => winograd(work, p, tiling.general),
+        (Some(tiling), _) => tiles(work, &tiling),
+        (None, _) => conv(work, p, pad != 0),
+    }
+    chosen.name()
+}
+
+/// Pixels of a tile: `arch::dsp::convolution`.
+const TILE: usize = 4;
+
+/// `arch::dsp::convolution`: tiles of four pixels, then pixels one by one.
+fn tiles(work: &mut Counts, tiling: &rt::Tiling) {
+    let p = &tiling.geometry;
+    let (pixels, filters) = (p.output[0] * p.output[1], p.output[2] / p.groups);
+    let [[top, bottom], [left, right]] = tiling.inside;
+    let (words, rows) = (tiling.row_bytes / 4, p.kernel[0]);
+    let pointwise = p.kernel == [1, 1] && p.pad == [0, 0] && p.groups == 1 && p.input[2].is_multiple_of(4);
+    let (mut y, mut x, mut rest) = (0, 0, pixels);
+    let (mut all_tiles, mut singles) = (0, 0);
+    let next = |y: &mut usize, x: &mut usize, count: usize| {
+        *x += count;
+        if *x >= p.output[1] {
+            (*y, *x) = (*y + 1, 0);
+        }
+    };
+    while rest > 0 {
+        let in_rows = top <= y && y < bottom;
+        let run = if in_rows && left <= x && x + TILE <= right { ((right - x) / TILE).min(rest / TILE) } else { 0 };
+        if run > 0 {
+            work.add("run", p.batch);
+            work.add("tile rows", p.batch * run * rows);
+            work.add("tile words", p.batch * run * rows * words);
+            all_tiles += run;
+            next(&mut y, &mut x, run * TILE);
+            rest -= run * TILE;
+            continue;
+        }
+        let together = if rest >= TILE { TILE } else { 1 };
+        for _ in 0..together {
+            let inside = in_rows && left <= x && x < right;
+            if together == 1 {
+                singles += 1;
+                if !pointwise {
+                    gather(work, tiling, y, x);
+                }
+            } else if inside && top <= y && y < bottom {
+                work.add("widen", p.batch);
+                work.add("widen rows", p.batch * rows);
+                work.add("widen words", p.batch * rows * words);
+            } else {
+                gather(work, tiling, y, x);
+                work.add("widen", p.batch);
+                work.add("widen rows", p.batch);
+                work.add("widen words", p.batch * p.groups * tiling.taps / 4);
+            }
+            next(&mut y, &mut x, 1);
+        }
+        if together == TILE {
+            all_tiles += 1;
+        }
+        rest -= together;
+    }
+    let (tiles, singles) = (p.batch * all_tiles * p.groups, p.batch * singles * p.groups);
+    let pairs = tiles * filters.div_ceil(2);
+    work.add("tiles", tiles);
+    work.add("pairs", pairs);
+    work.add(if tiling.split { "products" } else { "whole products" }, pairs * tiling.taps);
+    work.add("odd filters", tiles * (filters % 2));
+    let quads = singles * filters.div_ceil(4);
+    work.add("singles", singles);
+    work.add("quads", quads);
+    work.add(if tiling.split { "quad products" } else { "whole quad products" }, quads * tiling.taps);
+    work.add("rest quads", if filters.is_multiple_of(4) { 0 } else { singles });
+    if tiling.general {
+        work.add("general pairs", pairs);
+        work.add("general quads", quads);
+    }
+}
+
+/// Copying the taps of a pixel together.
+fn gather(work: &mut Counts, tiling: &rt::Tiling, y: usize, x: usize) {
+    let p = &tiling.geometry;
+    work.add("gathers", p.batch);
+    work.add("fill words", p.batch * p.groups * tiling.taps / 4);
+    let rows = inside(p, 0, y);
+    let neighbours = p.groups == 1 && p.dilation[1] == 1;
+    let depth = p.input[2] / p.groups;
+    let (copies, length) = match neighbours {
+        true => (1, inside(p, 1, x) * depth),
+        false => (inside(p, 1, x) * p.groups, depth),
+    };
+    if length == 0 {
+        return;
+    }
+    work.add("copies", p.batch * copies);
+    work.add("copied rows", p.batch * copies * rows);
+    if length >= 4 {
+        work.add("copied words", p.batch * copies * rows * length.div_ceil(4));
+    } else {
+        work.add("copied bytes", p.batch * copies * rows * length);
+    }
+}
+
+/// How many taps of a window along an axis are inside the image.
+fn inside(p: &rt::Conv2d, axis: usize, out: usize) -> usize {
+    taps_inside(out, p.stride[axis], p.pad[axis], p.dilation[axis], p.kernel[axis], p.input[axis])
+}
+
+fn taps_inside(out: usize, stride: usize, pad: usize, dilation: usize, kernel: usize, size: usize) -> usize {
+    (0..kernel).filter(|tap| (pad..pad + size).contains(&(out * stride + tap * dilation))).count()
+}
+
+/// `arch::dsp::winograd`.
+fn winograd(work: &mut Counts, p: &rt::Conv2d, general: bool) {
+    let tiles = p.batch * p.output[0].div_ceil(2) * p.output[1].div_ceil(2);
+    let (blocks, channels) = (tiles.div_ceil(TILE), p.input[2].next_multiple_of(4) / 2);
+    let pairs = blocks * p.output[2].div_ceil(2);
+    work.add("blocks", blocks);
+    work.add("transforms", blocks * TILE);
+    work.add("transformed channels", blocks * TILE * channels);
+    work.add("pairs", pairs);
+    work.add("products", pairs * channels);
+    work.add("general pairs", if general { pairs } else { 0 });
+}
+
+/// `arch::dsp::depthwise`: planes.
+fn planes(work: &mut Counts, p: &rt::Conv2d, planes: &rt::Planes) {
+    let (inputs, outputs) = (p.batch * p.input[2], p.batch * p.output[2]);
+    let [length, lines] = planes.inside;
+    work.add("fill words", planes.words);
+    work.add("channels", inputs);
+    work.add("copied lines", inputs * lines);
+    work.add("copied elements", inputs * lines * length);
+    // What is left of eights.
+    work.add("copied rests", inputs * lines * usize::from(!length.is_multiple_of(8)));
+    work.add("odd lines", inputs * lines * usize::from(!p.pad[planes.along].is_multiple_of(2)));
+    work.add("filters", outputs);
+    work.add("filter words", outputs * planes.taps * planes.pairs);
+    let (along, across) = (p.output[planes.along], p.output[1 - planes.along]);
+    let tile = if planes.wide { 6 } else { 4 };
+    let tiles = outputs * across * along.div_ceil(tile);
+    work.add("lines", outputs * across);
+    work.add("last tiles", outputs * across * usize::from(!along.is_multiple_of(tile)));
+    let looped = !planes.unrolled;
+    let [per_tile, per_line, per_pair] = match (planes.stride, planes.wide) {
+        (_, true) => ["wide tiles", "wide tile lines", "wide tile pairs"],
+        (1, _) => ["tiles", "tile lines", "tile pairs"],
+        _ => ["strided tiles", "strided tile lines", "strided tile pairs"],
+    };
+    work.add(per_tile, tiles);
+    if !planes.wide {
+        work.add(per_line, tiles * planes.taps);
+        work.add(per_pair, tiles * planes.taps * planes.pairs);
+    }
+    if looped {
+        work.add("looped tiles", tiles);
+        work.add("looped lines", tiles * planes.taps);
+    }
+    work.add("general tiles", if planes.general { tiles } else { 0 });
+}
+
+/// Portable convolution: four outputs at a time, at pixels whose window is inside the image and at others.
+fn conv(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
+    let (filters, depth) = (p.output[2] / p.groups, p.input[2] / p.groups);
+    let (quads, singles) = (filters / 4 * p.groups, filters % 4 * p.groups);
+    let neighbours = p.groups == 1 && p.dilation[1] == 1;
+    let row = p.kernel[1] * depth;
+    let short = row < 16;
+    let columns: Vec<usize> = (0..p.output[1]).map(|x| inside(p, 1, x)).collect();
+    work.add("pixels", p.batch * p.output[0] * p.output[1]);
+    for y in 0..p.output[0] {
+        let rows = inside(p, 0, y);
+        for &columns in &columns {
+            let whole = rows == p.kernel[0] && columns == p.kernel[1];
+            let runs = p.batch * rows * if neighbours { 1 } else { columns };
+            let macs = p.batch * rows * columns * depth;
+            let padding = if padded { p.batch * (p.kernel[0] * p.kernel[1] - rows * columns) * depth } else { 0 };
+            let [per_quad, per_run, per_mac, per_single] = match (whole, short) {
+                (true, true) => ["short quads", "short runs", "short products", "short single products"],
+                (true, false) => ["quads", "runs", "products", "single products"],
+                (false, true) => {
+                    ["short border quads", "short border runs", "short border products", "short border singles"]
+                }
+                (false, false) => ["border quads", "border runs", "border products", "border singles"],
+            };
+            work.add(per_quad, p.batch * quads);
+            work.add(per_run, runs * (quads + singles));
+            work.add(per_mac, macs * quads);
+            work.add("singles", p.batch * singles);
+            work.add(per_single, macs * singles);
+            work.add("padding", padding * (quads + singles));
+        }
+    }
+}
+
+/// Portable depthwise convolution: sixteen, four or one channel at a time.
+fn depthwise(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
+    let (outputs, multiplier) = (p.output[2], p.output[2] / p.input[2].max(1));
+    let blocks =
+        |size: usize, left: usize| if multiplier == 1 || multiplier.is_multiple_of(size) { left / size } else { 0 };
+    let sixteens = blocks(16, outputs);
+    let fours = blocks(4, outputs - 16 * sixteens);
+    let ones = outputs - 16 * sixteens - 4 * fours;
+    let columns: Vec<usize> = (0..p.output[1]).map(|x| inside(p, 1, x)).collect();
+    for y in 0..p.output[0] {
+        let rows = inside(p, 0, y);
+        for &columns in &columns {
+            let taps = p.batch * if padded { p.kernel[0] * p.kernel[1] } else { rows * columns };
+            work.add("pixels", p.batch);
+            for (count, [per_block, per_row, per_tap]) in [
+                (sixteens, ["sixteens", "rows of sixteens", "taps of sixteens"]),
+                (fours, ["fours", "rows of fours", "taps of fours"]),
+                (ones, ["ones", "rows of ones", "taps of ones"]),
+            ] {
+                work.add(per_block, p.batch * count);
+                work.add(per_row, p.batch * rows * count);
+                work.add(per_tap, taps * count);
+            }
+        }
+    }
+}
+
+/// Portable dense layer: four outputs at a time.
+fn dense(work: &mut Counts, p: &rt::Dense) {
+    let (quads, singles) = (p.rows * (p.outputs / 4), p.rows * (p.outputs % 4));
+    let [per_quad, per_single] = match p.inputs < 16 {
+        true => ["short products", "short single products"],
+        false => ["products", "single products"],
+    };
+    work.add("rows", p.rows);
+    work.add("quads", quads);
+    work.add(per_quad, quads * p.inputs);
+    work.add("singles", singles);
+    work.add(per_single, singles * p.inputs);
+}
+
+/// Pools: four channels at a time.
+fn pool(work: &mut Counts, p: &rt::Pool2d) {
+    let (quads, singles) = (p.output[2] / 4, p.output[2] % 4);
+    let count = |axis: usize, out| {
+        taps_inside(out, p.stride[axis], p.pad[axis], p.dilation[axis], p.kernel[axis], p.input[axis])
+    };
+    let columns: Vec<usize> = (0..p.output[1]).map(|x| count(1, x)).collect();
+    work.add("pixels", p.batch * p.output[0] * p.output[1]);
+    for y in 0..p.output[0] {
+        let rows = count(0, y);
+        for &columns in &columns {
+            work.add("quads", p.batch * quads);
+            work.add("quad rows", p.batch * quads * rows);
+            work.add("quad cells", p.batch * quads * rows * columns);
+            work.add("singles", p.batch * singles);
+            work.add("single cells", p.batch * singles * rows * columns);
+        }
+    }
+}
+
+/// Kernels that are known by what goes in and comes out.
+fn elements(work: &mut Counts, lowered: &Graph<Layer>, node: &Node<Layer>) {
+    let outputs: usize = node.outputs.iter().map(|id| lowered.value(*id).ty.len()).sum();
+    let inputs: usize = node.inputs.iter().map(|id| lowered.value(*id).ty.len()).sum();
+    work.add("outputs", outputs);
+    work.add("inputs", inputs);
+    work.add("products", node.op.kernel.macs() as usize);
+    match &node.op.kernel {
+        Kernel::SoftmaxF32(layer) => work.add("rows", layer.rows.outer * layer.rows.inner),
+        Kernel::SoftmaxS8(layer) => work.add("rows", layer.rows.outer * layer.rows.inner),
+        Kernel::LogSoftmaxS8(layer) => work.add("rows", layer.rows.outer * layer.rows.inner),
+        Kernel::BinaryF32(layer) => broadcast(work, &layer.geometry),
+        Kernel::BinaryLoop(layer) => broadcast(work, &layer.geometry),
+        Kernel::AddS8(layer) => broadcast(work, &layer.geometry),
+        Kernel::MulS8(layer) => broadcast(work, &layer.geometry),
+        Kernel::ConcatBlocks(layer) => {
+            work.add("parts", layer.lens.len());
+            work.add("copies", layer.outer * layer.lens.len());
+        }
+        _ => {}
+    }
+}
+
+/// Kernels that move elements, row by row.
+fn movement(work: &mut Counts, lowered: &Graph<Layer>, node: &Node<Layer>) -> bool {
+    let output = &lowered.value(node.outputs[0]).ty;
+    let size = output.bytes() / output.len().max(1);
+    match &node.op.kernel {
+        Kernel::TransposeCopy(layer) => {
+            let [outer @ .., len] = layer.geometry.shape;
+            let [.., stride] = layer.geometry.strides;
+            rows(work, outer.iter().product(), len, size, stride == 1);
+        }
+        Kernel::SliceCopy(layer) => {
+            let [outer @ .., len] = layer.geometry.output;
+            let [.., step] = layer.geometry.step;
+            rows(work, outer.iter().product(), len, size, step == 1);
+        }
+        Kernel::PadConstant(layer) => {
+            let p = &layer.geometry;
+            let [outer @ .., len] = p.output;
+            let [inner @ .., x_len] = p.input;
+            let (all, inside) = (outer.iter().product::<usize>(), inner.iter().product::<usize>());
+            work.add("filled rows", all - inside.min(all));
+            work.add("filled bytes", (all * len).saturating_sub(inside * x_len) * size);
+            rows(work, inside, x_len, size, true);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Rows of elements that are side by side in the operand, or apart.
+fn rows(work: &mut Counts, rows: usize, len: usize, size: usize, together: bool) {
+    let [per_row, per_element] = match (together, len) {
+        (true, _) => ["copied rows", "copied bytes"],
+        (false, 1) => ["single rows", "single elements"],
+        (false, 2..=4) => ["short rows", "short elements"],
+        (false, _) => ["rows", "elements"],
+    };
+    work.add(per_row, rows);
+    work.add(per_element, rows * len * if together { size } else { 1 });
+}
+
+/// The geometry of a reduction.
+fn reduction(kernel: &Kernel) -> Option<&rt::Reduce> {
+    Some(match kernel {
+        Kernel::ReduceMeanF32(layer) => &layer.geometry,
+        Kernel::ReduceMeanS8(layer) => &layer.geometry,
+        Kernel::ReduceSum(layer) => &layer.geometry,
+        Kernel::ReduceProduct(layer) => &layer.geometry,
+        Kernel::ReduceMax(layer) => &layer.geometry,
+        Kernel::ReduceMin(layer) => &layer.geometry,
+        Kernel::ReduceL1(layer) => &layer.geometry,
+        Kernel::ReduceSumSquare(layer) => &layer.geometry,
+        Kernel::ReduceL2(layer) => &layer.geometry,
+        _ => return None,
+    })
+}
+
+/// Reductions, four results at a time.
+fn reduce(work: &mut Counts, p: &rt::Reduce) {
+    let (quads, singles) = (p.outer * (p.inner / 4), p.outer * (p.inner % 4));
+    work.add("rows", p.outer);
+    work.add("quads", quads);
+    work.add("quad elements", quads * p.len);
+    work.add("singles", singles);
+    work.add("single elements", singles * p.len);
+}
+
+/// The rows of an operation on two tensors, and the elements of those in which one operand stays the same.
+fn broadcast(work: &mut Counts, p: &rt::Broadcast) {
+    let rows = p.shape[..3].iter().product::<usize>();
+    work.add("rows", rows);
+    let repeated = p.a_strides[3] == 0 || p.b_strides[3] == 0;
+    work.add("repeated", if repeated { rows * p.shape[3] } else { 0 });
+}

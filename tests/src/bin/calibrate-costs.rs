@@ -1,0 +1,265 @@
+//! Measures what kernels cost on emulated chips, over layers of all sizes, and writes the coefficients of the cost model:
+//! `mcuopt-codegen/src/cost/coefficients.txt`.
+//!
+//! `calibrate-costs [CORE…] [cached] [show=KERNEL]`: for these cores, the lines of others stay; with `cached`, measurements
+//! of earlier calls are taken where there are some, to try what other terms would do; `show` prints a kernel's layers.
+//!
+//! Each kernel's cycles are a sum over its terms (`Work`), count times coefficient; the coefficients are those that are not
+//! negative and make the sum of squared relative errors the smallest.
+
+use std::collections::BTreeMap;
+use std::{env, fs};
+
+use mcuopt_codegen::call::Constant;
+use mcuopt_codegen::cost::{Core, Work};
+use mcuopt_codegen::graph::Node;
+use mcuopt_codegen::ops::Layer;
+use mcuopt_codegen::profile::{self, Options};
+use mcuopt_codegen::{Compiled, Optimize};
+use mcuopt_tests::elf::Sizes;
+use mcuopt_tests::folder;
+use mcuopt_tests::report::in_parallel;
+use mcuopt_tests::shared::Variant;
+use mcuopt_tests::synthetic::Synthetic;
+
+/// The cores whose kernels differ; the others run those of the Cortex-M4.
+const CORES: [Core; 4] = [Core::CortexM4, Core::CortexM3, Core::CortexM0Plus, Core::Riscv32imc];
+
+const FILE: &str = "mcuopt-codegen/src/cost/coefficients.txt";
+
+const HEAD: &str = "\
+# Made by `cargo run -p mcuopt-tests --bin calibrate-costs`; do not edit.
+# core, kernel, bytes of code for all layers together and for each: cycles of each of its terms. A core's cycle model is
+# that of profile/mcount.c.
+";
+
+fn main() {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let cached = words.iter().any(|word| word == "cached");
+    let shown = words.iter().find_map(|word| word.strip_prefix("show="));
+    let named = |core: &Core| words.iter().any(|word| word == core.name());
+    let mut cores: Vec<Core> = CORES.into_iter().filter(named).collect();
+    assert_eq!(
+        cores.len() + usize::from(cached) + usize::from(shown.is_some()),
+        words.len(),
+        "{words:?}: not all are cores or `cached`"
+    );
+    if cores.is_empty() {
+        cores = CORES.to_vec();
+    }
+    let path = folder::repository().join(FILE);
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let is_kept = |line: &&str| {
+        let core = line.split(' ').next().unwrap_or_default();
+        CORES.iter().any(|other| other.name() == core && !cores.contains(other))
+    };
+    let mut lines: Vec<String> = text.lines().filter(is_kept).map(String::from).collect();
+    for core in cores {
+        lines.extend(calibrate(core, cached, shown));
+    }
+    lines.sort();
+    fs::write(&path, format!("{HEAD}{}\n", lines.join("\n"))).expect("the repository is writable");
+}
+
+/// What was measured of one layer.
+#[derive(Clone, Debug)]
+struct Sample {
+    work: Work,
+    cycles: f64,
+    /// The call's parameters.
+    params: String,
+}
+
+/// What was measured of a network.
+struct Network {
+    samples: Vec<Sample>,
+    /// Bytes of the program's flash without weights.
+    code: f64,
+}
+
+fn calibrate(core: Core, cached: bool, shown: Option<&str>) -> Vec<String> {
+    let variants = [Variant::Int8, Variant::Float32];
+    // What shared copies of the kernels cost elsewhere differs little from what inlined ones do.
+    let purposes = if core == Core::CortexM4 { vec![Optimize::Speed, Optimize::Size] } else { vec![Optimize::Speed] };
+    let mut jobs = Vec::new();
+    for variant in variants {
+        for &optimize in &purposes {
+            jobs.extend(Synthetic::grid().into_iter().map(|network| (network, variant, optimize)));
+        }
+    }
+    let networks = in_parallel(jobs, |(network, variant, optimize)| measure(core, &network, variant, optimize, cached));
+    let mut kernels: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+    for sample in networks.iter().flat_map(|network| &network.samples) {
+        kernels.entry(sample.work.kernel.clone()).or_default().push(sample.clone());
+    }
+    let code = code(&networks);
+    // For kernels that were not measured: what those cost that are known by their elements.
+    let others: Vec<Sample> = kernels.values().flatten().filter(|sample| is_plain(&sample.work)).cloned().collect();
+    kernels.insert("*".into(), others);
+    let line = |(kernel, samples): (&String, &Vec<Sample>)| {
+        let (terms, coefficients) = fit(samples);
+        let errors: Vec<f64> =
+            samples.iter().map(|sample| predict(&terms, &coefficients, sample) / sample.cycles - 1.0).collect();
+        let worst = errors.iter().fold(0f64, |worst, error| worst.max(error.abs()));
+        let mean = errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len() as f64;
+        println!(
+            "{core} {kernel:28} {:3} layers, error {:5.1} % on average, {:5.1} % at most",
+            errors.len(),
+            100.0 * mean,
+            100.0 * worst
+        );
+        for (sample, error) in samples.iter().zip(&errors).filter(|_| shown == Some(kernel.as_str())) {
+            println!("    {:9} {:+6.1} % {:?} {}", sample.cycles, 100.0 * error, sample.work.terms, sample.params);
+        }
+        let terms = terms.iter().zip(&coefficients).filter(|(_, cycles)| **cycles > 0.0);
+        let terms: Vec<String> = terms.map(|(term, cycles)| format!("{term} {}", rounded(*cycles))).collect();
+        let [once, each] = code.get(kernel).copied().unwrap_or_default();
+        format!("{core} {kernel} {once:.0} {each:.0}: {}", terms.join(", "))
+    };
+    let program = code.get(PROGRAM).copied().unwrap_or_default()[0];
+    kernels.iter().map(line).chain([format!("{core} {PROGRAM} {program:.0} 0: ")]).collect()
+}
+
+/// A layer of so few cycles counts half.
+const SMALL: f64 = 1000.0;
+
+/// What a program has besides layers.
+const PROGRAM: &str = "program";
+
+/// Bytes of code of each kernel, for all layers that have it and for each: least squares over the networks.
+fn code(networks: &[Network]) -> BTreeMap<String, [f64; 2]> {
+    let mut names = vec![(PROGRAM.to_string(), false)];
+    let row = |network: &Network| -> Vec<(String, bool)> {
+        network.samples.iter().flat_map(|sample| [false, true].map(|each| (sample.work.kernel.clone(), each))).collect()
+    };
+    names.extend(networks.iter().flat_map(row));
+    names.sort();
+    names.dedup();
+    let count = |network: &Network, (name, each): &(String, bool)| {
+        let layers = network.samples.iter().filter(|sample| sample.work.kernel == *name).count();
+        let count = if name == PROGRAM {
+            1
+        } else if *each {
+            layers
+        } else {
+            layers.min(1)
+        };
+        count as f64 / network.code
+    };
+    let rows: Vec<Vec<f64>> =
+        networks.iter().map(|network| names.iter().map(|name| count(network, name)).collect()).collect();
+    let bytes = solve(&rows, &vec![1.0; rows.len()]);
+    let mut code: BTreeMap<String, [f64; 2]> = BTreeMap::new();
+    for ((name, each), bytes) in names.into_iter().zip(bytes) {
+        code.entry(name).or_default()[usize::from(each)] = bytes;
+    }
+    code
+}
+
+/// Whether a layer is known by its elements alone.
+fn is_plain(work: &Work) -> bool {
+    work.terms.iter().any(|(term, _)| *term == "outputs")
+}
+
+/// Four digits.
+fn rounded(number: f64) -> String {
+    let digits = (3.0 - number.abs().log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{number:.digits$}")
+}
+
+fn measure(core: Core, network: &Synthetic, variant: Variant, optimize: Optimize, cached: bool) -> Network {
+    let name = format!("{}-{variant}-{optimize:?}", network.name);
+    let config = network.config(variant).optimize(optimize);
+    let compiled = config.compile().unwrap_or_else(|errors| panic!("{name} does not compile:\n{errors}"));
+    let file = folder::output(&format!("costs/{core}")).join(format!("{name}.measured"));
+    let numbers: Vec<u64> = match fs::read_to_string(&file) {
+        Ok(text) if cached => text.split_whitespace().map(|number| number.parse().expect("a number")).collect(),
+        _ => {
+            let numbers = count(core, &name, &compiled);
+            let text: Vec<String> = numbers.iter().map(u64::to_string).collect();
+            fs::write(&file, text.join("\n")).expect("the target folder is writable");
+            numbers
+        }
+    };
+    let (code, counts) = numbers.split_last().expect("a number for the program");
+    let nodes = &compiled.lowered.nodes;
+    assert_eq!(nodes.len(), counts.len(), "{name}: a count for each layer");
+    let sample = |(node, cycles): (&Node<Layer>, &u64)| Sample {
+        work: Work::of(&compiled.lowered, node, core.arch()),
+        cycles: *cycles as f64,
+        params: params(&compiled, node),
+    };
+    Network { samples: nodes.iter().zip(counts).map(sample).collect(), code: *code as f64 }
+}
+
+fn params(compiled: &Compiled, node: &Node<Layer>) -> String {
+    let call = node.op.kernel.call(compiled.lowered.value(node.outputs[0]).ty.dtype);
+    let value = |constant: &Constant| match constant {
+        Constant::Params { value, .. } => Some(value.to_string()),
+        _ => None,
+    };
+    call.constants.iter().filter_map(value).collect::<Vec<_>>().join(" ")
+}
+
+/// Cycles of each layer, and the bytes of the program without weights.
+fn count(core: Core, name: &str, compiled: &Compiled) -> Vec<u64> {
+    // Programs get their names from the model's file.
+    let mut compiled = compiled.clone();
+    compiled.options.model = name.to_lowercase().into();
+    let options = Options { folder: Some(folder::output("costs")), ..Options::emulated(core) };
+    let profile =
+        profile::profile(&compiled, &options, &mut |_| {}).unwrap_or_else(|error| panic!("{name} on {core}: {error}"));
+    let flash = Sizes::of(&profile.program).flash;
+    let code = flash.saturating_sub(compiled.weight_bytes(core.arch()) as u64);
+    profile.layers.iter().map(|layer| layer.cycles).chain([code]).collect()
+}
+
+fn predict(terms: &[&'static str], coefficients: &[f64], sample: &Sample) -> f64 {
+    let of = |(term, count): &(&'static str, f64)| {
+        terms.iter().position(|other| other == term).map_or(0.0, |index| coefficients[index] * count)
+    };
+    sample.work.terms.iter().map(of).sum()
+}
+
+/// Terms and their coefficients.
+fn fit(samples: &[Sample]) -> (Vec<&'static str>, Vec<f64>) {
+    let mut terms: Vec<&'static str> =
+        samples.iter().flat_map(|sample| sample.work.terms.iter().map(|(term, _)| *term)).collect();
+    terms.sort_unstable();
+    terms.dedup();
+    let row = |sample: &Sample| -> Vec<f64> {
+        let count =
+            |term: &&str| sample.work.terms.iter().find(|(other, _)| other == term).map_or(0.0, |(_, count)| *count);
+        terms.iter().map(|term| count(term) / sample.cycles).collect()
+    };
+    let rows: Vec<Vec<f64>> = samples.iter().map(row).collect();
+    let weights: Vec<f64> = samples.iter().map(|sample| sample.cycles / (sample.cycles + SMALL)).collect();
+    let x = solve(&rows, &weights);
+    (terms, x)
+}
+
+/// The numbers, none negative, whose sums by each row come closest to 1, errors multiplied by the rows' weights: coordinate
+/// descent.
+fn solve(rows: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
+    let n = rows.first().map_or(0, Vec::len);
+    let squares: Vec<f64> = weights.iter().map(|weight| weight * weight).collect();
+    let product =
+        |i: usize, j: usize| rows.iter().zip(&squares).map(|(row, square)| row[i] * row[j] * square).sum::<f64>();
+    let normal: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| product(i, j)).collect()).collect();
+    let target: Vec<f64> =
+        (0..n).map(|i| rows.iter().zip(&squares).map(|(row, square)| row[i] * square).sum()).collect();
+    let mut x = vec![0f64; n];
+    for _ in 0..5_000 {
+        let mut moved = 0f64;
+        for i in (0..n).filter(|i| normal[*i][*i] > 0.0) {
+            let rest: f64 = (0..n).filter(|j| *j != i).map(|j| normal[i][j] * x[j]).sum();
+            let new = ((target[i] - rest) / normal[i][i]).max(0.0);
+            moved = moved.max((new - x[i]).abs() / (new.abs() + 1e-3));
+            x[i] = new;
+        }
+        if moved < 1e-6 {
+            break;
+        }
+    }
+    x
+}

@@ -1,0 +1,96 @@
+//! The cost model against counted cycles: on the reference models, and on networks drawn at random, neither of which its
+//! coefficients were made from.
+
+use mcuopt_codegen::cost::Core;
+use mcuopt_codegen::profile::{self, Options, Profile};
+use mcuopt_codegen::{Compiled, Optimize};
+use mcuopt_tests::board::Board;
+use mcuopt_tests::folder;
+use mcuopt_tests::report::in_parallel;
+use mcuopt_tests::shared::{Model, Variant};
+use mcuopt_tests::skip;
+use mcuopt_tests::synthetic::Synthetic;
+
+/// How far an estimate of a whole network may be off.
+const TOLERANCE: f64 = 0.15;
+
+/// A network of which so few cycles are counted consists of calls more than of loops.
+const SMALL: u64 = 20_000;
+
+fn is_absent() -> bool {
+    let absent = !Board::CortexM4.is_present();
+    if absent {
+        skip::note("costs", "QEMU is not installed");
+    }
+    absent
+}
+
+fn profiled(name: &str, compiled: &Compiled, core: Core) -> Profile {
+    let mut compiled = compiled.clone();
+    // Programs get their names from the model's file.
+    compiled.options.model = name.to_lowercase().into();
+    let options = Options { folder: Some(folder::output("costs")), ..Options::emulated(core) };
+    profile::profile(&compiled, &options, &mut |_| {}).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Names of the networks that are off, with what they are off by.
+fn misses(profiles: &[(String, Profile)], tolerance: f64) -> Vec<String> {
+    let far = profiles.iter().filter(|(_, profile)| profile.error().abs() > tolerance);
+    let line = |(name, profile): &(String, Profile)| {
+        let layers = profile.layers.iter().filter(|layer| layer.error().abs() > tolerance);
+        let layers: Vec<String> = layers
+            .map(|layer| format!("\n    {:+5.0} % of {:9}: {}", 100.0 * layer.error(), layer.cycles, layer.cost.kernel))
+            .collect();
+        format!("{name}: {:+.1} %{}", 100.0 * profile.error(), layers.join(""))
+    };
+    far.map(line).collect()
+}
+
+fn report(profiles: &[(String, Profile)]) {
+    for (name, profile) in profiles {
+        println!("{name:28} {:10} cycles, estimate {:+5.1} %", profile.cycles, 100.0 * profile.error());
+    }
+}
+
+#[test]
+fn reference_models_on_the_cortex_m4() {
+    if is_absent() {
+        return;
+    }
+    let ways =
+        [(Variant::Int8, Optimize::Balanced), (Variant::Int8, Optimize::Speed), (Variant::Float32, Optimize::Balanced)];
+    let found = Model::ALL.into_iter().filter_map(|model| Some((model, model.find()?)));
+    let jobs =
+        found.flat_map(|(model, files)| ways.map(|(variant, optimize)| (model, files.clone(), variant, optimize)));
+    let profiles = in_parallel(jobs.collect(), |(model, files, variant, optimize)| {
+        let name = format!("{}-{variant}-{optimize:?}", model.name());
+        let compiled = files.config(variant).optimize(optimize).compile().unwrap_or_else(|errors| panic!("{errors}"));
+        let profile = profiled(&name, &compiled, Core::CortexM4);
+        (name, profile)
+    });
+    report(&profiles);
+    let misses = misses(&profiles, TOLERANCE);
+    assert!(misses.is_empty(), "{}", misses.join("\n"));
+}
+
+/// Networks with details that nobody thought of when the terms were chosen.
+#[test]
+fn networks_drawn_at_random() {
+    if is_absent() {
+        return;
+    }
+    let drawn = (0..12).map(|seed| Synthetic::network(1000 + seed));
+    let drawn =
+        drawn.chain([(Synthetic::named("planes"), Variant::Float32), (Synthetic::named("planes"), Variant::Int8)]);
+    let profiles = in_parallel(drawn.collect(), |(network, variant)| {
+        let name = format!("{}-{variant}", network.name);
+        let compiled = network.config(variant).compile().unwrap_or_else(|errors| panic!("{errors}"));
+        let profile = profiled(&name, &compiled, Core::CortexM4);
+        (name, profile)
+    });
+    let profiles: Vec<_> = profiles.into_iter().filter(|(_, profile)| profile.cycles >= SMALL).collect();
+    report(&profiles);
+    assert!(profiles.len() >= 6, "too few networks of more than {SMALL} cycles");
+    let misses = misses(&profiles, TOLERANCE);
+    assert!(misses.is_empty(), "{}", misses.join("\n"));
+}
