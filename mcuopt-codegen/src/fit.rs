@@ -17,18 +17,35 @@ const FREE: f64 = 1.122;
 /// Noise of 40 dB below the signal is ample: what is left of precision is better spent on room.
 const AMPLE: f64 = 1e-4;
 
+/// Noise of 20 dB below the signal and less is what int8 costs a network whose channels share their ranges well; scaling
+/// them costs the build many runs of the network, and is for those whose channels do not.
+const HARD: f64 = 1e-2;
+
 impl Prepared {
     /// Shifts and scales channels between layers, and finds room beyond the samples' ranges: what does not depend on what
     /// layers compute in.
     pub(crate) fn repair(&mut self) -> Result<(), Error> {
+        // Scales that were written down include all of it, unless channels were scaled, too.
+        if self.record.as_ref().is_some_and(|record| record.channels.is_empty()) {
+            return Ok(());
+        }
         let options = &self.options;
         let switches = [options.bias_absorption, options.equalization].map(|switch| switch.unwrap_or(true));
         let settings = format!("{switches:?} {} {:?}", options.ranges.name(), options.tensors);
-        let mut graph = self.graph.clone();
-        self.repairs = self.cached("channels", &mut graph, &settings, |graph| self.scale_channels(graph, switches))?;
-        self.graph = graph;
+        let mut noises = self.noises(&self.graph)?;
+        // The last one has no headroom. Too few samples to hold some out leave the guard to each single step.
+        let plain = noises.last().copied();
+        if switches.contains(&true) && plain.is_none_or(|plain| plain > HARD) {
+            let mut graph = self.graph.clone();
+            self.repairs =
+                self.cached("channels", &mut graph, &settings, |graph| self.scale_channels(graph, switches, plain))?;
+            if !self.repairs.is_empty() {
+                noises = self.noises(&graph)?;
+            }
+            self.graph = graph;
+        }
         let gained;
-        (self.headroom, gained) = self.find_headroom()?;
+        (self.headroom, gained) = self.find_headroom(&noises);
         self.repairs.extend(gained);
         Ok(())
     }
@@ -58,23 +75,17 @@ impl Prepared {
         Ok(ranges)
     }
 
-    /// Absorbs biases and equalizes; nothing of both if the network's outputs do not gain on samples
-    /// held out, or are good as they are.
-    fn scale_channels(&self, graph: &mut Graph<Op>, [absorb, equalize]: [bool; 2]) -> Result<Vec<Repair>, Error> {
-        if !absorb && !equalize {
-            return Ok(Vec::new());
-        }
+    /// Absorbs biases and equalizes; nothing of both if the network's outputs do not gain on samples held out, where their
+    /// noise was `plain`.
+    fn scale_channels(
+        &self,
+        graph: &mut Graph<Op>,
+        [absorb, equalize]: [bool; 2],
+        plain: Option<f64>,
+    ) -> Result<Vec<Repair>, Error> {
         let (samples, fixed) = (self.samples(graph)?, self.fixed(graph));
-        let before = self.plain_ranges(graph)?;
-        let noise = |graph: &Graph<Op>, ranges: &Ranges| match samples.len() {
-            0..LEAST_SAMPLES => Ok(None),
-            _ => Ok::<_, Error>(Some(quantize::held_out(graph, &samples, ranges, &[Headroom::NONE], &fixed)?[0])),
-        };
-        let plain = noise(graph, &before)?;
-        if plain.is_some_and(|plain| plain <= AMPLE) {
-            return Ok(Vec::new());
-        }
-        let (mut changed, mut ranges, mut repairs) = (graph.clone(), before.clone(), Vec::new());
+        let mut ranges = self.plain_ranges(graph)?;
+        let (mut changed, mut repairs) = (graph.clone(), Vec::new());
         if absorb {
             repairs.extend(quantize::absorb(&mut changed, &ranges, &samples, &fixed)?);
         }
@@ -88,38 +99,51 @@ impl Prepared {
             }
             repairs.extend(equalized);
         }
-        if repairs.is_empty() || plain.is_some() && noise(&changed, &ranges)? >= plain {
+        if repairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let noise = || quantize::held_out(&changed, &samples, &ranges, &[Headroom::NONE], &fixed);
+        if let Some(plain) = plain
+            && noise()?[0] >= plain
+        {
             return Ok(Vec::new());
         }
         *graph = changed;
         Ok(repairs)
     }
 
-    /// The most room beyond the samples' ranges that costs nothing, for ranges that are chosen by their error.
-    fn find_headroom(&self) -> Result<(Headroom, Option<Repair>), Error> {
-        let samples = self.samples(&self.graph)?;
-        if self.options.ranges != Method::Auto || samples.len() < LEAST_SAMPLES {
-            return Ok((Headroom::NONE, None));
-        }
-        let key = self.key(&self.graph, &format!("{:?}", self.options.tensors))?;
+    /// The noise of the outputs on samples held out, with each of [`Headroom::TRIED`]; empty if samples are too few.
+    fn noises(&self, graph: &Graph<Op>) -> Result<Vec<f64>, Error> {
+        let key = self.key(graph, &format!("{} {:?}", self.options.ranges.name(), self.options.tensors))?;
         let known = calibrate::read(&key, "headroom");
-        let known = known.and_then(|text| text.split(' ').map(|word| word.parse().ok()).collect::<Option<Vec<f64>>>());
-        let noises = match known.filter(|noises| noises.len() == Headroom::TRIED.len()) {
-            Some(noises) => noises,
-            None => {
-                let ranges = self.plain_ranges(&self.graph)?;
-                let fixed = self.fixed(&self.graph);
-                let noises = quantize::held_out(&self.graph, &samples, &ranges, &Headroom::TRIED, &fixed)?;
-                let text: Vec<String> = noises.iter().map(f64::to_string).collect();
-                calibrate::write(&key, "headroom", &text.join(" "));
-                noises
+        let known = known
+            .and_then(|text| text.split_terminator(' ').map(|word| word.parse().ok()).collect::<Option<Vec<f64>>>());
+        if let Some(noises) = known.filter(|noises| noises.is_empty() || noises.len() == Headroom::TRIED.len()) {
+            return Ok(noises);
+        }
+        let samples = self.samples(graph)?;
+        let noises = match samples.len() {
+            0..LEAST_SAMPLES => Vec::new(),
+            _ => {
+                let (ranges, fixed) = (self.plain_ranges(graph)?, self.fixed(graph));
+                quantize::held_out(graph, &samples, &ranges, &Headroom::TRIED, &fixed)?
             }
         };
+        let text: Vec<String> = noises.iter().map(f64::to_string).collect();
+        calibrate::write(&key, "headroom", &text.join(" "));
+        Ok(noises)
+    }
+
+    /// The most room beyond the samples' ranges that costs nothing, for ranges that are chosen by their error.
+    fn find_headroom(&self, noises: &[f64]) -> (Headroom, Option<Repair>) {
+        if self.options.ranges != Method::Auto || noises.is_empty() {
+            return (Headroom::NONE, None);
+        }
         let least = noises.iter().copied().fold(f64::INFINITY, f64::min);
         let free = noises.iter().position(|noise| *noise <= (least * FREE).max(AMPLE));
         let free = free.map(|index| (Headroom::TRIED[index], noises[index]));
         let Some((headroom, noise)) = free.filter(|(headroom, _)| *headroom != Headroom::NONE) else {
-            return Ok((Headroom::NONE, None));
+            return (Headroom::NONE, None);
         };
         let none = noises.last().copied().unwrap_or(noise);
         let repair = Repair {
@@ -128,39 +152,32 @@ impl Prepared {
             before_db: quantize::decibels(1.0, none),
             after_db: quantize::decibels(1.0, noise),
         };
-        Ok((headroom, Some(repair)))
+        (headroom, Some(repair))
     }
 
     /// Fits weights and biases to what the float network computes; `packed` weights have scales of the compiler's.
+    ///
+    /// Biases are corrected by the means of inputs, which takes no run of the network; where the rounding of weights is
+    /// learned, layer by layer along the quantized network, so are biases.
     pub(crate) fn fit(
         &self,
         graph: &mut Graph<Op>,
-        float: &Graph<Op>,
         ranges: &Ranges,
         packed: &BTreeSet<ValueId>,
     ) -> Result<Vec<Repair>, Error> {
         let options = &self.options;
         let (bias, adaround) = (options.bias_correction.unwrap_or(true), options.adaround.unwrap_or(false));
         let layers = quantize::choose_scales(graph, ranges, packed, options.ranges != Method::MinMax)?;
-        let learns = adaround || !packed.is_empty();
-        match (learns, bias) {
-            (false, false) => Ok(Vec::new()),
-            (_, true) if self.is_search => {
-                *graph = quantize::correct_by_means(graph, &layers, ranges)?;
-                Ok(Vec::new())
-            }
-            (true, false) if self.is_search => Ok(Vec::new()),
-            _ => {
-                let settings = format!("{bias} {adaround} {} {:?}", options.ranges.name(), options.tensors);
-                self.cached("fit", graph, &settings, |graph| {
-                    let samples = self.samples(graph)?;
-                    match learns {
-                        true => quantize::refine(graph, &layers, &samples, Fit { bias, adaround }),
-                        false => quantize::correct_bias(graph, float, &layers, ranges, &samples),
-                    }
-                })
-            }
+        if (adaround || !packed.is_empty()) && !self.is_search {
+            let settings = format!("{bias} {adaround} {} {:?}", options.ranges.name(), options.tensors);
+            return self.cached("fit", graph, &settings, |graph| {
+                quantize::refine(graph, &layers, &self.samples(graph)?, Fit { bias, adaround })
+            });
         }
+        if bias {
+            *graph = quantize::correct_by_means(graph, &layers, ranges)?;
+        }
+        Ok(Vec::new())
     }
 
     /// The key of what is computed from a graph and the samples.

@@ -51,7 +51,7 @@ pub(crate) struct Prepared {
     simplified: Vec<Applied>,
     notes: Vec<String>,
     /// What a search found before.
-    record: Option<Record>,
+    pub(crate) record: Option<Record>,
     /// What shifting and scaling channels between layers gained, and room beyond the samples' ranges.
     pub(crate) repairs: Vec<Repair>,
     /// That room.
@@ -224,7 +224,7 @@ impl Prepared {
         let packed = quantize::pack_weights(&mut graph, precisions);
         quantize::keep_grids(&mut graph);
         quantize::assign_mixed(&mut graph, Some(&ranges), precisions)?;
-        let repairs = self.fit(&mut graph, &float, &ranges, &packed)?;
+        let repairs = self.fit(&mut graph, &ranges, &packed)?;
         Ok(Quantized { float, graph, notes, repairs })
     }
 

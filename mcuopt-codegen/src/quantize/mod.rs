@@ -30,7 +30,7 @@ mod weights;
 pub use absorb::absorb;
 pub(crate) use assign::asymmetric;
 pub use assign::{assign, assign_mixed};
-pub use correct::{correct_bias, correct_by_means};
+pub use correct::correct_by_means;
 pub use equalize::equalize;
 pub use grid::keep_grids;
 pub use held_out::{Headroom, LEAST as LEAST_SAMPLES, held_out};
