@@ -93,7 +93,8 @@ fn all_boards_have_projects() {
     for platform in Platform::ALL {
         for purpose in [Purpose::Start, Purpose::Time] {
             let files = generate(&compiled, platform, &Runtime::Registry, purpose).expect("a project");
-            let text = |path: &str| files.iter().find(|file| file.path == Path::new(path)).map(|file| file.text.as_str());
+            let text =
+                |path: &str| files.iter().find(|file| file.path == Path::new(path)).map(|file| file.text.as_str());
             let main = text("src/main.rs").expect("a program");
             assert!(syn::parse_file(main).is_ok(), "{}:\n{main}", platform.name);
             assert!(main.lines().all(|line| line.len() <= 120), "{}", platform.name);
@@ -120,7 +121,10 @@ fn all_projects_build() {
             let files = generate(&compiled, platform, &Runtime::of_this_build(), purpose).expect("a project");
             project::write(&files, &home).expect("it can be written");
             let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            cargo.args(["build", "--release", "--quiet"]).current_dir(&home).env("CARGO_TARGET_DIR", folder().join("boards"));
+            cargo
+                .args(["build", "--release", "--quiet"])
+                .current_dir(&home)
+                .env("CARGO_TARGET_DIR", folder().join("boards"));
             let output = cargo.output().expect("cargo starts");
             if !output.status.success() {
                 failures.push(format!("{} {purpose:?}:\n{}", platform.name, String::from_utf8_lossy(&output.stderr)));

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use mcuopt_codegen::cost::Core;
-pub use mcuopt_codegen::profile::{Count, Run};
 use mcuopt_codegen::profile::Counter;
+pub use mcuopt_codegen::profile::{Count, Run};
 use mcuopt_codegen::project::Platform;
 
 use crate::folder;

@@ -57,9 +57,11 @@ fn reference_models_on_the_cortex_m4() {
     if is_absent() {
         return;
     }
-    let ways = [(Variant::Int8, Optimize::Balanced), (Variant::Int8, Optimize::Speed), (Variant::Float32, Optimize::Balanced)];
+    let ways =
+        [(Variant::Int8, Optimize::Balanced), (Variant::Int8, Optimize::Speed), (Variant::Float32, Optimize::Balanced)];
     let found = Model::ALL.into_iter().filter_map(|model| Some((model, model.find()?)));
-    let jobs = found.flat_map(|(model, files)| ways.map(|(variant, optimize)| (model, files.clone(), variant, optimize)));
+    let jobs =
+        found.flat_map(|(model, files)| ways.map(|(variant, optimize)| (model, files.clone(), variant, optimize)));
     let profiles = in_parallel(jobs.collect(), |(model, files, variant, optimize)| {
         let name = format!("{}-{variant}-{optimize:?}", model.name());
         let compiled = files.config(variant).optimize(optimize).compile().unwrap_or_else(|errors| panic!("{errors}"));
@@ -78,7 +80,8 @@ fn networks_drawn_at_random() {
         return;
     }
     let drawn = (0..12).map(|seed| Synthetic::network(1000 + seed));
-    let drawn = drawn.chain([(Synthetic::named("planes"), Variant::Float32), (Synthetic::named("planes"), Variant::Int8)]);
+    let drawn =
+        drawn.chain([(Synthetic::named("planes"), Variant::Float32), (Synthetic::named("planes"), Variant::Int8)]);
     let profiles = in_parallel(drawn.collect(), |(network, variant)| {
         let name = format!("{}-{variant}", network.name);
         let compiled = network.config(variant).compile().unwrap_or_else(|errors| panic!("{errors}"));

@@ -183,12 +183,14 @@ fn tiles(work: &mut Counts, tiling: &rt::Tiling) {
     let pairs = tiles * filters.div_ceil(2);
     work.add("tiles", tiles);
     work.add("pairs", pairs);
-    work.add(if tiling.split { "products" } else { "whole products" }, pairs * tiling.taps);
+    work.add("products", pairs * tiling.taps);
+    work.add("whole products", if tiling.split { 0 } else { pairs * tiling.taps });
     work.add("odd filters", tiles * (filters % 2));
     let quads = singles * filters.div_ceil(4);
     work.add("singles", singles);
     work.add("quads", quads);
-    work.add(if tiling.split { "quad products" } else { "whole quad products" }, quads * tiling.taps);
+    work.add("quad products", quads * tiling.taps);
+    work.add("whole quad products", if tiling.split { 0 } else { quads * tiling.taps });
     work.add("rest quads", if filters.is_multiple_of(4) { 0 } else { singles });
     if tiling.general {
         work.add("general pairs", pairs);
@@ -297,7 +299,9 @@ fn portable_conv(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
             let [per_quad, per_run, per_mac, per_single] = match (whole, short) {
                 (true, true) => ["short quads", "short runs", "short products", "short single products"],
                 (true, false) => ["quads", "runs", "products", "single products"],
-                (false, true) => ["short border quads", "short border runs", "short border products", "short border singles"],
+                (false, true) => {
+                    ["short border quads", "short border runs", "short border products", "short border singles"]
+                }
                 (false, false) => ["border quads", "border runs", "border products", "border singles"],
             };
             work.add(per_quad, p.batch * quads);
@@ -313,7 +317,8 @@ fn portable_conv(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
 /// Portable depthwise convolution: sixteen, four or one channel at a time.
 fn depthwise(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
     let (outputs, multiplier) = (p.output[2], p.output[2] / p.input[2].max(1));
-    let blocks = |size: usize, left: usize| if multiplier == 1 || multiplier.is_multiple_of(size) { left / size } else { 0 };
+    let blocks =
+        |size: usize, left: usize| if multiplier == 1 || multiplier.is_multiple_of(size) { left / size } else { 0 };
     let sixteens = blocks(16, outputs);
     let fours = blocks(4, outputs - 16 * sixteens);
     let ones = outputs - 16 * sixteens - 4 * fours;
@@ -353,8 +358,9 @@ fn portable_dense(work: &mut Counts, p: &rt::Dense) {
 /// Pools: four channels at a time.
 fn pool(work: &mut Counts, p: &rt::Pool2d) {
     let (quads, singles) = (p.output[2] / 4, p.output[2] % 4);
-    let count =
-        |axis: usize, out| taps_inside(out, p.stride[axis], p.pad[axis], p.dilation[axis], p.kernel[axis], p.input[axis]);
+    let count = |axis: usize, out| {
+        taps_inside(out, p.stride[axis], p.pad[axis], p.dilation[axis], p.kernel[axis], p.input[axis])
+    };
     let columns: Vec<usize> = (0..p.output[1]).map(|x| count(1, x)).collect();
     work.add("pixels", p.batch * p.output[0] * p.output[1]);
     for y in 0..p.output[0] {
