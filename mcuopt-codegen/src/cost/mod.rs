@@ -106,15 +106,14 @@ fn code_bytes(compiled: &Compiled, core: Core) -> usize {
 /// What the deepest kernel takes, as painted stacks of emulated firmware have it; loops that are inlined into the
 /// network's own function leave some variables each in its frame.
 fn stack_bytes(layers: &[LayerCost]) -> usize {
-    let deepest = |layer: &LayerCost| match layer.kernel {
-        "depthwise_s8_dsp" => 760,
-        "conv2d_s8_winograd" => 700,
-        "conv2d_s8_dsp" => 670,
-        "dense_s8_dsp" => 580,
+    let deepest = |layer: &LayerCost| match layer.kernel.split_once('_') {
+        Some(("depthwise", kernel)) if kernel.ends_with("_dsp") => 760,
+        Some(("conv2d", kernel)) if kernel.ends_with("_dsp") || kernel.ends_with("_winograd") => 700,
+        Some(("dense", kernel)) if kernel.ends_with("_dsp") => 580,
         _ => 150,
     };
-    let inlined =
-        layers.iter().filter(|layer| matches!(layer.kernel, "conv2d_f32" | "depthwise_f32" | "conv2d_s8")).count();
+    let is_inlined = |layer: &&LayerCost| matches!(layer.kernel, "conv2d_f32" | "depthwise_f32" | "conv2d_s8");
+    let inlined = layers.iter().filter(is_inlined).count();
     layers.iter().map(deepest).max().unwrap_or(0) + 50 * inlined
 }
 

@@ -150,7 +150,7 @@ fn calibrate(core: Core, cached: bool, shown: Option<&str>) -> Vec<String> {
 const PLENTY: usize = 3_000_000;
 
 /// A layer of so few cycles counts half.
-const SMALL: f64 = 1000.0;
+const SMALL: f64 = 200.0;
 
 /// What a program has besides layers.
 const PROGRAM: &str = "program";
