@@ -29,7 +29,11 @@ use proc_macro::TokenStream;
 /// | `calibration` | `"x.npz"`, `"x.npy"`, or a folder of `.npy` files: typical inputs, first axis the samples; found by itself as `<model>.calib.npz` |
 /// | `ranges` | `"auto"` (default): for each tensor the method with the smallest error in the layers that read it; `"min-max"`, `"percentile"`, `"mse"`, `"entropy"` |
 /// | `bind` | `{ sequence = 16, shape = [1, -1] }`: sizes of symbolic dimensions, inputs that become constants |
-/// | `precision` | `"auto"` (default), `"int8"`, `"float32"` |
+/// | `tensors` | `{ logits = [-8.0, 8.0], "*/Softmax*" = "min-max" }`: the ranges of single tensors |
+/// | `precision` | `"auto"` (default), `"int8"`, `"int16x8"`, `"int4"`, `"weights8"`, `"float32"` |
+/// | `layers` | `{ "encoder/*" = "int16x8", head = "float32" }`: the arithmetic of single layers |
+/// | `quantization` | `"x.quant.toml"`: what a search of precisions found; found by itself as `<model>.quant.toml` |
+/// | `min_sqnr`, `max_accuracy_drop` | the build fails if the outputs are noisier, or more of the accuracy is lost |
 /// | `optimize` | `"speed"`, `"size"` or `"balanced"` (default) |
 /// | `input` | `"arena"` (default): in the model's memory, which later layers reuse; `"borrowed"`: where the caller has it |
 /// | `stateful` | `true`: recurrent layers and causal convolutions go on from where the last call ended; `reset()` forgets |

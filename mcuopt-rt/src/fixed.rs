@@ -211,6 +211,7 @@ pub const fn dequantize_i16(q: i16, scale: f32, zero_point: i32) -> f32 {
 
 /// How a tensor of int8 or int16 stands for real numbers: `real = (q − zero_point) · scale`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Quantization {
     /// The step between neighbouring values; positive.
     pub scale: f32,

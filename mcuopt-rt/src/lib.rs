@@ -19,7 +19,9 @@
 //! * Integer results are defined by [`fixed`] alone. Float sums are taken in plain order without fused
 //!   multiply-add, so every target computes the same bits.
 //!
-//! The feature `libm` adds sines, powers and their kind, from the crate of that name, for models that contain them.
+//! The feature `libm` adds sines, powers and their kind, from the crate of that name, for models that contain them. The
+//! feature `defmt` lets that crate log what a firmware sees of a model: [`Layer`], [`Tensor`], [`Quantization`], [`Arch`]
+//! and the table of a [`CycleProfiler`].
 //!
 //! Generated code names only the module `v0`, whose content is kept compatible; a compiler that needs another
 //! contract gets another module.
@@ -58,6 +60,7 @@ pub mod one_hot;
 pub mod pad;
 pub mod pool;
 pub mod prelu;
+pub mod profile;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
@@ -71,6 +74,7 @@ pub mod shared;
 pub mod slice;
 pub mod slide;
 pub mod softmax;
+mod symbols;
 pub mod ternary;
 pub mod transpose;
 pub mod trees;
@@ -83,7 +87,9 @@ pub mod weights;
 mod window;
 
 pub use arch::Arch;
+pub use fixed::Quantization;
 pub use model::{Layer, Model, Observer, Tensor};
+pub use profile::CycleProfiler;
 
 /// What generated code may name: everything of this crate, flat, under a version.
 #[doc(hidden)]

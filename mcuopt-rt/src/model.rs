@@ -2,6 +2,7 @@
 
 /// One layer of a compiled model, for reports and profilers.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Layer {
     /// The node's name in the ONNX file.
     pub name: &'static str,
@@ -21,6 +22,7 @@ pub struct Layer {
 
 /// A layer's output: its elements in memory order.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Tensor<'a> {
     /// Quantized activations, usually.

@@ -201,3 +201,89 @@ fn sum_and_spread<'a>(p: &Normalize, q: &NormalizeS8, count: i32, x: impl Iterat
     };
     (sum, (((spread as u64) << 8) + q.epsilon).max(1))
 }
+
+/// What [`normalize_s16`] computes with, besides a multiplier and a bias for each channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormalizeS16 {
+    /// `n² · epsilon / scale²`, where n is the number of elements that are normalised together and `scale` the input's;
+    /// below 2⁶².
+    pub epsilon: u64,
+    /// Zero point of the input: it matters where no mean is subtracted.
+    pub input_zero_point: i32,
+    /// Zero point of the output.
+    pub zero_point: i32,
+}
+
+impl NormalizeS16 {
+    /// For an input of the given scale and zero point. `None` where epsilon is beyond all that the input can hold.
+    pub fn new(p: &Normalize, epsilon: f32, (scale, input_zero_point): (f32, i32), zero_point: i32) -> Option<Self> {
+        let ratio = (p.positions * p.width) as f64 / f64::from(scale);
+        let epsilon = ratio * ratio * f64::from(epsilon) + 0.5;
+        (epsilon < (1u64 << 62) as f64).then_some(NormalizeS16 {
+            epsilon: epsilon as u64,
+            input_zero_point,
+            zero_point,
+        })
+    }
+
+    /// Multiplier and bias of a channel: `gain / scale` and `offset / scale` in units of 2⁻¹², where `scale` is the output's.
+    /// `None` where one of them is too large for an int16 output, 2¹⁹ steps.
+    pub fn channel(gain: f32, offset: f32, scale: f32) -> Option<(i32, i32)> {
+        let in_steps = |x: f32| {
+            let x = f64::from(x) / f64::from(scale) * f64::from(1 << (32 - FRACTION_BITS));
+            if x < 0.0 { x - 0.5 } else { x + 0.5 }
+        };
+        let (multiplier, bias) = (in_steps(gain), in_steps(offset));
+        let fits = multiplier.abs() < 2147483648.0 && bias.abs() < 2147483648.0;
+        fits.then_some((multiplier as i32, bias as i32))
+    }
+}
+
+/// [`normalize_f32`] in int16, with integers only: [`normalize_s8`] with `w = Σ d² / n + epsilon` and `y =
+/// clamp(floor((z · multiplier + bias · 2^20 + 2^31) / 2^32) + zero_point)`. `multipliers` and `bias`: `[groups, width]`, see
+/// [`NormalizeS16::channel`]; at most 2¹⁵ elements are normalised together.
+///
+/// # Panics
+/// If a slice's length is not that of its shape, or too many elements are normalised together.
+pub fn normalize_s16(p: &Normalize, q: &NormalizeS16, multipliers: &[i32], bias: &[i32], x: &[i16], y: &mut [i16]) {
+    y.copy_from_slice(x);
+    normalize_s16_in_place(p, q, multipliers, bias, y);
+}
+
+/// [`normalize_s16`] where `x` and `y` share memory.
+pub fn normalize_s16_in_place(p: &Normalize, q: &NormalizeS16, multipliers: &[i32], bias: &[i32], xy: &mut [i16]) {
+    p.check(multipliers.len(), bias.len(), xy.len());
+    let count = p.positions * p.width;
+    assert!(count <= 1 << 15, "differences must fit 32 bits");
+    let n = count as i64;
+    for block in xy.chunks_exact_mut(p.positions * p.groups * p.width) {
+        for group in 0..p.groups {
+            let (mut total, mut squares) = (0_i64, 0_i64);
+            for &x in p.group(block, group).flatten() {
+                let x = i64::from(x);
+                total += x;
+                squares += x * x;
+            }
+            let center = i64::from(q.input_zero_point);
+            // Below 2^62.
+            let (sum, spread) = match p.subtract_mean {
+                true => (total, n * squares - total * total),
+                false => (n * center, n * (squares - 2 * center * total + n * center * center)),
+            };
+            let (reciprocal, shift) = reciprocal_sqrt((spread as u64 + q.epsilon).max(1));
+            let shift = shift - FRACTION_BITS;
+            let channels = group * p.width..(group + 1) * p.width;
+            let (multipliers, bias) = (&multipliers[channels.clone()], &bias[channels]);
+            for xy in p.group_mut(block, group) {
+                for ((xy, &multiplier), &bias) in xy.iter_mut().zip(multipliers).zip(bias) {
+                    // At most 2^31 in magnitude.
+                    let d = n * i64::from(*xy) - sum;
+                    let z = (d * i64::from(reciprocal) + (1 << (shift - 1))) >> shift;
+                    let y = (z * i64::from(multiplier) + (i64::from(bias) << 20) + (1 << 31)) >> 32;
+                    let y = y + i64::from(q.zero_point);
+                    *xy = y.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16;
+                }
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::binary::PRelu;
 use crate::elementwise::{Broadcast, zip, zip_in_place};
-use crate::fixed::Requantize;
+use crate::fixed::{Requantize, RequantizeS16};
 use crate::function::Function;
 
 /// What [`prelu_s8`] computes with.
@@ -38,6 +38,39 @@ pub fn prelu_s8(p: &Broadcast, q: &PReluS8, negative: &[i32], x: &[i8], y: &mut 
 /// # Panics
 /// If a slice's length is not what `p` reaches.
 pub fn prelu_s8_in_place(p: &Broadcast, q: &PReluS8, negative: &[i32], xy: &mut [i8]) {
+    zip_in_place(p, xy, negative, |x, negative| q.apply(x, negative));
+}
+
+/// What [`prelu_s16`] computes with; as [`PReluS8`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct PReluS16 {
+    pub input_zero_point: i32,
+    pub positive: i32,
+    pub requantize: RequantizeS16,
+}
+
+impl PReluS16 {
+    #[inline(always)]
+    fn apply(&self, x: i16, negative: i32) -> i16 {
+        let x = i32::from(x) - self.input_zero_point;
+        self.requantize.apply(x, if x < 0 { negative } else { self.positive })
+    }
+}
+
+/// [`prelu_s8`] for int16.
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+pub fn prelu_s16(p: &Broadcast, q: &PReluS16, negative: &[i32], x: &[i16], y: &mut [i16]) {
+    zip(p, x, negative, y, |x, negative| q.apply(x, negative));
+}
+
+/// [`prelu_s16`] where `x` and `y` share memory.
+///
+/// # Panics
+/// If a slice's length is not what `p` reaches.
+pub fn prelu_s16_in_place(p: &Broadcast, q: &PReluS16, negative: &[i32], xy: &mut [i16]) {
     zip_in_place(p, xy, negative, |x, negative| q.apply(x, negative));
 }
 

@@ -3,13 +3,16 @@
 //! Where an output lies in the input, and what its neighbours weigh, depends on the axis alone. The compiler computes
 //! both for each axis, for all of ONNX's modes, and what is left is a sum of products, or a copy for nearest neighbours.
 
-use crate::fixed::{clamp_i8, rounding_shift_right};
+use crate::fixed::{clamp_i8, clamp_i16, rounding_shift_right};
 
 /// Where outputs lie that are given the value `outside`.
 pub const OUTSIDE: u16 = u16::MAX;
 
 /// Binary digits of an integer weight of [`resize_s8`] behind the point.
 pub const RESIZE_BITS: u32 = 11;
+
+/// Binary digits of an integer weight of [`resize_s16`] behind the point.
+pub const RESIZE_BITS_S16: u32 = 14;
 
 /// Which two axes of a tensor are resized. Tensors are `[outer, first axis, between, second axis, inner]`.
 ///
@@ -45,7 +48,7 @@ pub fn resize_nearest<T: Copy>(p: &Resize, positions: &[u16], x: &[T], y: &mut [
 /// # Panics
 /// If a slice's length is not that of its shape, or a position is not on its axis.
 pub fn resize_f32(p: &Resize, outside: f32, positions: &[u16], weights: &[f32], x: &[f32], y: &mut [f32]) {
-    weighted(p, outside, positions, weights, x, y, |sum, w, x| sum + w * x, |sum| sum);
+    weighted(p, outside, positions, weights, x, y, |a, b| a * b, |sum: f32, w, x| sum + w * x, |sum| sum);
 }
 
 /// [`resize_f32`] in int8, input and output with the same quantization. Weights have [`RESIZE_BITS`] binary digits behind
@@ -57,41 +60,32 @@ pub fn resize_f32(p: &Resize, outside: f32, positions: &[u16], weights: &[f32], 
 pub fn resize_s8(p: &Resize, outside: i8, positions: &[u16], weights: &[i16], x: &[i8], y: &mut [i8]) {
     let multiply = |sum: i32, w: i32, x: i8| sum + w * i32::from(x);
     let finish = |sum| clamp_i8(rounding_shift_right(sum, 2 * RESIZE_BITS), i8::MIN, i8::MAX);
-    weighted(p, outside, positions, weights, x, y, multiply, finish);
+    weighted(p, outside, positions, weights, x, y, |a, b| i32::from(a) * i32::from(b), multiply, finish);
 }
 
-/// A weight along one axis.
-trait Weight: Copy {
-    /// The product of two, and the sum of products.
-    type Sum: Copy + Default;
-    fn product(self, other: Self) -> Self::Sum;
-}
-
-impl Weight for f32 {
-    type Sum = f32;
-    fn product(self, other: f32) -> f32 {
-        self * other
-    }
-}
-
-impl Weight for i16 {
-    type Sum = i32;
-    fn product(self, other: i16) -> i32 {
-        i32::from(self) * i32::from(other)
-    }
+/// [`resize_s8`] for int16; weights have [`RESIZE_BITS_S16`] binary digits behind the point.
+///
+/// # Panics
+/// If a slice's length is not that of its shape, or a position is not on its axis.
+pub fn resize_s16(p: &Resize, outside: i16, positions: &[u16], weights: &[i16], x: &[i16], y: &mut [i16]) {
+    let multiply = |sum: i64, w: i32, x: i16| sum + i64::from(w) * i64::from(x);
+    let half = 1 << (2 * RESIZE_BITS_S16 - 1);
+    let finish = |sum: i64| clamp_i16(((sum + half) >> (2 * RESIZE_BITS_S16)) as i32, i16::MIN, i16::MAX);
+    weighted(p, outside, positions, weights, x, y, |a, b| i32::from(a) * i32::from(b), multiply, finish);
 }
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn weighted<T: Copy, W: Weight>(
+fn weighted<T: Copy, W: Copy, P: Copy, S: Copy + Default>(
     p: &Resize,
     outside: T,
     positions: &[u16],
     weights: &[W],
     x: &[T],
     y: &mut [T],
-    multiply: impl Fn(W::Sum, W::Sum, T) -> W::Sum,
-    finish: impl Fn(W::Sum) -> T,
+    product: impl Fn(W, W) -> P,
+    multiply: impl Fn(S, P, T) -> S,
+    finish: impl Fn(S) -> T,
 ) {
     assert_eq!(weights.len(), positions.len(), "weights");
     let split = p.output[0] * p.taps[0];
@@ -104,10 +98,10 @@ fn weighted<T: Copy, W: Weight>(
         // Four elements at once, so that a weight is computed for each four.
         let (y4, y1) = y.as_chunks_mut::<4>();
         let sums = |first: usize, y: &mut [T]| {
-            let mut sums = [W::Sum::default(); 4];
+            let mut sums = [S::default(); 4];
             for (&row, &row_weight) in rows.iter().zip(row_weights) {
                 for (&column, &column_weight) in columns.iter().zip(column_weights) {
-                    let weight = row_weight.product(column_weight);
+                    let weight = product(row_weight, column_weight);
                     let pixel = &cell.of(x, row, column)[first..];
                     for (sum, &x) in sums.iter_mut().zip(&pixel[..y.len()]) {
                         *sum = multiply(*sum, weight, x);

@@ -277,6 +277,62 @@ pub fn log_softmax_s8_in_place(p: &Rows, q: &LogSoftmaxS8, exp: &[u16], xy: &mut
     });
 }
 
+/// What [`log_softmax_s16`] computes with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogSoftmaxS16 {
+    /// `round(2^32 · (scale of the input) / ln 2)`: one step of the input as a binary logarithm; below 2³⁹.
+    pub log2_step: i64,
+    /// From binary logarithms in units of 2⁻¹⁶ to the output.
+    pub requantize: RequantizeS16,
+    /// Its multiplier: the factor is 2⁻¹⁶ · ln 2 / (scale of the output).
+    pub multiplier: i32,
+}
+
+impl LogSoftmaxS16 {
+    /// For an input with the scale `x_scale`, below 0.4 (so that a difference is below 2¹⁵ as a binary logarithm), and an
+    /// output with the quantization `y`.
+    pub const fn new(x_scale: f32, y: Quantization) -> Self {
+        const LN_2: f64 = core::f64::consts::LN_2;
+        let log2_step = (x_scale as f64 / LN_2 * 4294967296.0 + 0.5) as i64;
+        let factor = LN_2 / (65536.0 * y.scale as f64);
+        let left_shift = left_shift_for(factor);
+        let requantize = RequantizeS16 { left_shift, zero_point: y.zero_point, min: i16::MIN, max: i16::MAX };
+        LogSoftmaxS16 { log2_step, requantize, multiplier: multiplier(factor, left_shift) }
+    }
+}
+
+/// Logarithm of softmax in int16, with integers only; `x` and `y`: `[outer, len, inner]`, `len` at most 2¹⁵.
+///
+/// As [`log_softmax_s8`], with the exponentials of [`softmax_s16`]. Before the final rounding, `y · scale` is wrong by at most
+/// `len / 2^14` (the tables' rounding) + 0.0001.
+///
+/// # Panics
+/// If a slice's length is not that of its shape, or `len` is too large.
+pub fn log_softmax_s16(p: &Rows, q: &LogSoftmaxS16, coarse: &[u16; 256], fine: &[u16; 256], x: &[i16], y: &mut [i16]) {
+    y.copy_from_slice(x);
+    log_softmax_s16_in_place(p, q, coarse, fine, y);
+}
+
+/// [`log_softmax_s16`] where `x` and `y` share memory.
+pub fn log_softmax_s16_in_place(p: &Rows, q: &LogSoftmaxS16, coarse: &[u16; 256], fine: &[u16; 256], xy: &mut [i16]) {
+    assert!(p.len <= 1 << 15, "the sum of exponentials must fit 46 bits");
+    p.for_each(xy, |mut row| {
+        let max = i32::from(row.iter().fold(i16::MIN, |max, x| max.max(x)));
+        let exp = |x: i16| {
+            let d = (max - i32::from(x)) as usize;
+            u64::from(coarse[d / 256 % 256]) * u64::from(fine[d % 256])
+        };
+        let sum: u64 = row.iter().map(exp).sum();
+        // At least 2^30; 32 bits of it are enough.
+        let shift = 33_u32.saturating_sub(sum.leading_zeros());
+        let log2_sum = log2_q16((sum >> shift) as u32) + ((shift as i32 - 2 * EXP_BITS as i32) << 16);
+        for y in row.iter_mut() {
+            let below_zero = ((i64::from(max - i32::from(*y)) * q.log2_step + (1 << 15)) >> 16) as i32 + log2_sum;
+            *y = q.requantize.apply(-below_zero, q.multiplier);
+        }
+    });
+}
+
 /// The row's maximum and its sum of exponentials, 2^15 to 2^30.
 #[inline(always)]
 fn max_and_sum(row: &Row<'_, i8>, exp: &[u16]) -> (i32, u32) {

@@ -493,3 +493,89 @@ fn steps_between_widths() {
     dequantize_s16_f32(&quantization, &integers, &mut back);
     assert_eq!((integers, back), (x, reals));
 }
+
+#[test]
+fn int16_log_softmax_is_near_the_real_one() {
+    let mut random = Random::new(60);
+    for scale in [1e-4, 3e-4, 2e-3, 0.1] {
+        let p = Rows { outer: 3, len: 12, inner: 2 };
+        let x = i16s(&mut random, 72);
+        let (coarse, fine) = exp_tables(f64::from(scale));
+        let y = Quantization { scale: scale * 2.5, zero_point: 3 };
+        let q = LogSoftmaxS16::new(scale, y);
+        let mut found = vec![0; 72];
+        log_softmax_s16(&p, &q, &coarse, &fine, &x, &mut found);
+        for index in indices(&[3, 2]) {
+            let element = |k: usize| at(&[3, 12, 2], &[index[0], k, index[1]]);
+            let real = |k: usize| f64::from(x[element(k)]) * f64::from(scale);
+            let max = (0..12).map(real).fold(f64::MIN, f64::max);
+            let sum: f64 = (0..12).map(|k| (real(k) - max).exp()).sum();
+            for k in 0..12 {
+                let exact = (real(k) - max - sum.ln()) / f64::from(y.scale) + 3.0;
+                let exact = exact.clamp(-32768.0, 32767.0);
+                // The bound of the documentation, in steps, and a tenth for the multiplier.
+                let most = (12.0 / 16384.0 + 0.0001) / f64::from(y.scale) + 0.61;
+                let distance = (f64::from(found[element(k)]) - exact).abs();
+                assert!(distance < most, "{} for {exact}", found[element(k)]);
+            }
+        }
+        let mut in_place = x;
+        log_softmax_s16_in_place(&p, &q, &coarse, &fine, &mut in_place);
+        assert_eq!(in_place, found);
+    }
+}
+
+#[test]
+fn int16_slopes() {
+    let x = all();
+    let p = Broadcast { shape: [1, 1, 16_384, 4], a_strides: [0, 0, 4, 1], b_strides: [0, 0, 0, 1] };
+    let (slopes, factor) = ([0.0, 0.25, -1.5, 0.01], 0.7);
+    let left_shift = left_shift_for(1.5 * factor);
+    let negative: Vec<i32> = slopes.iter().map(|slope| multiplier(slope * factor, left_shift)).collect();
+    let requantize = RequantizeS16 { left_shift, zero_point: -9, min: i16::MIN, max: i16::MAX };
+    let q = PReluS16 { input_zero_point: 12, positive: multiplier(factor, left_shift), requantize };
+    let mut y = vec![0; x.len()];
+    prelu_s16(&p, &q, &negative, &x, &mut y);
+    for (i, (&x, &y)) in x.iter().zip(&y).enumerate() {
+        let real = f64::from(i32::from(x) - 12) * factor;
+        let exact = (if real < 0.0 { real * slopes[i % 4] } else { real } - 9.0).clamp(-32768.0, 32767.0);
+        assert!((f64::from(y) - exact).abs() < 0.51, "{x}: {y} for {exact}");
+    }
+    let mut in_place = x;
+    prelu_s16_in_place(&p, &q, &negative, &mut in_place);
+    assert_eq!(in_place, y);
+}
+
+#[test]
+fn int16_weighted_neighbours() {
+    let mut random = Random::new(61);
+    let p = Resize { outer: 2, between: 1, inner: 5, input: [4, 6], output: [7, 3], taps: [2, 3] };
+    let rows = p.output[0] * p.taps[0];
+    for _ in 0..20 {
+        let positions: Vec<u16> =
+            (0..rows + 9).map(|at| random.range(0, if at < rows { 3 } else { 5 }) as u16).collect();
+        let one = 1 << RESIZE_BITS_S16;
+        let mut weights = Vec::new();
+        for taps in [2; 7].iter().chain(&[3; 3]) {
+            let mut own: Vec<i64> = (1..*taps).map(|_| random.range(-one / 4, one)).collect();
+            own.push(one - own.iter().sum::<i64>());
+            weights.extend(own.iter().map(|weight| *weight as i16));
+        }
+        let x = i16s(&mut random, 2 * 4 * 6 * 5);
+        let mut y = vec![0; 2 * 7 * 3 * 5];
+        resize_s16(&p, 0, &positions, &weights, &x, &mut y);
+        for index in indices(&[2, 7, 3, 5]) {
+            let sum: i64 = indices(&[2, 3])
+                .iter()
+                .map(|tap| {
+                    let (a, b) = (index[1] * 2 + tap[0], rows + index[2] * 3 + tap[1]);
+                    let cell = [index[0], positions[a].into(), positions[b].into(), index[3]];
+                    i64::from(weights[a]) * i64::from(weights[b]) * i64::from(x[at(&[2, 4, 6, 5], &cell)])
+                })
+                .sum();
+            let exact = (sum + (1 << 27)) >> 28;
+            let found = y[at(&[2, 7, 3, 5], &index)];
+            assert_eq!(i64::from(found), exact.clamp(-32768, 32767), "{index:?}");
+        }
+    }
+}

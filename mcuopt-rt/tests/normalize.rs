@@ -130,3 +130,38 @@ fn deviations() {
     inverse_deviation_f32(0.0, &[1.0, 3.0, -2.0, 2.0], &mut y);
     assert_eq!(y, [1.0, 0.5]);
 }
+
+#[test]
+fn int16() {
+    let mut random = Random::new(56);
+    for i in 0..300 {
+        let p = drawn(&mut random);
+        let channels = p.groups * p.width;
+        let (gain, offset) = (random.f32s(channels), random.f32s(channels));
+        // Steps of an activation of some units, and rows that hardly differ.
+        let (x_scale, y_scale, spread) = (1e-4, 2e-4, [32767, 1000, 20][i % 3]);
+        let (input_zero_point, zero_point) = (if p.subtract_mean { 0 } else { -170 }, 5);
+        let epsilon = [1e-5, 0.0, 1e-3][i / 3 % 3];
+        let x: Vec<i16> = (0..p.outer * p.positions * channels).map(|_| random.range(-spread, spread) as i16).collect();
+        let q = NormalizeS16::new(&p, epsilon, (x_scale, input_zero_point), zero_point).unwrap();
+        let channel = |(&gain, &offset)| NormalizeS16::channel(gain, offset, y_scale).unwrap();
+        let (multipliers, bias): (Vec<i32>, Vec<i32>) = gain.iter().zip(&offset).map(channel).unzip();
+        let mut y = vec![0; x.len()];
+        normalize_s16(&p, &q, &multipliers, &bias, &x, &mut y);
+        for group in groups(&p) {
+            let real = |&(at, _): &(usize, usize)| f64::from(i32::from(x[at]) - input_zero_point) * f64::from(x_scale);
+            let reals: Vec<f64> = group.iter().map(real).collect();
+            if reals.iter().all(|x| *x == reals[0]) {
+                continue;
+            }
+            for (&(at, channel), z) in group.iter().zip(normalized(&p, f64::from(epsilon), &reals)) {
+                let exact = z * f64::from(gain[channel]) + f64::from(offset[channel]);
+                let exact = (exact / f64::from(y_scale) + f64::from(zero_point)).clamp(-32768.0, 32767.0);
+                assert!((f64::from(y[at]) - exact).abs() < 0.52, "{p:?} {epsilon}: {} for {exact}", y[at]);
+            }
+        }
+        let mut in_place = x;
+        normalize_s16_in_place(&p, &q, &multipliers, &bias, &mut in_place);
+        assert_eq!(in_place, y);
+    }
+}

@@ -256,8 +256,11 @@ pub fn arrays(path: &Path) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
     Ok(entries.into_iter().filter_map(|(name, array)| Some((name, array.ok()?))).collect())
 }
 
-/// The entries of an archive: arrays, or what is wrong with them.
-fn entries_of(file: File) -> Result<Vec<(String, Result<ArrayD<f32>, String>)>, Error> {
+/// An array, or what is wrong with it.
+type Entry = (String, Result<ArrayD<f32>, String>);
+
+/// The entries of an archive.
+fn entries_of(file: File) -> Result<Vec<Entry>, Error> {
     let unreadable = |error| Error::calibration(format!("not a readable .npz file: {error}"));
     let mut npz = ZipArchive::new(BufReader::new(file)).map_err(unreadable)?;
     let mut arrays = Vec::new();

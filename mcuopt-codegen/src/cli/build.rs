@@ -10,14 +10,14 @@ use mcuopt_rt::v0::Arch;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    compilation: Compilation,
     /// Where the source goes; `-` is standard output [default: <model's stem>.rs in the working directory]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Show weights by length and hash alone, as a reviewer wants to see the code
     #[arg(long)]
     abridged: bool,
+    #[command(flatten)]
+    compilation: Compilation,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {

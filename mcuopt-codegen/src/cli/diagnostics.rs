@@ -117,7 +117,8 @@ fn label(node: &Node) -> String {
 fn source(graph: &Graph, name: &str) -> String {
     let producer = graph.nodes.iter().find(|node| node.outputs.iter().any(|output| output == name));
     if let Some(producer) = producer {
-        return format!("{} ─ {NAME}{name}{NAME:#}  {}", label(producer), described(graph, name));
+        let line = format!("{} ─ {NAME}{name}{NAME:#}  {}", label(producer), described(graph, name));
+        return line.trim_end().to_string();
     }
     if let Some(constant) = graph.initializers.get(name) {
         return format!("{NAME}{name}{NAME:#}  constant {}{:?}", constant.dtype(), constant.shape());

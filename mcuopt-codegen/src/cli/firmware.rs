@@ -10,8 +10,6 @@ use crate::settings::{Compilation, platforms};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    compilation: Compilation,
     /// The board
     #[arg(long, value_name = "BOARD", value_parser = platforms())]
     board: String,
@@ -27,6 +25,8 @@ pub(crate) struct Arguments {
     /// Write over files that are there
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    compilation: Compilation,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {

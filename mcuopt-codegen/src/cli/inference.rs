@@ -3,22 +3,34 @@
 use mcuopt_codegen::graph::Type;
 use mcuopt_codegen::tensor::{DType, Element as _, Tensor};
 use mcuopt_codegen::{Compiled, Error};
-use mcuopt_rt::v0 as rt;
 
 /// The inputs of an inference as the firmware takes them.
 pub(crate) fn as_taken(compiled: &Compiled, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
     let one = |(index, tensor): (usize, &Tensor)| {
-        let taken = match (compiled.input_quantization(index), tensor.f32s()) {
-            (Some((scale, zero_point)), Some(reals)) => {
-                let integers: Vec<i8> = reals.iter().map(|&x| rt::quantize_f32(x, scale, zero_point)).collect();
-                Tensor::new(tensor.shape(), integers)
+        let value = compiled.lowered.value(compiled.lowered.inputs[index]);
+        let known = value.quantization.as_ref().filter(|_| compiled.input_quantization(index).is_some());
+        let taken = match (known, tensor.f32s()) {
+            (Some(known), Some(reals)) => {
+                let integers = reals.iter().map(|&x| known.round(x).unwrap_or_default() as f32).collect();
+                Tensor::new(tensor.shape(), integers).and_then(|integers: Tensor| integers.cast(value.ty.dtype))
             }
-            // Integers of the file may be narrower in firmware.
-            _ => tensor.cast(compiled.lowered.value(compiled.lowered.inputs[index]).ty.dtype),
+            _ => in_firmware(tensor, value.ty.dtype),
         };
         taken.ok_or_else(|| Error::bug(format!("input {index} does not become what firmware takes")))
     };
     inputs.iter().enumerate().map(one).collect()
+}
+
+/// Integers of the file may be narrower in firmware, and bool is uint8.
+fn in_firmware(tensor: &Tensor, dtype: DType) -> Option<Tensor> {
+    match (tensor.at_run_time(), tensor.to_i64s()) {
+        (tensor, _) if tensor.dtype() == dtype => Some(tensor),
+        (_, Some(integers)) if dtype == DType::I32 => {
+            let narrow: Option<Vec<i32>> = integers.into_iter().map(|integer| integer.try_into().ok()).collect();
+            Tensor::new(tensor.shape(), narrow?)
+        }
+        _ => None,
+    }
 }
 
 /// The outputs of an inference as reals.
@@ -28,10 +40,11 @@ pub(crate) fn reals(compiled: &Compiled, outputs: &[Tensor]) -> Vec<Vec<f32>> {
 
 /// Output `index` as reals.
 pub(crate) fn real(compiled: &Compiled, index: usize, tensor: &Tensor) -> Vec<f32> {
-    match compiled.output_quantization(index) {
-        Some((scale, zero_point)) => i8::of(tensor).iter().map(|&q| rt::dequantize(q, scale, zero_point)).collect(),
-        None => numbers(tensor),
+    let mut numbers = numbers(tensor);
+    if let Some((scale, zero_point)) = compiled.output_quantization(index) {
+        numbers.iter_mut().for_each(|number| *number = (*number - zero_point as f32) * scale);
     }
+    numbers
 }
 
 /// A tensor from its bytes, the lowest of a number first.
@@ -49,10 +62,10 @@ pub(crate) fn from_bytes(ty: &Type, bytes: &[u8]) -> Tensor {
 }
 
 /// The elements of a tensor of any type.
-pub(crate) fn numbers(tensor: &Tensor) -> Vec<f32> {
-    match tensor.cast(DType::F32) {
-        Some(floats) => f32::of(&floats).to_vec(),
-        None => Vec::new(),
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    match (tensor.f32s(), tensor.to_i64s()) {
+        (Some(reals), _) => reals.to_vec(),
+        (None, integers) => integers.unwrap_or_default().into_iter().map(|integer| integer as f32).collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `mcuopt inspect`: what is in a file, what of it is supported, and what the simplifier makes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use mcuopt_codegen::graph::Graph;
@@ -9,7 +9,7 @@ use mcuopt_codegen::onnx::{self, Attribute, Model, ValueInfo};
 use mcuopt_codegen::ops::{Op, qualified};
 use mcuopt_codegen::simplify::Applied;
 use mcuopt_codegen::tensor::{DType, Tensor};
-use mcuopt_codegen::{Compiled, Errors};
+use mcuopt_codegen::{Compiled, Errors, Precision};
 use serde::Serialize;
 
 use crate::answer::{Answer, BAD, BOLD, DIM, Failure, GOOD, NAME, NOTE, grouped};
@@ -42,7 +42,7 @@ struct Inspection {
     parameters: u64,
     /// Multiply-accumulates of an inference; null if the model does not compile.
     macs: Option<u64>,
-    /// `int8`, `float32`, or `mixed`; null if the model does not compile.
+    /// `int8`, `int4`, `int16x8`, `weights8`, `float32` or `mixed`; null if the model does not compile.
     arithmetic: Option<&'static str>,
     operators: Vec<Operator>,
     /// What the simplifier did, in the order in which the rules were first applied.
@@ -200,15 +200,18 @@ impl Inspection {
 /// Which arithmetic the layers that multiply use, or all of them where none does.
 pub(crate) fn arithmetic(compiled: &Compiled) -> &'static str {
     let lowered = &compiled.lowered;
-    let element = |multiplies: bool| {
+    let elements = |multiplies: bool| {
         let nodes = lowered.nodes.iter().filter(move |node| !multiplies || node.op.kernel.macs() > 0);
-        nodes.map(|node| lowered.value(node.outputs[0]).ty.dtype).collect::<Vec<_>>()
+        nodes.map(|node| lowered.value(node.outputs[0]).ty.dtype).collect::<BTreeSet<DType>>()
     };
-    let elements = Some(element(true)).filter(|elements| !elements.is_empty()).unwrap_or_else(|| element(false));
-    let floats = elements.iter().filter(|element| **element == DType::F32).count();
-    match floats {
-        0 => "int8",
-        floats if floats == elements.len() => "float32",
+    let elements = Some(elements(true)).filter(|elements| !elements.is_empty()).unwrap_or_else(|| elements(false));
+    let precision = compiled.options.precision;
+    match elements.into_iter().collect::<Vec<_>>()[..] {
+        [DType::I8] if precision == Precision::Int4 => "int4",
+        [DType::I8] => "int8",
+        [DType::I16] => "int16x8",
+        [DType::F32] if precision == Precision::Weights8 => "weights8",
+        [DType::F32] => "float32",
         _ => "mixed",
     }
 }

@@ -13,7 +13,9 @@ mod inference;
 mod inspect;
 mod profile;
 mod progress;
+mod quantize;
 mod report;
+mod sensitivity;
 mod settings;
 mod table;
 mod validate;
@@ -37,7 +39,7 @@ Colours follow NO_COLOR and CLICOLOR_FORCE; --json prints one JSON object, for e
 
 /// Neural networks in firmware: look at a model, see what it costs, prove that it is right.
 #[derive(Debug, Parser)]
-#[command(name = "mcuopt", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "mcuopt", version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 110)]
 struct CommandLine {
     /// Print one JSON object instead of text
     #[arg(long, global = true)]
@@ -64,6 +66,11 @@ enum Command {
     /// Prove that a model is right: accuracy of float, int8 and firmware over a labelled set
     #[command(after_help = validate::DATA)]
     Validate(validate::Arguments),
+    /// Find the precision of each layer and the scale of each tensor, and write them down for builds
+    #[command(after_help = quantize::GOAL)]
+    Quantize(quantize::Arguments),
+    /// Show what each layer alone does to the network's answers, in each precision
+    Sensitivity(sensitivity::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),
 }
@@ -91,6 +98,8 @@ fn run(command: &Command) -> Result<Answer, Failure> {
         Command::Profile(arguments) => profile::run(arguments),
         Command::Firmware(arguments) => firmware::run(arguments),
         Command::Validate(arguments) => validate::run(arguments),
+        Command::Quantize(arguments) => quantize::run(arguments),
+        Command::Sensitivity(arguments) => sensitivity::run(arguments),
         Command::Completions(arguments) => completions::run(arguments, CommandLine::command()),
     }
 }

@@ -13,13 +13,14 @@ use crate::progress;
 use crate::settings::{Compilation, cores, platforms};
 use crate::table::{Table, shortened};
 
+/// The core that is meant if neither core nor board is named.
+const USUAL: &str = "cortex-m4";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    compilation: Compilation,
-    /// The core whose cycles are counted, in QEMU with a model of the core
-    #[arg(long, value_name = "CORE", value_parser = cores(), default_value = "cortex-m4", conflicts_with = "board")]
-    target: String,
+    /// The core whose cycles are counted, in QEMU with a model of the core [default: cortex-m4]
+    #[arg(long, value_name = "CORE", value_parser = cores(), conflicts_with = "board")]
+    target: Option<String>,
     /// The board to run on, an emulated one or, with --runner, a real one
     #[arg(long, value_name = "BOARD", value_parser = platforms())]
     board: Option<String>,
@@ -29,6 +30,8 @@ pub(crate) struct Arguments {
     /// End with exit code 3 if the estimate of all cycles is off by more than this share
     #[arg(long, value_name = "SHARE")]
     max_error: Option<f64>,
+    #[command(flatten)]
+    compilation: Compilation,
 }
 
 /// What `--json` prints.
@@ -63,7 +66,9 @@ struct LayerMeasurement {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
-    let options = arguments.options()?;
+    let target = arguments.target.as_deref().or(arguments.board.is_none().then_some(USUAL));
+    let options = options(target, arguments.board.as_deref(), arguments.runner.as_deref())?;
+    let options = options.ok_or_else(|| Failure::Usage("on which core?".into()))?;
     let compiled = arguments.compilation.compile()?;
     let bar = progress::spinner("");
     let profile = profile::profile(&compiled, &options, &mut |step| bar.set_message(doing(step, options.platform)));
@@ -82,19 +87,23 @@ pub(crate) fn doing(step: Step, platform: Platform) -> String {
     }
 }
 
-impl Arguments {
-    fn options(&self) -> Result<Options, Failure> {
-        let unknown = |what: &str| Failure::Usage(format!("no {what} of this name"));
-        match (&self.board, &self.runner) {
-            (None, _) => Ok(Options::emulated(Core::of(&self.target).ok_or_else(|| unknown("core"))?)),
-            (Some(board), runner) => {
-                let platform = Platform::of(board).ok_or_else(|| unknown("board"))?;
-                match runner {
-                    Some(runner) => Ok(Options::on_board(platform, runner)),
-                    None => Ok(Options { platform, ..Options::emulated(platform.core) }),
-                }
-            }
+/// Where firmware runs: on the board, or else on the emulated one for the core; nowhere if neither is named.
+pub(crate) fn options(
+    target: Option<&str>,
+    board: Option<&str>,
+    runner: Option<&str>,
+) -> Result<Option<Options>, Failure> {
+    let unknown = |what: &str, name: &str| Failure::Usage(format!("no {what} `{name}`"));
+    match (board, target) {
+        (Some(name), _) => {
+            let platform = Platform::of(name).ok_or_else(|| unknown("board", name))?;
+            Ok(Some(match runner {
+                Some(runner) => Options::on_board(platform, runner),
+                None => Options { platform, ..Options::emulated(platform.core) },
+            }))
         }
+        (None, Some(name)) => Ok(Some(Options::emulated(Core::of(name).ok_or_else(|| unknown("core", name))?))),
+        (None, None) => Ok(None),
     }
 }
 

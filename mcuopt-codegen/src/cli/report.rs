@@ -78,7 +78,7 @@ pub(crate) struct Report {
     pub(crate) model: String,
     /// The generated type.
     pub(crate) r#type: String,
-    /// `int8`, `float32` or `mixed`.
+    /// `int8`, `int4`, `int16x8`, `weights8`, `float32` or `mixed`.
     pub(crate) arithmetic: String,
     /// Multiply-accumulates of an inference.
     pub(crate) macs: u64,

@@ -36,10 +36,11 @@ pub(crate) struct Settings {
     /// The range of a tensor, by a name in which `*` stands for any characters: METHOD or MIN,MAX; may be repeated
     #[arg(long, value_name = "NAME=RANGE")]
     tensors: Vec<String>,
-    /// Arithmetic; `auto`: as the file is quantized, int8 with samples, else float32
+    /// Arithmetic: int8, int16x8, int4, weights8, float32; `auto`: as the file is quantized, int8 with samples, else float32
     #[arg(long, value_name = "TYPE")]
     precision: Option<String>,
-    /// The arithmetic of a layer, by a name in which `*` stands for any characters; may be repeated
+    /// The arithmetic of a layer, int8, int16x8, int4, int16x4 or float32, by a name in which `*` stands for any characters;
+    /// may be repeated
     #[arg(long, value_name = "NAME=TYPE")]
     layers: Vec<String>,
     /// What `mcuopt quantize` found [default: <model>.quant.toml]

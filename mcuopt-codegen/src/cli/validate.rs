@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mcuopt_codegen::calibrate::Samples;
-use mcuopt_codegen::cost::Core;
 use mcuopt_codegen::graph::Type;
 use mcuopt_codegen::profile::{self, Options, Step};
 use mcuopt_codegen::tensor::Tensor;
@@ -20,8 +19,9 @@ use serde::Serialize;
 use crate::answer::{Answer, BAD, BOLD, DIM, Failure, GOOD, NOTE, grouped};
 use crate::inference::{as_taken, bytes, for_each, from_bytes, real, reals};
 use crate::inspect::arithmetic;
+use crate::profile::options as profile_options;
 use crate::progress;
-use crate::settings::{Compilation, cores};
+use crate::settings::{Compilation, cores, platforms};
 use crate::table::{Table, shortened};
 use data_set::DataSet;
 use reference::Reference;
@@ -39,14 +39,18 @@ The data is a .npz file:
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    compilation: Compilation,
     /// Items and labels: an .npz file, as shown below
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Run the firmware on an emulated core as well, and compare it with the host byte for byte
-    #[arg(long, value_name = "CORE", value_parser = cores())]
+    #[arg(long, value_name = "CORE", value_parser = cores(), conflicts_with = "board")]
     target: Option<String>,
+    /// Run it on this board, an emulated one or, with --runner, a real one
+    #[arg(long, value_name = "BOARD", value_parser = platforms())]
+    board: Option<String>,
+    /// A command that runs a program on the board and prints what it says: `probe-rs run --chip nRF52840_xxAA`
+    #[arg(long, value_name = "COMMAND", requires = "board")]
+    runner: Option<String>,
     /// Take the first items alone
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
@@ -69,6 +73,8 @@ pub(crate) struct Arguments {
     /// End with exit code 3 if its mean squared error is above this
     #[arg(long, value_name = "ERROR")]
     max_error: Option<f64>,
+    #[command(flatten)]
+    compilation: Compilation,
 }
 
 /// What `--json` prints.
@@ -96,7 +102,7 @@ struct Validation {
 
 #[derive(Debug, Serialize)]
 struct Run {
-    /// `reference`, `float32`, `int8` (or `mixed`), or the target.
+    /// `reference`, `float32`, the arithmetic as `report` names it, or the target.
     name: String,
     /// Accuracy, or a mean squared error, as `metric` says.
     score: f64,
@@ -110,6 +116,7 @@ struct Run {
 
 #[derive(Debug, Serialize)]
 struct LayerError {
+    /// The node's name in the file.
     layer: String,
     operator: String,
     /// Null: without an error.
@@ -162,10 +169,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
         runs.push(measured(arithmetic(&compiled), &deployed.answers, deployed.per_second));
     }
     let mut device_equals_host = None;
-    if let Some(core) = arguments.target.as_deref().and_then(Core::of) {
-        let device = on_device(&compiled, &data, output, core)?;
+    if let Some((name, options)) = arguments.device()? {
+        let device = on_device(&compiled, &data, output, name, &options)?;
         device_equals_host = Some(device.bytes == deployed.bytes);
-        runs.push(measured(core.name(), &device.answers, device.per_second));
+        runs.push(measured(name, &device.answers, device.per_second));
         deployed = device;
     }
 
@@ -197,6 +204,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
 }
 
 impl Arguments {
+    /// Where the firmware is to run, and the name of that.
+    fn device(&self) -> Result<Option<(&str, Options)>, Failure> {
+        let name = self.board.as_deref().or(self.target.as_deref());
+        let options = profile_options(self.target.as_deref(), self.board.as_deref(), self.runner.as_deref())?;
+        Ok(name.zip(options))
+    }
+
     fn output_position(&self, compiled: &Compiled) -> Result<usize, Failure> {
         let outputs = &compiled.graph.outputs;
         let value = |index: usize| compiled.graph.value(outputs[index]);
@@ -270,8 +284,7 @@ impl Arguments {
                 Metric::Accuracy => ("mean squared difference from the reference", run.difference),
                 _ => ("mean squared error", run.score),
             };
-            // A NaN is above everything.
-            if !(error <= most) {
+            if error > most || error.is_nan() {
                 missed.push(format!("the {what} of {name} is {error:.6}, above {most}"));
             }
         }
@@ -359,15 +372,20 @@ fn on_host(compiled: &Compiled, data: &DataSet, output: usize, name: &str) -> Re
     Ok(Answered { answers, bytes: outputs.concat(), per_second })
 }
 
-/// Runs the firmware on the emulated board for a core.
-fn on_device(compiled: &Compiled, data: &DataSet, output: usize, core: Core) -> Result<Answered, Failure> {
-    let options = Options::emulated(core);
+/// Runs the firmware.
+fn on_device(
+    compiled: &Compiled,
+    data: &DataSet,
+    output: usize,
+    name: &str,
+    options: &Options,
+) -> Result<Answered, Failure> {
     let items = data.items.iter().map(|item| Ok(bytes(&as_taken(compiled, item)?)));
     let items: Vec<Vec<u8>> = items.collect::<Result<_, Error>>()?;
     let types: Vec<&Type> = compiled.lowered.outputs.iter().map(|id| &compiled.lowered.value(*id).ty).collect();
     let size: usize = types.iter().map(|ty| ty.bytes()).sum();
     let spinner = progress::spinner("");
-    let bar = progress::steps(data.items.len(), format!("{} in QEMU", core.name()));
+    let bar = progress::steps(data.items.len(), format!("{name}, firmware"));
     let mut begin = Instant::now();
     let mut doing = |step: Step| {
         spinner.set_message(crate::profile::doing(step, options.platform));
@@ -377,7 +395,7 @@ fn on_device(compiled: &Compiled, data: &DataSet, output: usize, core: Core) -> 
         }
     };
     let mut done = |bytes: u64| bar.set_position(bytes / size.max(1) as u64);
-    let outputs = profile::answers(compiled, &options, &items.concat(), &mut doing, &mut done)?;
+    let outputs = profile::answers(compiled, options, &items.concat(), &mut doing, &mut done)?;
     bar.finish_and_clear();
     let per_second = rate(data, begin);
     if outputs.len() != size * data.items.len() {

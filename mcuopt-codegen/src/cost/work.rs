@@ -46,10 +46,12 @@ impl Work {
             },
             Kernel::ConvS16(layer) => {
                 let (p, padded) = (&layer.geometry, layer.pad_value != 0);
-                match layer.linear.with_bytes(|linear| layer.chosen(linear, node.op.prefer, arch)).tiling() {
-                    Some(tiling) => tiles(&mut work, &tiling),
-                    None if layer.depthwise => depthwise(&mut work, p, padded),
-                    None => portable_conv(&mut work, p, padded),
+                let chosen = layer.linear.with_bytes(|linear| layer.chosen(linear, node.op.prefer, arch));
+                match (chosen.tiling(), chosen.planes()) {
+                    (Some(tiling), _) => tiles(&mut work, &tiling),
+                    (None, Some(layout)) => planes(&mut work, p, &layout),
+                    _ if layer.depthwise => depthwise(&mut work, p, padded),
+                    _ => portable_conv(&mut work, p, padded),
                 }
             }
             Kernel::DenseS16(layer) => {

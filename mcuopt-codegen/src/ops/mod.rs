@@ -502,14 +502,14 @@ ops! {
     ngrams:    onnx ["TfIdfVectorizer"] ops [NGrams] kernels [CountNGrams];
     normalize: onnx ["LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization",
                      "MeanVarianceNormalization", "LpNormalization"]
-               ops [Normalize, InverseDeviation] kernels [NormalizeF32, NormalizeS8, InverseDeviations];
+               ops [Normalize, InverseDeviation] kernels [NormalizeF32, NormalizeS8, NormalizeS16, InverseDeviations];
     one_hot:   onnx ["OneHot"] ops [OneHot] kernels [OneHotRows];
     pad:       onnx ["Pad", "CenterCropPad"] ops [Pad, PadEdges] kernels [PadConstant, PadOwn];
     pool:      onnx ["MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"]
                ops [Pool, MaxPoolIndices]
                kernels [MaxPool, MaxPoolOfAny, MaxPoolPlaces, AveragePoolF32, AveragePoolS8, AveragePoolS16,
                         LpPoolF32];
-    prelu:     onnx ["PRelu"] ops [PRelu] kernels [PReluF32, PReluS8];
+    prelu:     onnx ["PRelu"] ops [PRelu] kernels [PReluF32, PReluS8, PReluS16];
     qlinear:   onnx ["QLinearConv", "QLinearMatMul", "com.microsoft:QLinearConv", "com.microsoft:QLinearAdd",
                      "com.microsoft:QLinearMul", "com.microsoft:QLinearConcat", "com.microsoft:QLinearAveragePool",
                      "com.microsoft:QLinearGlobalAveragePool", "com.microsoft:QLinearLeakyRelu",
@@ -527,7 +527,7 @@ ops! {
                kernels [ReduceMeanF32, ReduceMeanS8, ReduceMeanS16, ReduceSum, ReduceProduct, ReduceMax, ReduceMin, ReduceL1, ReduceL2,
                         ReduceLogSum, ReduceLogSumExp, ReduceSumSquare];
     reshape:   onnx ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"] ops [Reshape] kernels [];
-    resize:    onnx ["Resize", "Upsample"] ops [Resize] kernels [ResizeNearest, ResizeF32, ResizeS8];
+    resize:    onnx ["Resize", "Upsample"] ops [Resize] kernels [ResizeNearest, ResizeF32, ResizeS8, ResizeS16];
     reverse_sequence: onnx ["ReverseSequence"] ops [ReverseSequence] kernels [ReverseSteps];
     sample:    onnx ["GridSample", "AffineGrid", "DeformConv", "RoiAlign", "MaxRoiPool"]
                ops [GridSample, DeformConv, RoiAlign, MaxRoiPool]
@@ -539,7 +539,7 @@ ops! {
     signal:    onnx ["BlackmanWindow", "HannWindow", "HammingWindow", "MelWeightMatrix", "DFT", "STFT"]
                ops [] kernels [];
     slice:     onnx ["Slice", "Split"] ops [Slice] kernels [SliceCopy];
-    softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, SoftmaxS16, LogSoftmaxS8];
+    softmax:   onnx ["Softmax", "LogSoftmax"] ops [Softmax] kernels [SoftmaxF32, SoftmaxS8, SoftmaxS16, LogSoftmaxS8, LogSoftmaxS16];
     transpose: onnx ["Transpose"] ops [Transpose] kernels [TransposeCopy];
     trees:     onnx ["ai.onnx.ml:TreeEnsemble", "ai.onnx.ml:TreeEnsembleClassifier",
                      "ai.onnx.ml:TreeEnsembleRegressor"]

@@ -215,6 +215,10 @@ impl Operator for Normalize {
         Ok(vec![(*x).clone()])
     }
 
+    fn has_int16(&self) -> bool {
+        true
+    }
+
     fn built_in(&self) -> &'static [usize] {
         &[1, 2]
     }
@@ -226,25 +230,33 @@ impl Operator for Normalize {
         if io.output.ty.dtype == DType::F32 {
             return Ok(NormalizeF32 { geometry, epsilon, gain, offset }.into());
         }
+        let wide = io.output.ty.dtype == DType::I16;
+        let (width, most) = if wide { ("int16", 1 << 15) } else { ("int8", 1 << 17) };
         let count = geometry.positions * geometry.width;
-        if count > 1 << 17 {
-            let error = Error::unsupported(format!("{count} elements that are normalised together in int8"));
-            return Err(error.instead("at most 131072, or float32"));
+        if count > most {
+            let error = Error::unsupported(format!("{count} elements that are normalised together in {width}"));
+            return Err(error.instead(format!("at most {most}, or float32")));
         }
         let (scale, zero_point) = linear::scale_of(io.output)?;
         let x = linear::scale_of(x)?;
-        let params = rt::NormalizeS8::new(&geometry, epsilon, x, zero_point).ok_or_else(|| {
-            Error::unsupported(format!("an epsilon of {epsilon} for an int8 input whose step is {}", x.0))
+        let too_small = || {
+            Error::unsupported(format!("an epsilon of {epsilon} for an {width} input whose step is {}", x.0))
                 .instead("calibration samples in which the input is not always 0, or float32")
-        })?;
+        };
+        let channel_of = if wide { rt::NormalizeS16::channel } else { rt::NormalizeS8::channel };
         let channel = |(&gain, &offset): (&f32, &f32)| {
-            rt::NormalizeS8::channel(gain, offset, scale).ok_or_else(|| {
-                Error::unsupported(format!("a gain of {gain} for an int8 output whose step is {scale}"))
+            channel_of(gain, offset, scale).ok_or_else(|| {
+                Error::unsupported(format!("a gain of {gain} for an {width} output whose step is {scale}"))
                     .instead("a smaller gain, or float32")
             })
         };
         let channels: Vec<(i32, i32)> = gain.iter().zip(&offset).map(channel).collect::<Result<_, _>>()?;
         let (multipliers, bias) = channels.into_iter().unzip();
+        if wide {
+            let params = rt::NormalizeS16::new(&geometry, epsilon, x, zero_point).ok_or_else(too_small)?;
+            return Ok(NormalizeS16 { geometry, params, multipliers, bias }.into());
+        }
+        let params = rt::NormalizeS8::new(&geometry, epsilon, x, zero_point).ok_or_else(too_small)?;
         Ok(NormalizeS8 { geometry, params, multipliers, bias }.into())
     }
 }
@@ -277,6 +289,7 @@ impl Operator for InverseDeviation {
 struct_literals! {
     Normalize { outer, positions, groups, width, subtract_mean }
     NormalizeS8 { epsilon, input_zero_point, zero_point }
+    NormalizeS16 { epsilon, input_zero_point, zero_point }
 }
 
 routine! {
@@ -300,6 +313,18 @@ routine! {
         array "_BIAS" bias: Vec<i32>,
     }
     fn normalize_s8(i8) -> i8
+    ; overlap |kernel, operand| Overlap::Same
+}
+
+routine! {
+    /// `normalize_s16` with its constants.
+    pub struct NormalizeS16 {
+        params "" geometry: rt::Normalize,
+        params "_SCALES" params: rt::NormalizeS16,
+        array "_MULTIPLIERS" multipliers: Vec<i32>,
+        array "_BIAS" bias: Vec<i32>,
+    }
+    fn normalize_s16(i16) -> i16
     ; overlap |kernel, operand| Overlap::Same
 }
 

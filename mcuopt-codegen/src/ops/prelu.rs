@@ -6,7 +6,7 @@ use mcuopt_rt::v0 as rt;
 
 use super::binary::{Binary, Kind, broadcast, collapse, overlap};
 use super::unary::{Function, Unary};
-use super::{Io, Lowered, Operator, Overlap, Routine, f32s, f32s_mut, i8s, i8s_mut, linear};
+use super::{Io, Lowered, Operator, Overlap, Routine, f32s, f32s_mut, i8s, i8s_mut, i16s, i16s_mut, linear};
 use crate::builder::Builder;
 use crate::call::{Call, Data, struct_literals};
 use crate::error::Error;
@@ -52,6 +52,10 @@ impl Operator for PRelu {
         true
     }
 
+    fn has_int16(&self) -> bool {
+        true
+    }
+
     fn built_in(&self) -> &'static [usize] {
         &[1]
     }
@@ -68,17 +72,25 @@ impl Operator for PRelu {
         let largest = slopes.iter().fold(1.0, |largest: f64, slope| largest.max(f64::from(slope.abs())));
         let left_shift = rt::left_shift_for(factor * largest);
         let multiplier = |slope: f32| rt::multiplier(factor * f64::from(slope), left_shift);
+        let multipliers = slopes.iter().map(|&slope| multiplier(slope)).collect();
+        let positive = multiplier(1.0);
+        if io.output.ty.dtype == DType::I16 {
+            let requantize = rt::RequantizeS16 { left_shift, zero_point, min: i16::MIN, max: i16::MAX };
+            let params = rt::PReluS16 { input_zero_point, positive, requantize };
+            return Ok(PReluS16 { geometry, params, multipliers }.into());
+        }
         let params = rt::PReluS8 {
             input_zero_point,
-            positive: multiplier(1.0),
+            positive,
             requantize: rt::Requantize { left_shift, zero_point, min: i8::MIN, max: i8::MAX },
         };
-        Ok(PReluS8 { geometry, params, multipliers: slopes.iter().map(|&slope| multiplier(slope)).collect() }.into())
+        Ok(PReluS8 { geometry, params, multipliers }.into())
     }
 }
 
 struct_literals! {
     PReluS8 { input_zero_point, positive, requantize }
+    PReluS16 { input_zero_point, positive, requantize }
 }
 
 /// `prelu_f32` with its constants.
@@ -120,6 +132,30 @@ impl Routine for PReluS8 {
 
     fn run(&self, x: &[&Tensor], y: &mut Tensor) {
         rt::prelu_s8(&self.geometry, &self.params, &self.multipliers, i8s(x[0]), i8s_mut(y));
+    }
+
+    fn overlap(&self, operand: usize) -> Overlap {
+        overlap(&self.geometry, operand, false)
+    }
+}
+
+/// `prelu_s16` with its constants.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct PReluS16 {
+    pub geometry: rt::Broadcast,
+    pub params: rt::PReluS16,
+    pub multipliers: Vec<i32>,
+}
+
+impl Routine for PReluS16 {
+    fn call(&self, _: DType) -> Call {
+        let call = Call::new("prelu_s16").params(&self.geometry).named("_SCALES", &self.params);
+        call.array("_MULTIPLIERS", Data::I32(self.multipliers.clone()))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        rt::prelu_s16(&self.geometry, &self.params, &self.multipliers, i16s(x[0]), i16s_mut(y));
     }
 
     fn overlap(&self, operand: usize) -> Overlap {

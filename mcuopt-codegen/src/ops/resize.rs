@@ -386,8 +386,8 @@ impl Axis {
     }
 
     /// The weights with [`rt::RESIZE_BITS`] binary digits, whose sums are exactly those of the real ones, 1.
-    fn integers(&self) -> Vec<i16> {
-        let one = 1i32 << rt::RESIZE_BITS;
+    fn integers(&self, bits: u32) -> Vec<i16> {
+        let one = 1i32 << bits;
         let integers = self.weights.chunks_exact(self.taps).flat_map(|row| {
             let mut integers: Vec<i32> = row.iter().map(|weight| (weight * one as f32).round() as i32).collect();
             let missing = one - integers.iter().sum::<i32>();
@@ -456,7 +456,8 @@ impl Operator for Resize {
     }
 
     fn has_int16(&self) -> bool {
-        self.nearest
+        // Their integers have one digit before the point.
+        self.nearest || self.axes.iter().all(|axis| axis.weights.iter().all(|weight| weight.abs() < 1.99))
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
@@ -470,8 +471,13 @@ impl Operator for Resize {
             return Ok(ResizeF32 { geometry, outside: self.outside, positions, weights }.into());
         }
         let (scale, zero_point) = linear::scale_of(io.output)?;
+        if io.output.ty.dtype == DType::I16 {
+            let outside = rt::quantize_f32_i16(self.outside, scale, zero_point);
+            let weights = self.table(1 << rt::RESIZE_BITS_S16, |axis| axis.integers(rt::RESIZE_BITS_S16));
+            return Ok(ResizeS16 { geometry, outside, positions, weights }.into());
+        }
         let outside = rt::quantize_f32(self.outside, scale, zero_point);
-        let weights = self.table(1 << rt::RESIZE_BITS, Axis::integers);
+        let weights = self.table(1 << rt::RESIZE_BITS, |axis| axis.integers(rt::RESIZE_BITS));
         Ok(ResizeS8 { geometry, outside, positions, weights }.into())
     }
 }
@@ -513,5 +519,17 @@ routine! {
         array "_WEIGHTS" weights: Vec<i16>,
     }
     fn resize_s8(i8) -> i8
+    ; macs |layer| macs(&layer.geometry)
+}
+
+routine! {
+    /// `resize_s16` with its constants.
+    pub struct ResizeS16 {
+        params "" geometry: rt::Resize,
+        value outside: i16,
+        array "_POSITIONS" positions: Vec<u16>,
+        array "_WEIGHTS" weights: Vec<i16>,
+    }
+    fn resize_s16(i16) -> i16
     ; macs |layer| macs(&layer.geometry)
 }

@@ -84,7 +84,7 @@ impl Operator for Softmax {
     }
 
     fn has_int16(&self) -> bool {
-        !self.log
+        true
     }
 
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
@@ -103,6 +103,13 @@ impl Operator for Softmax {
             let (requantize, multiplier) = linear::rescale(factor, &rt::Clamp::NONE, (scale, zero_point));
             let (coarse, fine) = rt::exp_tables(f64::from(x_scale));
             let (coarse, fine) = (coarse.to_vec(), fine.to_vec());
+            if self.log {
+                if x_scale > 0.4 {
+                    return Err(Error::unsupported(format!("an int16 operand whose step is {x_scale}"))
+                        .instead("smaller numbers, or float32"));
+                }
+                return Ok(LogSoftmaxS16 { rows, params: rt::LogSoftmaxS16::new(x_scale, y), coarse, fine }.into());
+            }
             return Ok(SoftmaxS16 { rows, requantize, multiplier, coarse, fine }.into());
         }
         let (table, len) = rt::exp_table(f64::from(x_scale));
@@ -119,6 +126,7 @@ struct_literals! {
     Rows { outer, len, inner }
     SoftmaxS8 { requantize, multiplier }
     LogSoftmaxS8 { log2_step, requantize, multiplier }
+    LogSoftmaxS16 { log2_step, requantize, multiplier }
 }
 
 /// `softmax_f32` or `log_softmax_f32` with its constants.
@@ -196,6 +204,35 @@ impl Routine for SoftmaxS16 {
         coarse.copy_from_slice(&self.coarse);
         fine.copy_from_slice(&self.fine);
         rt::softmax_s16(&self.rows, &self.requantize, self.multiplier, &coarse, &fine, i16s(x[0]), i16s_mut(y));
+    }
+
+    fn overlap(&self, _: usize) -> Overlap {
+        Overlap::Same
+    }
+}
+
+/// `log_softmax_s16` with its constants.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct LogSoftmaxS16 {
+    pub rows: rt::Rows,
+    pub params: rt::LogSoftmaxS16,
+    /// As in [`SoftmaxS16`].
+    pub coarse: Vec<u16>,
+    pub fine: Vec<u16>,
+}
+
+impl Routine for LogSoftmaxS16 {
+    fn call(&self, _: DType) -> Call {
+        let call = Call::new("log_softmax_s16").params(&self.rows).named("_SCALES", &self.params);
+        call.array("_COARSE", Data::U16(self.coarse.clone())).array("_FINE", Data::U16(self.fine.clone()))
+    }
+
+    fn run(&self, x: &[&Tensor], y: &mut Tensor) {
+        let (mut coarse, mut fine) = ([0; 256], [0; 256]);
+        coarse.copy_from_slice(&self.coarse);
+        fine.copy_from_slice(&self.fine);
+        rt::log_softmax_s16(&self.rows, &self.params, &coarse, &fine, i16s(x[0]), i16s_mut(y));
     }
 
     fn overlap(&self, _: usize) -> Overlap {

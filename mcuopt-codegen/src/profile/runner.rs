@@ -16,18 +16,13 @@ const SILENCE: Duration = Duration::from_secs(120);
 const END: &str = "mcuopt done";
 const LAYER: &str = "mcuopt layer ";
 
+const ANSWER: &str = "mcuopt answer ";
+
 /// Runs a command and returns the cycles of each layer that the firmware says.
 pub(super) fn run(runner: &str, program: &Path, layers: usize) -> Result<Vec<u64>, Error> {
-    let words = words(runner);
-    let Some((first, rest)) = words.split_first() else {
-        return Err(Error::options("there is no command in it").part("option `runner`"));
-    };
-    let mut command = Command::new(first);
-    command.args(rest).arg(program);
-    let (mut cycles, mut said) = (vec![None; layers], String::new());
-    let done = listen(&mut command, SILENCE, &mut |line| {
-        said += &format!("{line}\n");
-        // Some runners put a prefix before what the firmware says.
+    let mut cycles = vec![None; layers];
+    let all = |cycles: &[Option<u64>]| cycles.iter().copied().collect::<Option<Vec<u64>>>();
+    let said = listen_to_firmware(runner, program, &mut |line| {
         if let Some((_, figures)) = line.split_once(LAYER) {
             let mut figures = figures.split_whitespace().map(|figure| figure.parse::<u64>().ok());
             if let (Some(Some(index)), Some(Some(count))) = (figures.next(), figures.next())
@@ -36,15 +31,49 @@ pub(super) fn run(runner: &str, program: &Path, layers: usize) -> Result<Vec<u64
                 *slot = Some(count);
             }
         }
+    })?;
+    all(&cycles).ok_or_else(|| silent(runner, &said))
+}
+
+/// Runs a command and returns the bytes that the firmware answers; `done` hears how many there are so far.
+pub(super) fn answers(
+    runner: &str,
+    program: &Path,
+    bytes: usize,
+    done: &mut dyn FnMut(usize),
+) -> Result<Vec<u8>, Error> {
+    let mut answers = Vec::with_capacity(bytes);
+    let said = listen_to_firmware(runner, program, &mut |line| {
+        if let Some((_, digits)) = line.split_once(ANSWER) {
+            let digits = digits.trim().as_bytes().chunks(2).map_while(|pair| std::str::from_utf8(pair).ok());
+            answers.extend(digits.map_while(|pair| u8::from_str_radix(pair, 16).ok()));
+            done(answers.len());
+        }
+    })?;
+    if answers.len() == bytes { Ok(answers) } else { Err(silent(runner, &said)) }
+}
+
+/// Runs a command with a program until that is done; `hear` gets each line. Returns all of them.
+///
+/// Some runners put a prefix before what the firmware says.
+fn listen_to_firmware(runner: &str, program: &Path, hear: &mut dyn FnMut(&str)) -> Result<String, Error> {
+    let words = words(runner);
+    let Some((first, rest)) = words.split_first() else {
+        return Err(Error::options("there is no command in it").part("option `runner`"));
+    };
+    let mut command = Command::new(first);
+    command.args(rest).arg(program);
+    let mut said = String::new();
+    let done = listen(&mut command, SILENCE, &mut |line| {
+        said += &format!("{line}\n");
+        hear(line);
         line.contains(END)
     })?;
-    let all: Option<Vec<u64>> = cycles.into_iter().collect();
-    match all {
-        Some(cycles) if done => Ok(cycles),
-        _ => Err(Error::io(format!(
-            "`{runner}` did not show what the firmware prints over semihosting; it said:\n{said}"
-        ))),
-    }
+    if done { Ok(said) } else { Err(silent(runner, &said)) }
+}
+
+fn silent(runner: &str, said: &str) -> Error {
+    Error::io(format!("`{runner}` did not show what the firmware prints over semihosting; it said:\n{said}"))
 }
 
 /// Runs a command until it ends, or until `hear` is content with a line; whether it was.

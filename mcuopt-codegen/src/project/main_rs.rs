@@ -25,7 +25,11 @@ pub(super) fn main_rs(compiled: &Compiled, platform: Platform, purpose: Purpose)
         Purpose::Count => COUNT,
         Purpose::Time => "",
         Purpose::Answer => ANSWER,
+        Purpose::Recite => RECITE,
     };
+    if matches!(purpose, Purpose::Answer | Purpose::Recite) {
+        text += NUMBER;
+    }
     if matches!(purpose, Purpose::Count | Purpose::Time) {
         text += RANDOM;
     }
@@ -146,10 +150,14 @@ fn head(compiled: &Compiled, platform: Platform, purpose: Purpose, voice: Voice)
         Purpose::Answer => {
             "Takes inputs from a file of the computer behind the debugger, and writes its answers to another"
         }
+        Purpose::Recite => "Answers the inputs that are built into it, and says the answers",
     };
     let mut text = format!("//! {what}: `{model}`.\n\n#![no_std]\n#![no_main]\n\n");
     // Not every program calls all of it.
     text += "#[allow(dead_code, unused_imports)]\nmod network;\n\nuse core::ptr::addr_of_mut;\n\n";
+    if purpose == Purpose::Recite {
+        text = text.replace("\nmod network;", "\nmod network;\nmod items;");
+    }
     text += match platform.kind {
         Kind::CortexM | Kind::Rp2040 | Kind::Rp2350 => "use cortex_m_rt::entry;\n",
         Kind::RiscV => "use riscv_rt::entry;\n",
@@ -252,6 +260,20 @@ fn entry(network: &Network, platform: Platform, purpose: Purpose, voice: Voice) 
             }
             text += "    }\n";
         }
+        Purpose::Recite => {
+            let bytes: usize = network.inputs.iter().map(|port| port.bytes).sum();
+            text += &format!("    for item in items::ITEMS.chunks_exact({bytes}) {{\n        let mut rest = item;\n");
+            for port in &network.inputs {
+                text += &format!("        read({}, &mut rest);\n", network.input(port));
+            }
+            let names: Vec<&str> = network.outputs.iter().map(|port| port.name.as_str()).collect();
+            let pattern = if let [name] = names[..] { name.to_string() } else { format!("({})", names.join(", ")) };
+            text += &format!("        let {pattern} = {};\n", network.run(None));
+            for name in names {
+                text += &format!("        say({name});\n");
+            }
+            text += "    }\n    println!(\"mcuopt done\");\n";
+        }
     }
     text + end + "}\n"
 }
@@ -305,7 +327,41 @@ fn write<T: Number>(numbers: &[T], file: &mut File) {
     }
 }
 
-/// An element of an input or output, in a file the lowest byte first.
+";
+
+const RECITE: &str = "
+/// Bytes of a line.
+const LINE: usize = 64;
+
+fn read<T: Number>(numbers: &mut [T], rest: &mut &[u8]) {
+    let (own, others) = rest.split_at(size_of_val(numbers));
+    *rest = others;
+    for (number, bytes) in numbers.iter_mut().zip(own.chunks_exact(size_of::<T>())) {
+        *number = T::load(bytes);
+    }
+}
+
+/// Says bytes in hexadecimal digits.
+fn say<T: Number>(numbers: &[T]) {
+    const DIGITS: &[u8; 16] = b\"0123456789abcdef\";
+    for numbers in numbers.chunks(LINE / size_of::<T>()) {
+        let (mut bytes, mut text) = ([0; LINE], [0; 2 * LINE]);
+        let bytes = &mut bytes[..size_of_val(numbers)];
+        for (number, bytes) in numbers.iter().zip(bytes.chunks_exact_mut(size_of::<T>())) {
+            number.store(bytes);
+        }
+        for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+            digits[0] = DIGITS[usize::from(byte >> 4)];
+            digits[1] = DIGITS[usize::from(byte & 15)];
+        }
+        let text = core::str::from_utf8(&text[..2 * bytes.len()]).expect(\"digits are ASCII\");
+        println!(\"mcuopt answer {}\", text);
+    }
+}
+";
+
+const NUMBER: &str = "
+/// An element of an input or output; in bytes, the lowest comes first.
 trait Number {
     fn load(bytes: &[u8]) -> Self;
     fn store(&self, bytes: &mut [u8]);

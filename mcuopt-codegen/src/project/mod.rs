@@ -54,6 +54,9 @@ pub enum Purpose {
     /// Takes inputs from the file `inputs` and writes its answers to the file `outputs`, both in the working directory of
     /// the emulator, bytes as they lie in memory: see [`profile::answers`](crate::profile::answers).
     Answer,
+    /// Answers the items that are built into it, `ITEMS` of `src/items.rs`, and says the answers' bytes: for boards, which
+    /// have no files. Whoever generates the project adds that file.
+    Recite,
 }
 
 /// A file of a project.

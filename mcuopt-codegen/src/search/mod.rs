@@ -94,6 +94,20 @@ pub fn search(options: &Options, goal: &Goal, progress: Progress<'_>) -> Result<
     Search::run(options, goal, progress).map_err(|errors| errors.in_file(&shown))
 }
 
+/// What the options lead to without a goal: what their precisions and ranges find in the samples, to be kept as it is.
+pub fn fix(options: &Options) -> Result<(Record, Quality, Compiled), Errors> {
+    let fix = || {
+        let prepared = Prepared::to_search(options)?;
+        let precisions = Precisions::resolve(LayerPrecision::Int8, &prepared.options.layers, prepared.float())?;
+        let quantized = prepared.quantize(&precisions)?;
+        let samples = prepared.samples(&quantized.float)?;
+        let quality =
+            Reference::run(&quantized.float, &samples)?.compare(&quantize::lower(&quantized.graph)?, &samples)?;
+        Ok((prepared.record(&quantized, &precisions), quality, prepared.finish(quantized)?))
+    };
+    fix().map_err(|errors: Errors| errors.in_file(&options.model.display().to_string()))
+}
+
 /// Fails if a quantized network misses the goal, naming the layer in which most of the error is born.
 pub(crate) fn check(quantized: &Quantized, samples: &Samples, goal: &Goal) -> Result<(), Errors> {
     let reference = Reference::run(&quantized.float, samples)?;
@@ -126,6 +140,7 @@ struct Search<'a> {
     named: BTreeMap<String, LayerPrecision>,
     /// What was measured already, by the precisions of the layers.
     known: BTreeMap<Vec<LayerPrecision>, Quality>,
+    estimates: BTreeMap<Vec<LayerPrecision>, Estimate>,
 }
 
 impl<'a> Search<'a> {
@@ -143,20 +158,19 @@ impl<'a> Search<'a> {
         let int8 = prepared.quantize(&Precisions::all(LayerPrecision::Int8))?;
         let samples = prepared.samples(&int8.float)?;
         let reference = Reference::run(&int8.float, &samples)?;
-        let known = BTreeMap::new();
-        let mut search = Search { goal, progress, prepared, sensitivity, reference, samples, named, known };
+        let (known, estimates) = (BTreeMap::new(), BTreeMap::new());
+        let mut search = Search { goal, progress, prepared, sensitivity, reference, samples, named, known, estimates };
         search.find()
     }
 
     fn find(&mut self) -> Result<Found, Errors> {
         let all_int8 = vec![LayerPrecision::Int8; self.sensitivity.layers.len()];
         let int8_quality = self.quality(&all_int8)?;
-        let int8 = self.compiled(&all_int8, false)?;
-        let int8_estimate = cost::estimate(&int8, self.goal.core);
+        let int8_estimate = self.estimate(&all_int8)?;
         let mut failure = None;
         for attempt in 0..TRIES {
             let heavier = HEAVIER.powi(attempt);
-            let Some(mut assignment) = self.lowest(heavier)? else { return Err(self.unreachable()?.into()) };
+            let Some(mut assignment) = self.start(heavier)? else { return Err(self.unreachable()?.into()) };
             self.trim(&mut assignment, heavier)?;
             match self.compiled(&assignment, true) {
                 Ok(compiled) => {
@@ -179,6 +193,60 @@ impl<'a> Search<'a> {
         Err(failure.unwrap_or_else(|| Error::bug("a search without an attempt").into()))
     }
 
+    /// How much cycles, flash and RAM weigh, each by what it is of the int8 network's.
+    fn weights(&self) -> [f64; 3] {
+        match self.prepared.options.optimize {
+            Optimize::Speed => [1.0, 0.1, 0.1],
+            Optimize::Balanced => [1.0, 0.5, 0.25],
+            Optimize::Size => [0.25, 1.0, 0.5],
+        }
+    }
+
+    /// What a whole network costs.
+    fn cost(&mut self, assignment: &[LayerPrecision], heavier: f64) -> Result<f64, Errors> {
+        let int8 = self.estimate(&vec![LayerPrecision::Int8; assignment.len()])?;
+        let own = self.estimate(assignment)?;
+        let part = |own: u64, int8: u64| own as f64 / int8.max(1) as f64;
+        let [by_cycles, by_flash, by_ram] = self.weights();
+        Ok(by_cycles * part(own.cycles, int8.cycles)
+            + heavier * by_flash * part(own.weight_bytes as u64, int8.weight_bytes as u64)
+            + by_ram * part(own.ram_bytes as u64, int8.ram_bytes as u64))
+    }
+
+    fn estimate(&mut self, assignment: &[LayerPrecision]) -> Result<Estimate, Errors> {
+        if let Some(known) = self.estimates.get(assignment) {
+            return Ok(known.clone());
+        }
+        let estimate = cost::estimate(&self.compiled(assignment, false)?, self.goal.core);
+        self.estimates.insert(assignment.to_vec(), estimate.clone());
+        Ok(estimate)
+    }
+
+    /// The cheapest network to start from that reaches the goal: the lowest such rung of the ladder, or one that has a single
+    /// precision. Layers are not independent: a channel that is constant in int8 and vanishes may not be so in int4.
+    fn start(&mut self, heavier: f64) -> Result<Option<Vec<LayerPrecision>>, Errors> {
+        let choices = self.choices(heavier);
+        let mut candidates: Vec<Vec<LayerPrecision>> = self.lowest(&choices)?.into_iter().collect();
+        for precision in self.goal.precisions.clone() {
+            let one = |layer: &Vec<(LayerPrecision, Choice)>| {
+                let known = layer.iter().find(|(known, _)| *known == precision).or(layer.first());
+                known.map_or(precision, |(known, _)| *known)
+            };
+            candidates.push(choices.iter().map(one).collect());
+        }
+        let mut best = None;
+        for candidate in candidates {
+            if !self.reaches(&candidate)? {
+                continue;
+            }
+            let cost = self.cost(&candidate, heavier)?;
+            if best.as_ref().is_none_or(|(known, _)| cost < *known) {
+                best = Some((cost, candidate));
+            }
+        }
+        Ok(best.map(|(_, candidate)| candidate))
+    }
+
     /// For each layer its choices: the goal's precisions, or the one that the user named.
     fn choices(&self, heavier: f64) -> Vec<Vec<(LayerPrecision, Choice)>> {
         let int8 = |layer: &LayerSensitivity| layer.damage(LayerPrecision::Int8).or(layer.damages.first()).copied();
@@ -188,11 +256,7 @@ impl<'a> Search<'a> {
         let cycles = total(&|damage| damage.cycles as f64);
         let flash = total(&|damage| damage.weight_bytes as f64);
         let ram = total(&|damage| damage.output_bytes as f64);
-        let (by_cycles, by_flash, by_ram) = match self.prepared.options.optimize {
-            Optimize::Speed => (1.0, 0.1, 0.1),
-            Optimize::Balanced => (1.0, 0.5, 0.25),
-            Optimize::Size => (0.25, 1.0, 0.5),
-        };
+        let [by_cycles, by_flash, by_ram] = self.weights();
         let cost = |damage: &Damage| {
             by_cycles * damage.cycles as f64 / cycles
                 + heavier * by_flash * damage.weight_bytes as f64 / flash
@@ -218,13 +282,12 @@ impl<'a> Search<'a> {
     }
 
     /// The lowest rung of the ladder that reaches the goal, by bisection: rungs are the more exact the higher they are.
-    fn lowest(&mut self, heavier: f64) -> Result<Option<Vec<LayerPrecision>>, Errors> {
-        let choices = self.choices(heavier);
+    fn lowest(&mut self, choices: &[Vec<(LayerPrecision, Choice)>]) -> Result<Option<Vec<LayerPrecision>>, Errors> {
         let numbers: Vec<Vec<Choice>> =
             choices.iter().map(|layer| layer.iter().map(|(_, choice)| *choice).collect()).collect();
         let rungs: Vec<Vec<LayerPrecision>> = ladder(&numbers)
             .into_iter()
-            .map(|rung| rung.iter().zip(&choices).map(|(choice, layer)| layer[*choice].0).collect())
+            .map(|rung| rung.iter().zip(choices).map(|(choice, layer)| layer[*choice].0).collect())
             .collect();
         let (mut low, mut high) = (0, rungs.len() - 1);
         if !self.reaches(&rungs[high])? {
@@ -254,14 +317,17 @@ impl<'a> Search<'a> {
         // What saves a hundredth of a percent is not worth a measurement.
         savings.retain(|(saved, ..)| *saved > 1e-4);
         let mut done = vec![false; assignment.len()];
+        let mut cost = self.cost(assignment, heavier)?;
         for (_, index, precision) in savings {
             if done[index] {
                 continue;
             }
             let mut candidate = assignment.clone();
             candidate[index] = precision;
-            if self.reaches(&candidate)? {
+            let cheaper = self.cost(&candidate, heavier)?;
+            if cheaper < cost && self.reaches(&candidate)? {
                 *assignment = candidate;
+                cost = cheaper;
                 done[index] = true;
             }
         }

@@ -1,20 +1,21 @@
 //! What each layer alone costs in accuracy, and what it would cost in cycles and flash to spare it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Progress;
 use super::measure::{Errors, Reference, answer, as_reals, decibels};
 use crate::calibrate::Samples;
-use crate::cost::{self, Core};
+use crate::cost::{self, Core, LayerCost};
 use crate::error::{self, Error};
 use crate::graph::{Graph, ValueId};
 use crate::interp;
 use crate::ops::{Layer, Op};
 use crate::parallel;
 use crate::pipeline::Prepared;
-use crate::quantize::{LayerPrecision, Origins, Precisions, lower_with_origins, stored};
+use crate::quantize::{self, LayerPrecision, Origins, Precisions, lower_with_origins, stored};
 use crate::tensor::Tensor;
+use crate::{prefer, specialise};
 
 /// Samples that tell layers apart.
 const SAMPLES: usize = 16;
@@ -80,6 +81,26 @@ struct Variant {
     origins: Origins,
     /// For each layer's name the nodes of the lowered graph that compute it, conversions for it alone included.
     groups: BTreeMap<String, Vec<usize>>,
+    /// For each layer's name what the nodes cost that compute it in the end.
+    costs: BTreeMap<String, Vec<LayerCost>>,
+}
+
+/// For each node's name in the float graph the nodes of a lowered graph that compute it.
+fn groups_of(float: &Graph<Op>, lowered: &Graph<Layer>) -> BTreeMap<String, Vec<usize>> {
+    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let names: BTreeSet<&str> = float.nodes.iter().map(|node| node.name.as_str()).collect();
+    for (index, node) in lowered.nodes.iter().enumerate() {
+        // `<layer>.<operand>.requantize` is a step that only this layer needs.
+        let steps = || node.name.ends_with(".requantize");
+        let owner = names.get(node.name.as_str()).or_else(|| {
+            let before = |name: &&&str| node.name.strip_prefix(**name).is_some_and(|rest| rest.starts_with('.'));
+            names.iter().filter(|_| steps()).filter(before).max_by_key(|name| name.len())
+        });
+        if let Some(owner) = owner {
+            groups.entry(owner.to_string()).or_default().push(index);
+        }
+    }
+    groups
 }
 
 /// Measures each layer alone, in each of the precisions.
@@ -92,7 +113,7 @@ pub(super) fn sensitivity(
     core: Core,
     progress: Progress<'_>,
 ) -> Result<Sensitivity, error::Errors> {
-    let variants = precisions.iter().map(|precision| Variant::new(prepared, *precision));
+    let variants = precisions.iter().map(|precision| Variant::new(prepared, *precision, core));
     let variants = variants.collect::<Result<Vec<_>, _>>()?;
     let Some(first) = variants.first() else { return Err(Error::bug("no precision to measure").into()) };
     let samples = prepared.samples(&first.float)?;
@@ -132,8 +153,8 @@ pub(super) fn sensitivity(
                 errors.join(&outcome.errors);
                 right += usize::from(labels.is_some_and(|labels| outcome.answer == Some(labels[*sample])));
             }
-            if known && let Some(nodes) = variant.groups.get(&layer.name) {
-                let costs: Vec<_> = nodes.iter().map(|node| cost::layer(&variant.lowered, *node, core)).collect();
+            if known && variant.groups.contains_key(&layer.name) {
+                let costs = variant.costs.get(&layer.name).map_or(&[][..], Vec::as_slice);
                 layer.damages.push(Damage {
                     precision: variant.precision,
                     noise: errors.noise(),
@@ -158,25 +179,20 @@ struct Outcome {
 }
 
 impl Variant {
-    fn new(prepared: &Prepared, precision: LayerPrecision) -> Result<Self, error::Errors> {
+    fn new(prepared: &Prepared, precision: LayerPrecision, core: Core) -> Result<Self, error::Errors> {
         let quantized = prepared.quantize(&Precisions::all(precision))?;
         let (lowered, origins) = lower_with_origins(&quantized.graph)?;
-        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let names: Vec<&str> = quantized.float.nodes.iter().map(|node| node.name.as_str()).collect();
-        for (index, node) in lowered.nodes.iter().enumerate() {
-            // `<layer>.<operand>.requantize` is a step that only this layer needs.
-            let owner = names.iter().find(|name| **name == node.name).or_else(|| {
-                let steps = node.name.ends_with(".requantize");
-                names
-                    .iter()
-                    .filter(|name| steps && node.name.starts_with(&format!("{name}.")))
-                    .max_by_key(|name| name.len())
-            });
-            if let Some(owner) = owner {
-                groups.entry(owner.to_string()).or_default().push(index);
-            }
-        }
-        Ok(Self { precision, float: quantized.float, lowered, origins, groups })
+        let groups = groups_of(&quantized.float, &lowered);
+        // What the layers cost is seen when constant channels are gone and kernels are chosen.
+        let mut shrunk = lowered.clone();
+        quantize::compose(&mut shrunk)?;
+        specialise::specialise(&mut shrunk)?;
+        prefer::prefer(&mut shrunk, prepared.options.optimize);
+        let costs = groups_of(&quantized.float, &shrunk)
+            .into_iter()
+            .map(|(name, nodes)| (name, nodes.iter().map(|node| cost::layer(&shrunk, *node, core)).collect()))
+            .collect();
+        Ok(Self { precision, float: quantized.float, lowered, origins, groups, costs })
     }
 
     /// The layers' names, in the order in which they run.

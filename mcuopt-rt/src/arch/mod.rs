@@ -10,6 +10,7 @@ pub(crate) mod scalar;
 
 /// An instruction set that kernels are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Arch {
     /// Plain Rust, for every target.
     Portable,

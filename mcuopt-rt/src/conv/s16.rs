@@ -4,7 +4,8 @@ use super::stream::{self, Form, Sizes};
 use super::{Operands, Tiling, conv2d, conv2d_overlapping};
 use crate::arch::{Arch, memory};
 use crate::dense::{Dense, dense};
-use crate::depthwise::{depthwise, depthwise_in_place, in_place, span};
+use crate::depthwise::planar::Planar;
+use crate::depthwise::{Planes, depthwise, depthwise_in_place, in_place, span};
 use crate::fixed::RequantizeS16;
 use crate::geometry::Conv2d;
 use crate::linear::{Choice, LinearS16, Order, Prefer, nibble_bytes, plain};
@@ -46,6 +47,12 @@ enum Body {
         /// How the weights share words.
         form: Form,
         /// With a left shift, or an output range of its own.
+        general: bool,
+    },
+    /// `arch::dsp::depthwise`.
+    Planes {
+        planar: Planar,
+        /// As above.
         general: bool,
     },
 }
@@ -99,10 +106,19 @@ impl ConvS16 {
     ) -> Self {
         let q = &linear.requantize;
         let general = q.left_shift > 0 || q.min > i16::MIN || q.max < i16::MAX;
-        let is_dsp = matches!(arch, Arch::Dsp) && !matches!(kind, Kind::Depthwise);
+        let is_dsp = matches!(arch, Arch::Dsp);
+        let planes = match Planar::new(p) {
+            Ok(planar) if is_dsp && matches!(kind, Kind::Depthwise) => Some(planar),
+            _ => None,
+        };
         let body = if !stays_in_range(p, kind, linear, q.left_shift) {
             // Rare; for them int4 weights are unpacked.
             Body::Wide
+        } else if let Some(planar) = planes {
+            // These take int4 weights as int8: there are few of them.
+            Body::Planes { planar, general }
+        } else if matches!(kind, Kind::Depthwise) {
+            if four_bits { Body::FourBits } else { Body::Portable }
         } else if is_dsp && !four_bits {
             Body::Dsp { form: Form::Bytes, general }
         } else if is_dsp && stays_in_range(p, kind, linear, 4) {
@@ -131,19 +147,28 @@ impl ConvS16 {
         })
     }
 
+    /// How the kernel goes about a depthwise layer, for models of its cost; `None` for portable loops.
+    pub const fn planes(&self) -> Option<Planes> {
+        match self.body {
+            Body::Planes { planar, general } => Some(planar.planes(general)),
+            _ => None,
+        }
+    }
+
     /// [`Choice::name`].
     pub const fn name(&self) -> &'static str {
         match (self.kind, self.body) {
             (Kind::Conv, Body::Wide) => "conv2d_s16_wide",
-            (Kind::Conv, Body::Portable) => "conv2d_s16",
+            (Kind::Conv, Body::Portable | Body::Planes { .. }) => "conv2d_s16",
             (Kind::Conv, Body::FourBits) => "conv2d_s16_w4",
             (Kind::Conv, Body::Dsp { form: Form::Nibbles, .. }) => "conv2d_s16_w4_dsp",
             (Kind::Conv, Body::Dsp { .. }) => "conv2d_s16_dsp",
             (Kind::Depthwise, Body::Wide) => "depthwise_s16_wide",
             (Kind::Depthwise, Body::FourBits) => "depthwise_s16_w4",
+            (Kind::Depthwise, Body::Planes { .. }) => "depthwise_s16_dsp",
             (Kind::Depthwise, _) => "depthwise_s16",
             (Kind::Dense, Body::Wide) => "dense_s16_wide",
-            (Kind::Dense, Body::Portable) => "dense_s16",
+            (Kind::Dense, Body::Portable | Body::Planes { .. }) => "dense_s16",
             (Kind::Dense, Body::FourBits) => "dense_s16_w4",
             (Kind::Dense, Body::Dsp { form: Form::Nibbles, .. }) => "dense_s16_w4_dsp",
             (Kind::Dense, Body::Dsp { .. }) => "dense_s16_dsp",
@@ -183,6 +208,7 @@ impl ConvS16 {
             // A single row's taps are read where they are.
             (Body::Dsp { .. }, Kind::Dense) if sizes.pixels == 1 && stream::is_row(p) => 0,
             (Body::Dsp { .. }, _) => sizes.lane_words + sizes.patch_words,
+            (Body::Planes { planar, .. }, _) => planar.plane_words,
             // The input rows that a window spans, for work in place.
             (_, Kind::Depthwise) if in_place(p) => (span(p) * p.input[1] * p.input[2]).div_ceil(2),
             (_, Kind::Depthwise) => 0,
@@ -217,6 +243,7 @@ impl ConvS16 {
     pub const fn words(&self) -> usize {
         match self.body {
             Body::Dsp { .. } => self.geometry.groups * self.sizes.group_words,
+            Body::Planes { planar, .. } => self.geometry.output[2] * planar.channel_words(),
             _ => LinearS16::plain_words(self.weight_len(), self.geometry.output[2]),
         }
     }
@@ -239,6 +266,7 @@ impl ConvS16 {
         assert!(linear.weights.len() == row * rows && linear.outputs() == self.geometry.output[2], "weights, bias");
         match self.body {
             Body::Dsp { form, .. } => stream::pack(&self.geometry, form, 2, linear, words),
+            Body::Planes { planar, .. } => planar.pack(&self.geometry, linear, words),
             Body::FourBits => linear.pack_nibbles(row, words),
             Body::Portable | Body::Wide => linear.pack_plain(words),
         }
@@ -251,7 +279,7 @@ impl ConvS16 {
     /// fewer bytes than [`choice`](Self::choice) says.
     #[inline(always)]
     pub fn run(&self, constants: &[u32], x: &[i16], y: &mut [i16], scratch: &mut [u32]) {
-        if matches!(self.body, Body::Dsp { .. }) {
+        if matches!(self.body, Body::Dsp { .. } | Body::Planes { .. }) {
             let operands = Operands::Apart(memory::bytes_of(x), memory::bytes_of_mut(y));
             return self.run_dsp(constants, operands, scratch);
         }
@@ -290,7 +318,7 @@ impl ConvS16 {
                 let finish = |o: usize, sum: i32| q.apply(sum, multipliers[o]);
                 conv2d_overlapping::<Int16x4>(p, pad, self.nibbles(weights), bias, x_start, xy, pixel, finish);
             }
-            Body::Portable | Body::Dsp { .. } => {
+            Body::Portable | Body::Dsp { .. } | Body::Planes { .. } => {
                 let finish = |o: usize, sum: i32| q.apply(sum, multipliers[o]);
                 conv2d_overlapping::<Int16x8>(p, pad, weights, bias, x_start, xy, pixel, finish);
             }
@@ -302,8 +330,16 @@ impl ConvS16 {
     ///
     /// # Panics
     /// As [`run`](Self::run), and if it cannot be done in place.
-    #[inline(never)]
+    #[inline(always)]
     pub fn run_in_place(&self, constants: &[u32], xy: &mut [i16], scratch: &mut [u32]) {
+        if matches!(self.body, Body::Planes { .. }) {
+            return self.run_dsp(constants, Operands::Overlapping(memory::bytes_of_mut(xy), 0), scratch);
+        }
+        self.in_place(constants, xy, scratch);
+    }
+
+    #[inline(never)]
+    fn in_place(&self, constants: &[u32], xy: &mut [i16], scratch: &mut [u32]) {
         let (p, q, pad) = (&self.geometry, &self.requantize, self.pad_value);
         assert!(self.kind == Kind::Depthwise && in_place(p), "this layer cannot work in place");
         let (weights, bias, multipliers) = plain(constants, self.weight_len(), p.output[2]);
@@ -317,7 +353,7 @@ impl ConvS16 {
                 let finish = |o: usize, sum: i32| q.apply(sum, multipliers[o]);
                 depthwise_in_place::<Int16x4>(p, pad, self.nibbles(weights), bias, xy, rows, finish);
             }
-            Body::Portable | Body::Dsp { .. } => {
+            Body::Portable | Body::Dsp { .. } | Body::Planes { .. } => {
                 let finish = |o: usize, sum: i32| q.apply(sum, multipliers[o]);
                 depthwise_in_place::<Int16x8>(p, pad, weights, bias, xy, rows, finish);
             }
@@ -332,8 +368,17 @@ impl ConvS16 {
 
         use super::stream::TILE_PIXELS;
         use crate::arch::dsp::convolution::{Ends, Loops, convolve};
+        use crate::arch::dsp::depthwise;
         use crate::arch::dsp::dot::{row, tile};
 
+        let RequantizeS16 { left_shift, zero_point, min, max } = self.requantize;
+        let ends = Ends { left_shift, zero_point, min, max };
+        if let Body::Planes { planar, general } = &self.body {
+            let loops = depthwise::loops::<true>(planar, *general);
+            let (kernel, planar, loops, ends) = black_box((self, planar, loops, &ends));
+            let (p, pad) = (&kernel.geometry, kernel.pad_value);
+            return depthwise::convolve(p, 2, ends, pad, planar, loops, constants, operands, scratch);
+        }
         let Body::Dsp { form, general } = self.body else { return };
         let mut loops = Loops { tile: None, row: None, form };
         if self.sizes.pixels >= TILE_PIXELS {
@@ -353,10 +398,9 @@ impl ConvS16 {
             });
         }
         // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
-        let (kernel, loops) = black_box((self, loops));
-        let RequantizeS16 { left_shift, zero_point, min, max } = kernel.requantize;
-        let ends = Ends { left_shift, zero_point, min, max };
-        convolve::<true>(&kernel.geometry, &kernel.sizes, &ends, kernel.pad_value, loops, constants, operands, scratch);
+        let (kernel, loops, ends) = black_box((self, loops, &ends));
+        let (p, sizes, pad) = (&kernel.geometry, &kernel.sizes, kernel.pad_value);
+        convolve::<true>(p, sizes, ends, pad, loops, constants, operands, scratch);
     }
 
     #[cfg(not(mcuopt_dsp))]
@@ -383,7 +427,7 @@ impl ConvS16 {
                 let weights = self.nibbles(weights);
                 self.layer::<Int16x4>(weights, bias, x, y, |o, sum| q.apply(sum, multipliers[o]));
             }
-            Body::Portable | Body::Dsp { .. } => {
+            Body::Portable | Body::Dsp { .. } | Body::Planes { .. } => {
                 self.layer::<Int16x8>(weights, bias, x, y, |o, sum| q.apply(sum, multipliers[o]));
             }
         }

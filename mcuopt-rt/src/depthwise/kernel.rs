@@ -120,17 +120,7 @@ impl DepthwiseS8 {
     pub const fn planes(&self) -> Option<Planes> {
         match self.body {
             Body::Portable | Body::FourBits => None,
-            Body::Dsp { planar, general } => Some(Planes {
-                along: planar.along,
-                stride: planar.stride,
-                pairs: planar.pairs,
-                taps: planar.taps,
-                unrolled: planar.unrolled(),
-                wide: planar.wide,
-                words: planar.plane_words,
-                inside: planar.inside,
-                general,
-            }),
+            Body::Dsp { planar, general } => Some(planar.planes(general)),
         }
     }
 
@@ -246,33 +236,18 @@ impl DepthwiseS8 {
     #[cfg(mcuopt_dsp)]
     #[inline(always)]
     fn run_dsp(&self, constants: &[u32], operands: Operands<'_>, scratch: &mut [u32]) {
-        use crate::arch::dsp::depthwise::{Channels, channels, convolve};
+        use crate::arch::dsp::convolution::Ends;
+        use crate::arch::dsp::depthwise::{convolve, loops};
         use core::hint::black_box;
 
         let Body::Dsp { planar, general } = &self.body else { return };
-        macro_rules! instances {
-            ($($stride:literal, $taps:literal, $pairs:literal, $wide:literal;)*) => {
-                match (planar.stride, planar.unrolled_taps(), planar.pairs, planar.wide, general) {
-                    $(
-                        ($stride, $taps, $pairs, $wide, false) => channels::<$stride, $taps, $pairs, $wide, false>,
-                        ($stride, $taps, $pairs, $wide, true) => channels::<$stride, $taps, $pairs, $wide, true>,
-                    )*
-                    _ => unreachable!(),
-                }
-            };
-        }
-        let loops: Channels = instances! {
-            1, 1, 1, false; 1, 1, 2, false; 1, 1, 3, false; 1, 1, 4, false; 1, 1, 5, false; 1, 1, 6, false; 1, 1, 7, false;
-            1, 3, 1, false; 1, 3, 1, true;
-            1, 0, 1, false; 1, 0, 2, false; 1, 0, 3, false;
-            2, 1, 1, false; 2, 1, 2, false; 2, 1, 3, false;
-            2, 3, 1, false;
-            2, 0, 1, false; 2, 0, 2, false; 2, 0, 3, false;
-        };
+        let loops = loops::<false>(planar, *general);
         // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
         let (kernel, planar, loops) = black_box((self, planar, loops));
-        let (p, q, pad) = (&kernel.geometry, &kernel.requantize, kernel.pad_value);
-        convolve(p, q, pad, planar, loops, constants, operands, scratch);
+        let Requantize { left_shift, zero_point, min, max } = kernel.requantize;
+        let ends = Ends { left_shift, zero_point, min: min.into(), max: max.into() };
+        let pad = kernel.pad_value.into();
+        convolve(&kernel.geometry, 1, &ends, pad, planar, loops, constants, operands, scratch);
     }
 
     #[cfg(not(mcuopt_dsp))]

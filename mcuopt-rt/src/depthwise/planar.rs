@@ -9,8 +9,9 @@
 //! `(w[2j + 1], w[2j + 2])`. Outputs at even places of a line take the first pairs and the last tap alone, those at odd
 //! places the second pairs and the first tap alone. Dilation along the line puts zeros between the taps.
 
+use super::Planes;
 use crate::geometry::Conv2d;
-use crate::linear::LinearS8;
+use crate::linear::Linear;
 
 /// The longest line of taps is `2 · MAX_PAIRS + 1`.
 const MAX_PAIRS: usize = 7;
@@ -112,6 +113,21 @@ impl Planar {
         90 + 11 * self.taps * self.pairs + copy + lines * (20 + tiles * tile)
     }
 
+    /// The same, for models of the cost.
+    pub(crate) const fn planes(&self, general: bool) -> Planes {
+        Planes {
+            along: self.along,
+            stride: self.stride,
+            pairs: self.pairs,
+            taps: self.taps,
+            unrolled: self.unrolled(),
+            wide: self.wide,
+            words: self.plane_words,
+            inside: self.inside,
+            general,
+        }
+    }
+
     /// Whether the loop over kernel lines is unrolled.
     pub(crate) const fn unrolled(&self) -> bool {
         self.unrolled_taps() > 0
@@ -128,7 +144,7 @@ impl Planar {
     }
 
     /// Arranges the constants.
-    pub(crate) const fn pack(&self, p: &Conv2d, linear: &LinearS8<'_>, words: &mut [u32]) {
+    pub(crate) const fn pack<Q>(&self, p: &Conv2d, linear: &Linear<'_, Q>, words: &mut [u32]) {
         let (mut o, mut at) = (0, 0);
         while o < linear.outputs() {
             words[at] = linear.bias(o) as u32;
@@ -154,7 +170,7 @@ impl Planar {
     }
 
     /// The weight of an output at a place of a kernel line; 0 between and behind its taps.
-    const fn weight(&self, p: &Conv2d, linear: &LinearS8<'_>, o: usize, line: usize, place: usize) -> u8 {
+    const fn weight<Q>(&self, p: &Conv2d, linear: &Linear<'_, Q>, o: usize, line: usize, place: usize) -> u8 {
         let dilation = p.dilation[self.along];
         if !place.is_multiple_of(dilation) || place / dilation >= p.kernel[self.along] {
             return 0;

@@ -272,10 +272,10 @@ pub(super) fn picture(report: &Report, target: &Target, anchor: &str) -> String 
             escaped(&title),
             left + 11.0,
             top + 18.5,
-            escaped(&start(&first, 26)),
+            escaped(&start(&first, 24)),
             left + 11.0,
             top + 34.5,
-            escaped(&start(&second, 30)),
+            escaped(&start(&second, 28)),
             if link.is_some() { "</a>" } else { "" },
         );
     }

@@ -120,7 +120,7 @@ fn tiles(html: &mut String, report: &Report, target: &Target) {
     if let Some(quantization) = &report.quantization {
         let worst = quantization.outputs.iter().flatten().copied().reduce(f64::min);
         let figure = worst.map_or("no error".into(), |worst| format!("{worst:.1} dB"));
-        tile("Int8 against float", figure, format!("at the output, {} samples", quantization.samples));
+        tile("Quantized against float", figure, format!("at the output, {} samples", quantization.samples));
     }
     html.push_str("</div>\n");
 }

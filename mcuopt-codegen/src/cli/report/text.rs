@@ -25,7 +25,13 @@ pub(super) fn show(report: &Report) -> String {
     if let Some(quantization) = &report.quantization {
         let output = |sqnr: &Option<f64>| sqnr.map_or("no error".into(), |sqnr| format!("{sqnr:.1} dB"));
         let outputs: Vec<String> = quantization.outputs.iter().map(output).collect();
-        let _ = write!(text, "\n  int8 against float over {} samples: {}", quantization.samples, outputs.join(", "));
+        let _ = write!(
+            text,
+            "\n  {} against float over {} samples: {}",
+            report.arithmetic,
+            quantization.samples,
+            outputs.join(", ")
+        );
         if let Some(worst) = &quantization.worst {
             let _ = write!(text, "; most of the error is born in `{worst}`");
         }

@@ -6,8 +6,9 @@
 
 use crate::conv::Operands;
 use crate::depthwise::planar::Planar;
-use crate::fixed::Requantize;
 use crate::geometry::Conv2d;
+
+use super::convolution::Ends;
 
 /// What [`channels`] needs to know about a layer.
 #[repr(C)]
@@ -52,7 +53,7 @@ pub(crate) struct Args {
 /// Computes an image.
 pub(crate) type Channels = unsafe extern "C" fn(args: *const Args, constants: *const u32, x: *const i8, y: *mut i8);
 
-/// Computes a layer.
+/// Computes a layer of activations of so many bytes, which `operands` are.
 ///
 /// # Panics
 /// If a slice is shorter than its shape.
@@ -60,8 +61,9 @@ pub(crate) type Channels = unsafe extern "C" fn(args: *const Args, constants: *c
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn convolve(
     p: &Conv2d,
-    q: &Requantize,
-    pad_value: i8,
+    bytes: usize,
+    q: &Ends,
+    pad_value: i16,
     planar: &Planar,
     channels: Channels,
     constants: &[u32],
@@ -69,7 +71,7 @@ pub(crate) fn convolve(
     scratch: &mut [u32],
 ) {
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
-    let (image_len, output_len) = (in_h * in_w * in_c, out_h * out_w * out_c);
+    let (image_len, output_len) = (bytes * in_h * in_w * in_c, bytes * out_h * out_w * out_c);
     let (x, y) = match operands {
         Operands::Apart(x, y) => {
             assert!(x.len() == p.batch * image_len && y.len() == p.batch * output_len, "x, y");
@@ -83,13 +85,13 @@ pub(crate) fn convolve(
     };
     assert!(constants.len() == out_c * planar.channel_words(), "constants");
     let plane = &mut scratch[..planar.plane_words];
-    let pad = u32::from(pad_value as i16 as u16);
+    let pad = u32::from(pad_value as u16);
     plane.fill(pad << 16 | pad);
     let plane = plane.as_mut_ptr();
 
     let (along, across) = (planar.along, 1 - planar.along);
     // Bytes from a pixel to the next along either axis.
-    let (x_steps, y_steps) = ([in_w * in_c, in_c], [out_w * out_c, out_c]);
+    let (x_steps, y_steps) = ([bytes * in_w * in_c, bytes * in_c], [bytes * out_w * out_c, bytes * out_c]);
     let [length, lines] = planar.inside;
     let (line, tile) = (2 * planar.line, 8 * planar.stride);
     let tap_line = p.dilation[across] * line;
@@ -128,14 +130,53 @@ pub(crate) fn convolve(
     }
 }
 
+/// The loops for activations that are int16 if INT16, else int8. Only those that a layer needs get into the program, as it is
+/// a constant where this is inlined.
+#[inline(always)]
+pub(crate) fn loops<const INT16: bool>(planar: &Planar, general: bool) -> Channels {
+    macro_rules! instances {
+        ($($stride:literal, $taps:literal, $pairs:literal, $wide:literal;)*) => {
+            match (planar.stride, planar.unrolled_taps(), planar.pairs, planar.wide, general) {
+                $(
+                    ($stride, $taps, $pairs, $wide, false) => channels::<$stride, $taps, $pairs, $wide, INT16, false>,
+                    ($stride, $taps, $pairs, $wide, true) => channels::<$stride, $taps, $pairs, $wide, INT16, true>,
+                )*
+                _ => unreachable!(),
+            }
+        };
+    }
+    instances! {
+        1, 1, 1, false; 1, 1, 2, false; 1, 1, 3, false; 1, 1, 4, false; 1, 1, 5, false; 1, 1, 6, false; 1, 1, 7, false;
+        1, 3, 1, false; 1, 3, 1, true;
+        1, 0, 1, false; 1, 0, 2, false; 1, 0, 3, false;
+        2, 1, 1, false; 2, 1, 2, false; 2, 1, 3, false;
+        2, 3, 1, false;
+        2, 0, 1, false; 2, 0, 2, false; 2, 0, 3, false;
+    }
+}
+
+/// Loads an activation.
+macro_rules! load {
+    ($operands:literal) => {
+        concat!(".if {int16}\n", "ldrsh ", $operands, "\n", ".else\n", "ldrsb ", $operands, "\n", ".endif\n")
+    };
+}
+
+/// Stores an output.
+macro_rules! store {
+    ($operands:literal) => {
+        concat!(".if {int16}\n", "strh ", $operands, "\n", ".else\n", "strb ", $operands, "\n", ".endif\n")
+    };
+}
+
 /// Copies four elements.
 macro_rules! copy4 {
     () => {
         concat!(
-            "ldrsb r0, [r1]\n",
-            "ldrsb r10, [r1, r5]\n",
-            "ldrsb r11, [r1, r5, lsl #1]\n",
-            "ldrsb r12, [r1, r9]\n",
+            load!("r0, [r1]"),
+            load!("r10, [r1, r5]"),
+            load!("r11, [r1, r5, lsl #1]"),
+            load!("r12, [r1, r9]"),
             "add r1, r1, r5, lsl #2\n",
             "pkhbt r0, r0, r10, lsl #16\n",
             "pkhbt r11, r11, r12, lsl #16\n",
@@ -147,7 +188,7 @@ macro_rules! copy4 {
 
 /// Copies a channel into the plane. For [`channels`] only: it has arguments of its own and keeps no registers.
 #[unsafe(naked)]
-unsafe extern "C" fn copy() {
+unsafe extern "C" fn copy<const INT16: bool>() {
     // r1 x, r2 plane, r3 length, r4 lines left, r5 step, r6 and r7 gaps, r8 elements left, r9 three steps; r0, r10–r12
     // data. Two elements make a word as soon as the plane is at an even one.
     dsp_asm!(naked_asm:
@@ -159,7 +200,7 @@ unsafe extern "C" fn copy() {
         "mov r8, r3",
         "tst r2, #2",
         "beq 5f",
-        "ldrsb r0, [r1]",
+        load!("r0, [r1]"),
         "add r1, r1, r5",
         "strh r0, [r2], #2",
         "sub r8, r8, #1",
@@ -181,15 +222,15 @@ unsafe extern "C" fn copy() {
         "lsls r8, r8, #1",
         "beq 9f",
         "bpl 8f",
-        "ldrsb r0, [r1]",
-        "ldrsb r10, [r1, r5]",
+        load!("r0, [r1]"),
+        load!("r10, [r1, r5]"),
         "add r1, r1, r5, lsl #1",
         "pkhbt r0, r0, r10, lsl #16",
         "str r0, [r2], #4",
         "8:",
         "lsls r8, r8, #1",
         "beq 9f",
-        "ldrsb r0, [r1]",
+        load!("r0, [r1]"),
         "add r1, r1, r5",
         "strh r0, [r2], #2",
         "9:",
@@ -198,6 +239,7 @@ unsafe extern "C" fn copy() {
         "subs r4, r4, #1",
         "bne 2b",
         "bx lr",
+        int16 = const INT16 as usize,
     )
 }
 
@@ -468,7 +510,8 @@ macro_rules! clamp {
 
 /// Computes the channels of an image, one after the other. STRIDE along lines is 1 or 2; TAPS, the kernel's lines, 1,
 /// 3 or 0 for a loop; PAIRS of taps in each, at most 7, for stride 2 and loops 3. WIDE tiles have six outputs, not four: for 3×3
-/// kernels with stride 1. GENERAL layers have a left shift, or an output range of their own.
+/// kernels with stride 1. INT16 is what activations are, not int8. GENERAL layers have a left shift, or an output range of
+/// their own.
 ///
 /// Cycles on Cortex-M4: 3 for each element that is copied; for each tile its kernel lines ([`line1!`], [`line2!`],
 /// [`line_wide!`]) and about 6 for each output to requantize and store it; and about 20 for each line and 60 for each
@@ -483,6 +526,7 @@ pub(crate) unsafe extern "C" fn channels<
     const TAPS: usize,
     const PAIRS: usize,
     const WIDE: bool,
+    const INT16: bool,
     const GENERAL: bool,
 >(
     args: *const Args,
@@ -512,7 +556,7 @@ pub(crate) unsafe extern "C" fn channels<
         "1:",
         "ldr r1, [sp, #116]",
         "ldr r0, [sp, #108]",
-        "add r2, r1, #1",
+        "add r2, r1, #1 << {int16}",
         "str r2, [sp, #116]",
         "str r0, [sp, #112]",
         "add r0, sp, #80",
@@ -547,7 +591,7 @@ pub(crate) unsafe extern "C" fn channels<
         "ldr r5, [sp, #64]",
         "ldr r6, [sp, #68]",
         "ldr r7, [sp, #72]",
-        "add r0, r2, #1",
+        "add r0, r2, #1 << {int16}",
         "str r0, [sp, #124]",
         "stm sp, {{r2-r7}}",
         // A line of outputs.
@@ -650,51 +694,51 @@ pub(crate) unsafe extern "C" fn channels<
         ".endif",
         ".else",
         ".irp sum, r0, r1, r2, r3",
-        "ssat \\sum, #8, \\sum",
+        "ssat \\sum, #8 << {int16}, \\sum",
         ".endr",
         ".if {wide}",
-        "ssat r10, #8, r10",
-        "ssat r11, #8, r11",
+        "ssat r10, #8 << {int16}, r10",
+        "ssat r11, #8 << {int16}, r11",
         ".endif",
         ".endif",
         // x is where the next tile starts: behind the end, this one is not whole.
         "cmp r9, r6",
         "bhi 8f",
         ".if {wide}",
-        "strb r0, [r7]",
-        "strb r1, [r7, lr]",
+        store!("r0, [r7]"),
+        store!("r1, [r7, lr]"),
         "add r7, r7, lr, lsl #1",
-        "strb r2, [r7]",
-        "strb r3, [r7, lr]",
+        store!("r2, [r7]"),
+        store!("r3, [r7, lr]"),
         "add r7, r7, lr, lsl #1",
-        "strb r10, [r7]",
-        "strb r11, [r7, lr]",
+        store!("r10, [r7]"),
+        store!("r11, [r7, lr]"),
         "add r7, r7, lr, lsl #1",
         "str r7, [sp, #60]",
         "blo 6b",
         "b 9f",
         "8:",
         "sub r6, r9, r6",
-        "strb r0, [r7]",
+        store!("r0, [r7]"),
         "cmp r6, #10",
         "beq 9f",
-        "strb r1, [r7, lr]",
+        store!("r1, [r7, lr]"),
         "cmp r6, #8",
         "beq 9f",
-        "strb r2, [r7, lr, lsl #1]",
+        store!("r2, [r7, lr, lsl #1]"),
         "add r7, r7, lr, lsl #1",
         "cmp r6, #6",
         "beq 9f",
-        "strb r3, [r7, lr]",
+        store!("r3, [r7, lr]"),
         "cmp r6, #4",
         "beq 9f",
-        "strb r10, [r7, lr, lsl #1]",
+        store!("r10, [r7, lr, lsl #1]"),
         ".else",
-        "strb r0, [r12]",
-        "strb r1, [r12, lr]",
+        store!("r0, [r12]"),
+        store!("r1, [r12, lr]"),
         "add r12, r12, lr, lsl #1",
-        "strb r2, [r12]",
-        "strb r3, [r12, lr]",
+        store!("r2, [r12]"),
+        store!("r3, [r12, lr]"),
         "add r12, r12, lr, lsl #1",
         ".if {stride} == 1 && {taps} == 0",
         "ldr lr, [sp, #48]",
@@ -703,13 +747,13 @@ pub(crate) unsafe extern "C" fn channels<
         "b 9f",
         "8:",
         "sub r6, r9, r6",
-        "strb r0, [r12]",
+        store!("r0, [r12]"),
         "cmp r6, #6 * {stride}",
         "beq 9f",
-        "strb r1, [r12, lr]",
+        store!("r1, [r12, lr]"),
         "cmp r6, #4 * {stride}",
         "beq 9f",
-        "strb r2, [r12, lr, lsl #1]",
+        store!("r2, [r12, lr, lsl #1]"),
         ".endif",
         "9:",
         "ldr r8, [sp, #20]",
@@ -739,11 +783,12 @@ pub(crate) unsafe extern "C" fn channels<
         "add sp, sp, #128",
         "add sp, sp, r3, lsl #3",
         "pop {{r4-r11, pc}}",
-        copy = sym copy,
+        copy = sym copy::<INT16>,
         stride = const STRIDE,
         taps = const TAPS,
         pairs = const PAIRS,
         wide = const WIDE as usize,
+        int16 = const INT16 as usize,
         general = const GENERAL as usize,
     )
 }

@@ -1,6 +1,6 @@
 //! Measures what the compiled reference models cost on emulated chips and writes BENCHMARKS.md.
 //!
-//! `bench [MODEL…] [speed] [balanced] [size] [float32] [cores]`: measures only these and prints what is known then;
+//! `bench [MODEL…] [speed] [balanced] [size] [int16x8] [int4] [float32] [cores]`: measures only these and prints what is known then;
 //! the file stays as it is. Without a variant it is all of them, and other cores than the Cortex-M4 only on request.
 
 mod measure;

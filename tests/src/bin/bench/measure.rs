@@ -23,13 +23,18 @@ pub(crate) enum Variant {
     Balanced,
     /// In int8, for size.
     Size,
+    /// With int16 activations, for speed.
+    Int16x8,
+    /// With int4 weights, for speed.
+    Int4,
     /// In float32 with the default options.
     Float32,
 }
 
 impl Variant {
     /// All of them.
-    pub(crate) const ALL: [Variant; 4] = [Variant::Speed, Variant::Balanced, Variant::Size, Variant::Float32];
+    pub(crate) const ALL: [Variant; 6] =
+        [Variant::Speed, Variant::Balanced, Variant::Size, Variant::Int16x8, Variant::Int4, Variant::Float32];
 
     /// The option that it is named after.
     pub(crate) fn name(self) -> &'static str {
@@ -37,6 +42,8 @@ impl Variant {
             Variant::Speed => "speed",
             Variant::Balanced => "balanced",
             Variant::Size => "size",
+            Variant::Int16x8 => "int16x8",
+            Variant::Int4 => "int4",
             Variant::Float32 => "float32",
         }
     }
@@ -45,6 +52,7 @@ impl Variant {
     pub(crate) fn label(self) -> String {
         match self {
             Variant::Float32 => "float32".into(),
+            Variant::Int16x8 | Variant::Int4 => format!("{}, speed", self.name()),
             int8 => format!("int8, {}", int8.name()),
         }
     }
@@ -55,6 +63,8 @@ impl Variant {
             Variant::Speed => (shared::Variant::Int8, Optimize::Speed),
             Variant::Balanced => (shared::Variant::Int8, Optimize::Balanced),
             Variant::Size => (shared::Variant::Int8, Optimize::Size),
+            Variant::Int16x8 => (shared::Variant::Int16x8, Optimize::Speed),
+            Variant::Int4 => (shared::Variant::Int4, Optimize::Speed),
             Variant::Float32 => (shared::Variant::Float32, Optimize::Balanced),
         };
         let name = format!("{}-bench-{}", model.name(), self.name());
