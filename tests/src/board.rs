@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fmt, iter, thread};
 
+use mcuopt_codegen::project::{Host, Platform};
+
 /// A machine that QEMU emulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Board {
@@ -50,21 +52,19 @@ impl Board {
         }
     }
 
-    fn emulator(self) -> &'static str {
-        match self {
-            Board::RiscV => "qemu-system-riscv32",
-            _ => "qemu-system-arm",
-        }
-    }
-
-    fn machine(self) -> &'static [&'static str] {
-        match self {
-            Board::CortexM0 => &["-machine", "microbit"],
-            Board::CortexM3 => &["-machine", "mps2-an385"],
-            Board::CortexM4 => &["-machine", "mps2-an386"],
-            Board::CortexM7 => &["-machine", "mps2-an500"],
-            Board::CortexM33 => &["-machine", "mps2-an505"],
-            Board::RiscV => &["-machine", "virt", "-bios", "none"],
+    /// QEMU's program and its arguments that make it the board.
+    fn machine(self) -> (&'static str, &'static [&'static str]) {
+        let name = match self {
+            Board::CortexM0 => "microbit",
+            Board::CortexM3 => "mps2-an385",
+            Board::CortexM4 => "mps2-an386",
+            Board::CortexM7 => "mps2-an500",
+            Board::CortexM33 => "mps2-an505",
+            Board::RiscV => "virt",
+        };
+        match Platform::of(name).map(|platform| platform.host) {
+            Some(Host::Emulator { program, machine }) => (program, machine),
+            _ => panic!("{name} is emulated"),
         }
     }
 
@@ -76,7 +76,7 @@ impl Board {
     /// Whether the emulator is installed.
     pub fn is_present(self) -> bool {
         let version =
-            Command::new(self.emulator()).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            Command::new(self.machine().0).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
     }
 
@@ -105,8 +105,9 @@ impl Board {
     ) -> Result<String, String> {
         let console = folder.join("console");
         let log = File::create(&console).expect("the folder is writable");
-        let mut command = Command::new(self.emulator());
-        command.args(self.machine());
+        let (emulator, machine) = self.machine();
+        let mut command = Command::new(emulator);
+        command.args(machine);
         command.args(["-display", "none", "-monitor", "none", "-serial", "none"]);
         // The first argument is the program's name.
         let words = iter::once("program").chain(arguments.iter().map(String::as_str));

@@ -63,9 +63,11 @@ fn kernel(name: &str, core: Core) -> Option<&'static Kernel> {
     let family = own.split(':').next().unwrap_or(own);
     // A core may run another one's kernel where its own is impossible.
     let cores = [measured(core), Core::CortexM3.name()];
-    let names = [name, own, family];
-    let candidates = names.into_iter().flat_map(|name| cores.map(|core| (core, name)));
-    candidates.chain([(measured(core), OTHER)]).find_map(|(core, name)| table.get(&format!("{core} {name}")))
+    // Nor do other widths.
+    let bytes = own.replace("_w4", "").replace("_wide", "").replace("_s16", "_s8");
+    let names = [name, own, family, &bytes, OTHER];
+    let mut candidates = names.into_iter().flat_map(|name| cores.map(|core| (core, name)));
+    candidates.find_map(|(core, name)| table.get(&format!("{core} {name}")))
 }
 
 /// The cycles of a layer's work.

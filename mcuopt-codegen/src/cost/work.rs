@@ -46,10 +46,12 @@ impl Work {
             },
             Kernel::ConvS16(layer) => {
                 let (p, padded) = (&layer.geometry, layer.pad_value != 0);
-                match layer.linear.with_bytes(|linear| layer.chosen(linear, node.op.prefer, arch)).tiling() {
-                    Some(tiling) => tiles(&mut work, &tiling),
-                    None if layer.depthwise => depthwise(&mut work, p, padded),
-                    None => portable_conv(&mut work, p, padded),
+                let chosen = layer.linear.with_bytes(|linear| layer.chosen(linear, node.op.prefer, arch));
+                match (chosen.tiling(), chosen.planes()) {
+                    (Some(tiling), _) => tiles(&mut work, &tiling),
+                    (None, Some(layout)) => planes(&mut work, p, &layout),
+                    _ if layer.depthwise => depthwise(&mut work, p, padded),
+                    _ => portable_conv(&mut work, p, padded),
                 }
             }
             Kernel::DenseS16(layer) => {
@@ -183,12 +185,14 @@ fn tiles(work: &mut Counts, tiling: &rt::Tiling) {
     let pairs = tiles * filters.div_ceil(2);
     work.add("tiles", tiles);
     work.add("pairs", pairs);
-    work.add(if tiling.split { "products" } else { "whole products" }, pairs * tiling.taps);
+    work.add("products", pairs * tiling.taps);
+    work.add("whole products", if tiling.split { 0 } else { pairs * tiling.taps });
     work.add("odd filters", tiles * (filters % 2));
     let quads = singles * filters.div_ceil(4);
     work.add("singles", singles);
     work.add("quads", quads);
-    work.add(if tiling.split { "quad products" } else { "whole quad products" }, quads * tiling.taps);
+    work.add("quad products", quads * tiling.taps);
+    work.add("whole quad products", if tiling.split { 0 } else { quads * tiling.taps });
     work.add("rest quads", if filters.is_multiple_of(4) { 0 } else { singles });
     if tiling.general {
         work.add("general pairs", pairs);

@@ -5,7 +5,7 @@ use super::{Operands, Tiling, conv2d, conv2d_overlapping};
 use crate::arch::{Arch, memory};
 use crate::dense::{Dense, dense};
 use crate::depthwise::planar::Planar;
-use crate::depthwise::{depthwise, depthwise_in_place, in_place, span};
+use crate::depthwise::{Planes, depthwise, depthwise_in_place, in_place, span};
 use crate::fixed::RequantizeS16;
 use crate::geometry::Conv2d;
 use crate::linear::{Choice, LinearS16, Order, Prefer, nibble_bytes, plain};
@@ -145,6 +145,14 @@ impl ConvS16 {
             split: false,
             general,
         })
+    }
+
+    /// How the kernel goes about a depthwise layer, for models of its cost; `None` for portable loops.
+    pub const fn planes(&self) -> Option<Planes> {
+        match self.body {
+            Body::Planes { planar, general } => Some(planar.planes(general)),
+            _ => None,
+        }
     }
 
     /// [`Choice::name`].

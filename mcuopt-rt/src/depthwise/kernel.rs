@@ -120,17 +120,7 @@ impl DepthwiseS8 {
     pub const fn planes(&self) -> Option<Planes> {
         match self.body {
             Body::Portable | Body::FourBits => None,
-            Body::Dsp { planar, general } => Some(Planes {
-                along: planar.along,
-                stride: planar.stride,
-                pairs: planar.pairs,
-                taps: planar.taps,
-                unrolled: planar.unrolled(),
-                wide: planar.wide,
-                words: planar.plane_words,
-                inside: planar.inside,
-                general,
-            }),
+            Body::Dsp { planar, general } => Some(planar.planes(general)),
         }
     }
 

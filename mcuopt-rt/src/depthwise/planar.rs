@@ -9,6 +9,7 @@
 //! `(w[2j + 1], w[2j + 2])`. Outputs at even places of a line take the first pairs and the last tap alone, those at odd
 //! places the second pairs and the first tap alone. Dilation along the line puts zeros between the taps.
 
+use super::Planes;
 use crate::geometry::Conv2d;
 use crate::linear::Linear;
 
@@ -110,6 +111,21 @@ impl Planar {
         let (tiles, lines) = (p.output[self.along].div_ceil(outputs), p.output[1 - self.along]);
         let copy = self.inside[1] * (20 + 3 * self.inside[0]);
         90 + 11 * self.taps * self.pairs + copy + lines * (20 + tiles * tile)
+    }
+
+    /// The same, for models of the cost.
+    pub(crate) const fn planes(&self, general: bool) -> Planes {
+        Planes {
+            along: self.along,
+            stride: self.stride,
+            pairs: self.pairs,
+            taps: self.taps,
+            unrolled: self.unrolled(),
+            wide: self.wide,
+            words: self.plane_words,
+            inside: self.inside,
+            general,
+        }
     }
 
     /// Whether the loop over kernel lines is unrolled.

@@ -15,7 +15,8 @@ use mcuopt_codegen::cost::{Core, Work};
 use mcuopt_codegen::graph::Node;
 use mcuopt_codegen::ops::Layer;
 use mcuopt_codegen::profile::{self, Options};
-use mcuopt_codegen::{Compiled, Optimize};
+use mcuopt_codegen::{Compiled, Optimize, Precision};
+use mcuopt_rt::v0::Prefer;
 use mcuopt_tests::elf::Sizes;
 use mcuopt_tests::folder;
 use mcuopt_tests::report::in_parallel;
@@ -38,6 +39,31 @@ fn main() {
     let cached = words.iter().any(|word| word == "cached");
     let shown = words.iter().find_map(|word| word.strip_prefix("show="));
     let named = |core: &Core| words.iter().any(|word| word == core.name());
+    if words.iter().any(|word| word == "estimates") {
+        for model in mcuopt_tests::shared::Model::ALL {
+            let files = model.find().expect("it is there");
+            for (variant, optimize) in [
+                (Variant::Int8, Optimize::Speed),
+                (Variant::Int8, Optimize::Balanced),
+                (Variant::Int8, Optimize::Size),
+                (Variant::Float32, Optimize::Balanced),
+            ] {
+                let compiled = files.config(variant).optimize(optimize).compile().expect("compiles");
+                let estimate = mcuopt_codegen::cost::estimate(&compiled, Core::CortexM4);
+                println!("TOTAL {} {variant} {optimize:?} {} {}", model.name(), estimate.cycles, estimate.code_bytes);
+                for layer in &estimate.layers {
+                    println!(
+                        "LAYER {} {variant} {optimize:?} {} {} {}",
+                        model.name(),
+                        layer.name,
+                        layer.kernel,
+                        layer.cycles
+                    );
+                }
+            }
+        }
+        return;
+    }
     let mut cores: Vec<Core> = CORES.into_iter().filter(named).collect();
     assert_eq!(
         cores.len() + usize::from(cached) + usize::from(shown.is_some()),
@@ -68,6 +94,8 @@ struct Sample {
     cycles: f64,
     /// The call's parameters.
     params: String,
+    /// Whether its code is part of the network's own.
+    inlined: bool,
 }
 
 /// What was measured of a network.
@@ -78,16 +106,14 @@ struct Network {
 }
 
 fn calibrate(core: Core, cached: bool, shown: Option<&str>) -> Vec<String> {
-    let variants = [Variant::Int8, Variant::Float32];
-    // What shared copies of the kernels cost elsewhere differs little from what inlined ones do.
-    let purposes = if core == Core::CortexM4 { vec![Optimize::Speed, Optimize::Size] } else { vec![Optimize::Speed] };
     let mut jobs = Vec::new();
-    for variant in variants {
-        for &optimize in &purposes {
-            jobs.extend(Synthetic::grid().into_iter().map(|network| (network, variant, optimize)));
-        }
+    for (precision, optimize) in ways(core) {
+        let networks =
+            Synthetic::grid().into_iter().filter(|network| is_measured(core, precision, optimize, &network.name));
+        jobs.extend(networks.map(|network| (network, precision, optimize)));
     }
-    let networks = in_parallel(jobs, |(network, variant, optimize)| measure(core, &network, variant, optimize, cached));
+    let networks =
+        in_parallel(jobs, |(network, precision, optimize)| measure(core, &network, precision, optimize, cached));
     let mut kernels: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
     for sample in networks.iter().flat_map(|network| &network.samples) {
         kernels.entry(sample.work.kernel.clone()).or_default().push(sample.clone());
@@ -120,8 +146,11 @@ fn calibrate(core: Core, cached: bool, shown: Option<&str>) -> Vec<String> {
     kernels.iter().map(line).chain([format!("{core} {PROGRAM} {program:.0} 0: ")]).collect()
 }
 
+/// Bytes of RAM that let kernels be chosen that are faster at the price of memory.
+const PLENTY: usize = 3_000_000;
+
 /// A layer of so few cycles counts half.
-const SMALL: f64 = 1000.0;
+const SMALL: f64 = 200.0;
 
 /// What a program has besides layers.
 const PROGRAM: &str = "program";
@@ -129,6 +158,16 @@ const PROGRAM: &str = "program";
 /// Bytes of code of each kernel, for all layers that have it and for each: least squares over the networks.
 fn code(networks: &[Network]) -> BTreeMap<String, [f64; 2]> {
     let mut names = vec![(PROGRAM.to_string(), false)];
+    // Too few networks to tell all kernels apart: without need none is far from these bytes.
+    let expected = |(name, each): &(String, bool)| {
+        let sample = networks.iter().flat_map(|network| &network.samples).find(|sample| sample.work.kernel == *name);
+        match (sample.is_some_and(|sample| sample.inlined), each) {
+            (true, true) => 300.0,
+            (true, false) => 50.0,
+            (false, true) => 60.0,
+            (false, false) => 1200.0,
+        }
+    };
     let row = |network: &Network| -> Vec<(String, bool)> {
         network.samples.iter().flat_map(|sample| [false, true].map(|each| (sample.work.kernel.clone(), each))).collect()
     };
@@ -148,12 +187,51 @@ fn code(networks: &[Network]) -> BTreeMap<String, [f64; 2]> {
     };
     let rows: Vec<Vec<f64>> =
         networks.iter().map(|network| names.iter().map(|name| count(network, name)).collect()).collect();
-    let bytes = solve(&rows, &vec![1.0; rows.len()]);
+    let mut rows = rows;
+    let mut weights = vec![1.0; rows.len()];
+    for (index, name) in names.iter().enumerate() {
+        let mut row = vec![0.0; names.len()];
+        row[index] = 1.0 / expected(name);
+        rows.push(row);
+        weights.push(0.02);
+    }
+    let bytes = solve(&rows, &weights);
     let mut code: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     for ((name, each), bytes) in names.into_iter().zip(bytes) {
         code.entry(name).or_default()[usize::from(each)] = bytes;
     }
     code
+}
+
+/// How the networks are compiled for a core.
+fn ways(core: Core) -> Vec<(Precision, Optimize)> {
+    let mut ways = vec![(Precision::Int8, Optimize::Speed), (Precision::Float32, Optimize::Speed)];
+    if core == Core::CortexM4 {
+        // What shared copies of the kernels cost elsewhere differs little from what inlined ones do.
+        ways.extend([(Precision::Int8, Optimize::Size), (Precision::Float32, Optimize::Size)]);
+        ways.extend(
+            [Precision::Int16x8, Precision::Int4, Precision::Weights8].map(|precision| (precision, Optimize::Speed)),
+        );
+    }
+    ways
+}
+
+/// Whether a network says something about the kernels of a precision that others do not say.
+fn is_measured(core: Core, precision: Precision, optimize: Optimize, network: &str) -> bool {
+    let has = |parts: &[&str]| parts.iter().any(|part| network.contains(part));
+    match (precision, optimize) {
+        (Precision::Int4 | Precision::Weights8, _) => has(&["convolutions-0", "images", "depthwise-0", "grid-dense"]),
+        (Precision::Int16x8, _) => {
+            has(&["convolutions-0", "images", "depthwise-0", "grid-dense", "pools", "elementwise"])
+        }
+        // Shared copies of kernels do not depend on the shape.
+        (_, Optimize::Size) => !has(&["images", "winograd"]),
+        (Precision::Float32, _) if core != Core::CortexM4 => {
+            has(&["convolutions-0", "depthwise-0", "dense", "pools", "elementwise", "functions"])
+        }
+        (Precision::Float32, _) => !has(&["winograd"]),
+        _ => true,
+    }
 }
 
 /// Whether a layer is known by its elements alone.
@@ -167,9 +245,10 @@ fn rounded(number: f64) -> String {
     format!("{number:.digits$}")
 }
 
-fn measure(core: Core, network: &Synthetic, variant: Variant, optimize: Optimize, cached: bool) -> Network {
-    let name = format!("{}-{variant}-{optimize:?}", network.name);
-    let config = network.config(variant).optimize(optimize);
+fn measure(core: Core, network: &Synthetic, precision: Precision, optimize: Optimize, cached: bool) -> Network {
+    let shown = format!("{precision:?}").to_lowercase();
+    let name = format!("{}-{shown}-{optimize:?}", network.name);
+    let config = network.config(Variant::Int8).precision(precision).optimize(optimize).max_ram(PLENTY);
     let compiled = config.compile().unwrap_or_else(|errors| panic!("{name} does not compile:\n{errors}"));
     let file = folder::output(&format!("costs/{core}")).join(format!("{name}.measured"));
     let numbers: Vec<u64> = match fs::read_to_string(&file) {
@@ -188,8 +267,18 @@ fn measure(core: Core, network: &Synthetic, variant: Variant, optimize: Optimize
         work: Work::of(&compiled.lowered, node, core.arch()),
         cycles: *cycles as f64,
         params: params(&compiled, node),
+        inlined: is_inlined(&compiled, node, core),
     };
     Network { samples: nodes.iter().zip(counts).map(sample).collect(), code: *code as f64 }
+}
+
+fn is_inlined(compiled: &Compiled, node: &Node<Layer>, core: Core) -> bool {
+    let call = node.op.kernel.call(compiled.lowered.value(node.outputs[0]).ty.dtype);
+    let fast = node
+        .op
+        .choice(core.arch())
+        .is_some_and(|choice| choice.name.contains("_dsp") || choice.name.contains("winograd"));
+    call.inlined && node.op.prefer != Prefer::Size && !fast
 }
 
 fn params(compiled: &Compiled, node: &Node<Layer>) -> String {

@@ -15,7 +15,11 @@ pub(super) fn all() -> Vec<Synthetic> {
     let mut networks = Vec::new();
     networks.extend((0..3).map(|index| network(&format!("convolutions-{index}"), 20, &mut convolution)));
     networks.extend((0..2).map(|index| network(&format!("depthwise-{index}"), 24, &mut depthwise)));
+    networks.push(network("images", 12, &mut image));
+    networks.push(network("winograd", 10, &mut winograd));
+    networks.push(network("small-depthwise", 20, &mut small_depthwise));
     networks.push(network("dense", 24, &mut dense));
+    networks.push(network("small-dense", 24, &mut small_dense));
     networks.push(network("pools", 24, &mut pool));
     networks.push(elementwise());
     networks.push(functions());
@@ -166,12 +170,80 @@ fn depthwise(grid: &mut Grid) {
     }
 }
 
+/// The first layer of a network, often: a large image of few channels.
+fn image(grid: &mut Grid) {
+    let random = &mut grid.random;
+    let channels = random.pick(&[1, 1, 2, 3, 3, 4]);
+    let filters = random.pick(&[4, 8, 8, 16, 24]);
+    let [h, w] = [random.pick(&[24, 32, 40, 49, 64]), random.pick(&[10, 28, 32, 40, 64])];
+    let [kh, kw] = random.pick(&[[1, 1], [3, 3], [3, 3], [3, 3], [5, 5], [10, 4], [10, 8]]);
+    let stride = random.pick(&[1, 2, 2]);
+    let pads = if random.chance(70) { [kh / 2, kw / 2] } else { [0, 0] };
+    conv_layer(grid, [channels, h, w], filters, [kh, kw], stride, pads);
+}
+
+/// Layers that Winograd's kernel is for.
+fn winograd(grid: &mut Grid) {
+    let random = &mut grid.random;
+    let channels = random.pick(&[8, 16, 16, 24, 32, 33, 48, 64]);
+    let filters = random.pick(&[16, 24, 32, 33, 48, 64]);
+    let [h, w] = [random.pick(&[4, 6, 7, 8, 10, 12]), random.pick(&[4, 5, 6, 8, 9, 12])];
+    conv_layer(grid, [channels, h, w], filters, [3, 3], 1, [1, 1]);
+}
+
+fn conv_layer(
+    grid: &mut Grid,
+    [c, h, w]: [usize; 3],
+    filters: usize,
+    kernel: [usize; 2],
+    stride: i64,
+    pads: [usize; 2],
+) {
+    let x = grid.input(&[1, c, h, w]);
+    let weights = grid.s.weights(&[filters, c, kernel[0], kernel[1]]);
+    let bias = grid.s.numbers(&[filters], 0.5);
+    let [top, left] = pads.map(|pad| pad as i64);
+    let attributes = [("strides", ints(&[stride; 2])), ("pads", ints(&[top, left, top, left]))];
+    let y = grid.s.node("Conv", &[&x, &weights, &bias], attributes);
+    activated(grid, &y);
+}
+
+/// Depthwise layers of a few pixels, for which planes do not pay.
+fn small_depthwise(grid: &mut Grid) {
+    let random = &mut grid.random;
+    let channels = random.pick(&[3, 8, 16, 16, 24, 32, 48, 64, 128]);
+    let [kh, kw] = random.pick(&[[3, 3], [3, 3], [5, 5], [6, 1], [1, 10], [15, 1], [21, 1], [2, 2]]);
+    let [y, x] = [random.pick(&[1, 1, 2]), random.pick(&[1, 1, 2, 3])];
+    let pad = if random.chance(40) { [kh / 2, kw / 2] } else { [0, 0] };
+    let [h, w] = [(y + kh - 1 - 2 * pad[0].min(kh / 2)).max(1), (x + kw - 1 - 2 * pad[1].min(kw / 2)).max(1)];
+    let x = grid.input(&[1, channels, h, w]);
+    let weights = grid.s.weights(&[channels, 1, kh, kw]);
+    let bias = grid.s.numbers(&[channels], 0.5);
+    let [top, left] = pad.map(|pad| pad as i64);
+    let attributes = [("pads", ints(&[top, left, top, left])), ("group", Int(channels as i64))];
+    let y = grid.s.node("Conv", &[&x, &weights, &bias], attributes);
+    activated(grid, &y);
+}
+
 fn dense(grid: &mut Grid) {
     let random = &mut grid.random;
     let inputs = random.pick(&[1, 3, 4, 7, 8, 12, 16, 24, 33, 40, 64, 100, 128, 256, 500, 640]);
     let outputs = random.pick(&[1, 2, 3, 4, 6, 8, 10, 12, 16, 31, 32, 64, 128]);
     let rows = random.pick(&[1, 1, 1, 1, 2, 4, 5, 9]);
     let rows = if rows * inputs * outputs > MOST_MACS { 1 } else { rows };
+    dense_layer(grid, rows, inputs, outputs);
+}
+
+/// Layers that are faster without what large ones gain from, and some of many inputs.
+fn small_dense(grid: &mut Grid) {
+    let random = &mut grid.random;
+    let inputs = random.pick(&[1, 2, 4, 6, 8, 10, 12, 16, 16, 20, 24, 32]);
+    let outputs = random.pick(&[1, 1, 2, 3, 4, 5, 7, 8, 10, 16]);
+    let [inputs, outputs] = if random.chance(12) { [80 * inputs, outputs.min(8)] } else { [inputs, outputs] };
+    dense_layer(grid, 1, inputs, outputs);
+}
+
+fn dense_layer(grid: &mut Grid, rows: usize, inputs: usize, outputs: usize) {
     let x = grid.input(&[rows, inputs]);
     let weights = grid.s.weights(&[outputs, inputs]);
     let bias = grid.s.numbers(&[outputs], 0.5);
@@ -207,7 +279,7 @@ fn pool(grid: &mut Grid) {
 }
 
 /// Shapes of all sizes.
-const SHAPES: [[usize; 3]; 5] = [[2, 3, 1], [8, 5, 5], [16, 12, 12], [3, 17, 9], [40, 4, 4]];
+const SHAPES: [[usize; 3]; 5] = [[2, 3, 2], [8, 5, 5], [16, 12, 12], [3, 17, 9], [40, 4, 4]];
 
 fn elementwise() -> Synthetic {
     let mut grid = Grid::new("elementwise");
