@@ -1,8 +1,9 @@
 //! Measures what kernels cost on emulated chips, over layers of all sizes, and writes the coefficients of the cost model:
 //! `mcuopt-codegen/src/cost/coefficients.txt`.
 //!
-//! `calibrate-costs [CORE…] [cached] [show=KERNEL]`: for these cores, the lines of others stay; with `cached`, measurements
-//! of earlier calls are taken where there are some, to try what other terms would do; `show` prints a kernel's layers.
+//! `calibrate-costs [CORE…] [cached|known] [show=KERNEL]`: for these cores, the lines of others stay; with `cached`, measurements
+//! of earlier calls are taken where there are some, to try what other terms would do, and with `known` networks without
+//! are left out; `show` prints a kernel's layers.
 //!
 //! Each kernel's cycles are a sum over its terms (`Work`), count times coefficient; the coefficients are those that are not
 //! negative and make the sum of squared relative errors the smallest.
@@ -36,7 +37,11 @@ const HEAD: &str = "\
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
-    let cached = words.iter().any(|word| word == "cached");
+    let mode = words.iter().find_map(|word| match word.as_str() {
+        "cached" => Some(Mode::Cached),
+        "known" => Some(Mode::Known),
+        _ => None,
+    });
     let shown = words.iter().find_map(|word| word.strip_prefix("show="));
     let named = |core: &Core| words.iter().any(|word| word == core.name());
     if words.iter().any(|word| word == "estimates") {
@@ -66,7 +71,7 @@ fn main() {
     }
     let mut cores: Vec<Core> = CORES.into_iter().filter(named).collect();
     assert_eq!(
-        cores.len() + usize::from(cached) + usize::from(shown.is_some()),
+        cores.len() + usize::from(mode.is_some()) + usize::from(shown.is_some()),
         words.len(),
         "{words:?}: not all are cores or `cached`"
     );
@@ -81,10 +86,19 @@ fn main() {
     };
     let mut lines: Vec<String> = text.lines().filter(is_kept).map(String::from).collect();
     for core in cores {
-        lines.extend(calibrate(core, cached, shown));
+        lines.extend(calibrate(core, mode, shown));
     }
     lines.sort();
     fs::write(&path, format!("{HEAD}{}\n", lines.join("\n"))).expect("the repository is writable");
+}
+
+/// What is taken of earlier measurements.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// What there is.
+    Cached,
+    /// Nothing else.
+    Known,
 }
 
 /// What was measured of one layer.
@@ -105,7 +119,7 @@ struct Network {
     code: f64,
 }
 
-fn calibrate(core: Core, cached: bool, shown: Option<&str>) -> Vec<String> {
+fn calibrate(core: Core, mode: Option<Mode>, shown: Option<&str>) -> Vec<String> {
     let mut jobs = Vec::new();
     for (precision, optimize) in ways(core) {
         let networks =
@@ -113,7 +127,8 @@ fn calibrate(core: Core, cached: bool, shown: Option<&str>) -> Vec<String> {
         jobs.extend(networks.map(|network| (network, precision, optimize)));
     }
     let networks =
-        in_parallel(jobs, |(network, precision, optimize)| measure(core, &network, precision, optimize, cached));
+        in_parallel(jobs, |(network, precision, optimize)| measure(core, &network, precision, optimize, mode));
+    let networks: Vec<Network> = networks.into_iter().flatten().collect();
     let mut kernels: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
     for sample in networks.iter().flat_map(|network| &network.samples) {
         kernels.entry(sample.work.kernel.clone()).or_default().push(sample.clone());
@@ -245,14 +260,21 @@ fn rounded(number: f64) -> String {
     format!("{number:.digits$}")
 }
 
-fn measure(core: Core, network: &Synthetic, precision: Precision, optimize: Optimize, cached: bool) -> Network {
+fn measure(
+    core: Core,
+    network: &Synthetic,
+    precision: Precision,
+    optimize: Optimize,
+    mode: Option<Mode>,
+) -> Option<Network> {
     let shown = format!("{precision:?}").to_lowercase();
     let name = format!("{}-{shown}-{optimize:?}", network.name);
     let config = network.config(Variant::Int8).precision(precision).optimize(optimize).max_ram(PLENTY);
     let compiled = config.compile().unwrap_or_else(|errors| panic!("{name} does not compile:\n{errors}"));
     let file = folder::output(&format!("costs/{core}")).join(format!("{name}.measured"));
     let numbers: Vec<u64> = match fs::read_to_string(&file) {
-        Ok(text) if cached => text.split_whitespace().map(|number| number.parse().expect("a number")).collect(),
+        Ok(text) if mode.is_some() => text.split_whitespace().map(|number| number.parse().expect("a number")).collect(),
+        _ if mode == Some(Mode::Known) => return None,
         _ => {
             let numbers = count(core, &name, &compiled);
             let text: Vec<String> = numbers.iter().map(u64::to_string).collect();
@@ -269,7 +291,7 @@ fn measure(core: Core, network: &Synthetic, precision: Precision, optimize: Opti
         params: params(&compiled, node),
         inlined: is_inlined(&compiled, node, core),
     };
-    Network { samples: nodes.iter().zip(counts).map(sample).collect(), code: *code as f64 }
+    Some(Network { samples: nodes.iter().zip(counts).map(sample).collect(), code: *code as f64 })
 }
 
 fn is_inlined(compiled: &Compiled, node: &Node<Layer>, core: Core) -> bool {
