@@ -4,6 +4,7 @@
 //! from most of them, and the error is measured with the rest, in turn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use super::assign::assign;
 use super::channels::clamp;
@@ -62,8 +63,9 @@ impl Headroom {
                 let (min, max) = (range.min * self.factor, range.max * self.factor);
                 Range { min: min.max(low).min(range.min), max: max.min(high).max(range.max) }
             };
-            statistics.range = widen(statistics.range);
-            statistics.candidates = statistics.candidates.map(widen);
+            for range in iter::once(&mut statistics.range).chain(&mut statistics.candidates) {
+                *range = widen(*range);
+            }
         }
         wider
     }
