@@ -27,7 +27,7 @@ use proc_macro::TokenStream;
 /// | key | value |
 /// |---|---|
 /// | `calibration` | `"x.npz"`, `"x.npy"`, or a folder of `.npy` files: typical inputs, first axis the samples; found by itself as `<model>.calib.npz` |
-/// | `ranges` | `"auto"` (default): for each tensor the method with the smallest error in the network's outputs, and as much room beyond the samples as costs nothing; `"min-max"`, `"percentile"`, `"mse"`, `"entropy"` |
+/// | `ranges` | `"auto"` (default): for each tensor the method with the smallest error in the layers that read it, and as much room beyond the samples as costs nothing; `"min-max"`, `"percentile"`, `"mse"`, `"entropy"` |
 /// | `bind` | `{ sequence = 16, shape = [1, -1] }`: sizes of symbolic dimensions, inputs that become constants |
 /// | `tensors` | `{ logits = [-8.0, 8.0], "*/Softmax*" = "min-max" }`: the ranges of single tensors |
 /// | `precision` | `"auto"` (default); `"int8"`; `"int16x8"`: int16 activations, int8 weights; `"int4"`: int8 activations, int4 weights where they save flash; `"weights8"`: int8 weights, float32 arithmetic, no calibration data; `"float32"` |
