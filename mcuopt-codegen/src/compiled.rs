@@ -98,7 +98,9 @@ impl Compiled {
 
     /// Runs the float graph by the reference evaluation.
     pub fn run_float(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        interp::run_float(&self.graph, inputs, |_, _| {})
+        // A network that goes on from call to call has another graph than the one that samples went through.
+        let steps = self.whole.is_some() || self.options.stateful;
+        interp::run_float(if steps { &self.graph } else { &self.float }, inputs, |_, _| {})
     }
 
     /// The names by which the generated methods call the inputs: `input_mut` fills `input`.
