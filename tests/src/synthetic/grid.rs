@@ -90,7 +90,7 @@ fn convolution(grid: &mut Grid) {
         let stride = random.pick(&[1, 1, 1, 2, 2, 3]);
         let pad = random.pick(&[0, 1, 1, 2]).min(kh - 1).min(kw - 1);
         let dilation = if random.chance(8) { 2 } else { 1 };
-        let group = if channels % 2 == 0 && filters % 2 == 0 && random.chance(8) { 2 } else { 1 };
+        let group = if channels.is_multiple_of(2) && filters.is_multiple_of(2) && random.chance(8) { 2 } else { 1 };
         let sizes = (out(h, kh, stride, pad, dilation), out(w, kw, stride, pad, dilation));
         let (Some(y), Some(x)) = sizes else { continue };
         if y * x * filters * channels / group * kh * kw > MOST_MACS {
