@@ -81,8 +81,8 @@ fn out(size: usize, kernel: usize, stride: usize, pad: usize, dilation: usize) -
 fn convolution(grid: &mut Grid) {
     loop {
         let random = &mut grid.random;
-        let channels = random.pick(&[1, 2, 3, 4, 4, 6, 8, 8, 12, 16, 16, 20, 24, 32, 40, 64, 96, 130]);
-        let filters = random.pick(&[1, 2, 4, 5, 8, 8, 10, 12, 16, 16, 24, 31, 32, 48, 64, 96]);
+        let channels: usize = random.pick(&[1, 2, 3, 4, 4, 6, 8, 8, 12, 16, 16, 20, 24, 32, 40, 64, 96, 130]);
+        let filters: usize = random.pick(&[1, 2, 4, 5, 8, 8, 10, 12, 16, 16, 24, 31, 32, 48, 64, 96]);
         let [h, w] =
             [random.pick(&[1, 2, 4, 5, 6, 8, 9, 12, 16, 20, 25]), random.pick(&[1, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24])];
         let [kh, kw] =
