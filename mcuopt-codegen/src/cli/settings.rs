@@ -43,6 +43,18 @@ pub(crate) struct Settings {
     /// may be repeated
     #[arg(long, value_name = "NAME=TYPE")]
     layers: Vec<String>,
+    /// Whether channels between layers are scaled to share a range well: true or false [default: where int8 is poor]
+    #[arg(long, value_name = "SWITCH")]
+    equalization: Option<bool>,
+    /// Whether a channel's least number goes into the next layer's bias: true or false [default: where int8 is poor]
+    #[arg(long, value_name = "SWITCH", alias = "bias_absorption")]
+    bias_absorption: Option<bool>,
+    /// Whether biases make up for what rounding shifts on average: true or false [default: true]
+    #[arg(long, value_name = "SWITCH", alias = "bias_correction")]
+    bias_correction: Option<bool>,
+    /// Whether the rounding of int8 weights is learned from the samples, too: true or false [default: false]
+    #[arg(long, value_name = "SWITCH")]
+    adaround: Option<bool>,
     /// What `mcuopt quantize` found [default: <model>.quant.toml]
     #[arg(long, value_name = "FILE")]
     quantization: Option<String>,
@@ -113,6 +125,17 @@ impl Settings {
         for (key, limit) in [("min_sqnr", self.min_sqnr), ("max_accuracy_drop", self.max_accuracy_drop)] {
             if let Some(limit) = limit {
                 options.set(key, Setting::Real(limit))?;
+            }
+        }
+        let switches = [
+            ("equalization", self.equalization),
+            ("bias_absorption", self.bias_absorption),
+            ("bias_correction", self.bias_correction),
+            ("adaround", self.adaround),
+        ];
+        for (key, switch) in switches {
+            if let Some(switch) = switch {
+                options.set(key, Setting::Flag(switch))?;
             }
         }
         if self.stateful {
