@@ -19,7 +19,8 @@ pub(super) fn all() -> Vec<Synthetic> {
     networks.push(network("winograd", 10, &mut winograd));
     networks.push(network("small-depthwise", 20, &mut small_depthwise));
     networks.push(network("dense", 24, &mut dense));
-    networks.push(network("small-dense", 24, &mut small_dense));
+    // What becomes of inlined loops depends on how many there are.
+    networks.extend((0..8).map(|index| network(&format!("small-dense-{index}"), 3, &mut small_dense)));
     networks.push(network("pools", 24, &mut pool));
     networks.push(elementwise());
     networks.push(functions());
@@ -81,8 +82,8 @@ fn out(size: usize, kernel: usize, stride: usize, pad: usize, dilation: usize) -
 fn convolution(grid: &mut Grid) {
     loop {
         let random = &mut grid.random;
-        let channels = random.pick(&[1, 2, 3, 4, 4, 6, 8, 8, 12, 16, 16, 20, 24, 32, 40, 64, 96, 130]);
-        let filters = random.pick(&[1, 2, 4, 5, 8, 8, 10, 12, 16, 16, 24, 31, 32, 48, 64, 96]);
+        let channels: usize = random.pick(&[1, 2, 3, 4, 4, 6, 8, 8, 12, 16, 16, 20, 24, 32, 40, 64, 96, 130]);
+        let filters: usize = random.pick(&[1, 2, 4, 5, 8, 8, 10, 12, 16, 16, 24, 31, 32, 48, 64, 96]);
         let [h, w] =
             [random.pick(&[1, 2, 4, 5, 6, 8, 9, 12, 16, 20, 25]), random.pick(&[1, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24])];
         let [kh, kw] =
@@ -90,7 +91,7 @@ fn convolution(grid: &mut Grid) {
         let stride = random.pick(&[1, 1, 1, 2, 2, 3]);
         let pad = random.pick(&[0, 1, 1, 2]).min(kh - 1).min(kw - 1);
         let dilation = if random.chance(8) { 2 } else { 1 };
-        let group = if channels % 2 == 0 && filters % 2 == 0 && random.chance(8) { 2 } else { 1 };
+        let group = if channels.is_multiple_of(2) && filters.is_multiple_of(2) && random.chance(8) { 2 } else { 1 };
         let sizes = (out(h, kh, stride, pad, dilation), out(w, kw, stride, pad, dilation));
         let (Some(y), Some(x)) = sizes else { continue };
         if y * x * filters * channels / group * kh * kw > MOST_MACS {
