@@ -12,6 +12,7 @@ use crate::interp::{self, Steps};
 use crate::ops::{Layer, Op};
 use crate::options::Options;
 use crate::plan::Plan;
+use crate::quantize::Repair;
 use crate::simplify::Applied;
 use crate::specialise::Shrunk;
 use crate::tensor::{DType, Tensor};
@@ -30,6 +31,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// The rewriting rules that were applied, in order.
     pub simplified: Vec<Applied>,
+    /// What the repairs of an int8 network gained, in the order in which they were made.
+    pub repairs: Vec<Repair>,
     /// The tensors that lost constant or dead channels, in the graph's order.
     pub specialised: Vec<Shrunk>,
     /// What runs over the whole window would take, for a network that takes new frames alone.
@@ -95,7 +98,9 @@ impl Compiled {
 
     /// Runs the float graph by the reference evaluation.
     pub fn run_float(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        interp::run_float(&self.graph, inputs, |_, _| {})
+        // A network that goes on from call to call has another graph than the one that samples went through.
+        let steps = self.whole.is_some() || self.options.stateful;
+        interp::run_float(if steps { &self.graph } else { &self.float }, inputs, |_, _| {})
     }
 
     /// The names by which the generated methods call the inputs: `input_mut` fills `input`.

@@ -44,6 +44,31 @@ impl Config {
         self
     }
 
+    /// Whether a channel's least number goes into the next layer's bias where that narrows a range. On by default.
+    pub fn bias_absorption(mut self, on: bool) -> Self {
+        self.options.bias_absorption = Some(on);
+        self
+    }
+
+    /// Whether the channels between two layers are scaled to share one range well. On by default.
+    pub fn equalization(mut self, on: bool) -> Self {
+        self.options.equalization = Some(on);
+        self
+    }
+
+    /// Whether biases make up for what rounding shifts on average. On by default.
+    pub fn bias_correction(mut self, on: bool) -> Self {
+        self.options.bias_correction = Some(on);
+        self
+    }
+
+    /// Whether the rounding of each weight is learned from the samples: some seconds to a minute in an optimised compiler,
+    /// long minutes in a macro. Off by default.
+    pub fn adaround(mut self, on: bool) -> Self {
+        self.options.adaround = Some(on);
+        self
+    }
+
     /// The range of the tensors of a name, which is a value's in the file; `*` stands for any characters.
     pub fn tensor(mut self, name: impl Into<String>, range: TensorRange) -> Self {
         self.options.tensors.insert(name.into(), range);

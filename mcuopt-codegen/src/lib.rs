@@ -22,6 +22,7 @@ mod config;
 pub mod cost;
 pub mod emit;
 pub mod error;
+mod fit;
 pub mod graph;
 pub mod import;
 pub mod interp;

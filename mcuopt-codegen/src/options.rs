@@ -50,7 +50,7 @@ pub enum Precision {
     Int8,
     /// int8 weights, int16 activations.
     Int16x8,
-    /// int4 weights, int8 activations; the first and the last layer with weights in int8.
+    /// int4 weights, int8 activations; int8 weights in depthwise, small, first and last layers.
     Int4,
     /// int8 weights, float32 activations and arithmetic; needs no calibration data.
     Weights8,
@@ -93,6 +93,14 @@ pub struct Options {
     pub calibration: Option<PathBuf>,
     /// How the range of each tensor is chosen from the samples.
     pub ranges: Method,
+    /// Whether a channel's least number goes into the next layer's bias where that narrows a range; on where it is not given.
+    pub bias_absorption: Option<bool>,
+    /// Whether the channels between two layers are scaled to share one range well; on where it is not given.
+    pub equalization: Option<bool>,
+    /// Whether biases make up for what rounding shifts on average; on where it is not given.
+    pub bias_correction: Option<bool>,
+    /// Whether the rounding of each weight is learned from the samples; off where it is not given.
+    pub adaround: Option<bool>,
     /// The ranges of single tensors: by a value's name in the file, in which `*` stands for any characters. A name without
     /// `*` goes before one with it, among these the longer one; all of them go before `ranges`.
     pub tensors: BTreeMap<String, TensorRange>,
@@ -187,6 +195,10 @@ impl TensorRange {
 pub const KEYS: &[&str] = &[
     "calibration",
     "ranges",
+    "bias_absorption",
+    "equalization",
+    "bias_correction",
+    "adaround",
     "tensors",
     "precision",
     "layers",
@@ -214,6 +226,10 @@ impl Options {
             ("calibration", Setting::Text(path)) => self.calibration = Some(path.into()),
             ("config", Setting::Text(path)) => self.config = Some(path.into()),
             ("name", Setting::Text(name)) => self.name = Some(name),
+            ("bias_absorption", Setting::Flag(flag)) => self.bias_absorption = Some(flag),
+            ("equalization", Setting::Flag(flag)) => self.equalization = Some(flag),
+            ("bias_correction", Setting::Flag(flag)) => self.bias_correction = Some(flag),
+            ("adaround", Setting::Flag(flag)) => self.adaround = Some(flag),
             ("quantization", Setting::Text(path)) => self.quantization = Some(path.into()),
             ("bind", Setting::Table(table)) => {
                 for (name, entry) in table {
@@ -286,10 +302,12 @@ impl Options {
             ("tensors", _) => {
                 return wrong("a table of words and ranges, such as { x = \"min-max\", logits = [-8.0, 8.0] }");
             }
+            ("bias_absorption" | "equalization" | "bias_correction" | "adaround" | "stateful", _) => {
+                return wrong("true or false");
+            }
             ("min_sqnr", _) => return wrong("a number of decibels"),
             ("max_accuracy_drop", _) => return wrong("a share, 0 to 1"),
             ("bind", _) => return wrong(BIND),
-            ("stateful", _) => return wrong("true or false"),
             ("stream", _) => return wrong("the name of an axis in quotes, or its position in the first input"),
             ("stream_frames", _) => return wrong("a number of frames"),
             ("max_ram" | "max_flash", _) => return wrong("a number of bytes"),
@@ -354,6 +372,10 @@ impl Options {
         choose(&mut self.name, file.name);
         choose(&mut self.calibration, file.calibration.map(|path| folder.join(path)));
         choose(&mut self.ranges, file.ranges);
+        choose(&mut self.bias_absorption, file.bias_absorption);
+        choose(&mut self.equalization, file.equalization);
+        choose(&mut self.bias_correction, file.bias_correction);
+        choose(&mut self.adaround, file.adaround);
         for (name, range) in file.tensors {
             self.tensors.entry(name).or_insert(range);
         }

@@ -11,7 +11,7 @@ use crate::error::{Error, Errors};
 use crate::graph::Graph;
 use crate::ops::Op;
 use crate::options::{Input, Options, Precision, TensorRange};
-use crate::quantize::{self, LayerPrecision, Precisions, Record, pattern};
+use crate::quantize::{self, Headroom, LayerPrecision, Precisions, Record, Repair, pattern};
 use crate::search::{self, Goal};
 use crate::simplify::{self, Applied};
 use crate::{import, narrow, onnx, plan, prefer, specialise, stream};
@@ -45,13 +45,19 @@ pub(crate) struct Prepared {
     type_name: String,
     model: onnx::Model,
     /// The model's bytes.
-    bytes: Vec<u8>,
-    graph: Graph<Op>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) graph: Graph<Op>,
     arithmetic: Arithmetic,
     simplified: Vec<Applied>,
     notes: Vec<String>,
     /// What a search found before.
-    record: Option<Record>,
+    pub(crate) record: Option<Record>,
+    /// What shifting and scaling channels between layers gained, and room beyond the samples' ranges.
+    pub(crate) repairs: Vec<Repair>,
+    /// That room.
+    pub(crate) headroom: Headroom,
+    /// Whether many precisions are to be tried: what is fitted to one of them is not worth its time then.
+    pub(crate) is_search: bool,
 }
 
 /// A graph whose values have quantizations, and the one that it is made of.
@@ -63,11 +69,17 @@ pub(crate) struct Quantized {
     pub(crate) graph: Graph<Op>,
     /// What the user should know of the samples.
     notes: Vec<String>,
+    /// What fitting weights and biases gained.
+    repairs: Vec<Repair>,
 }
 
 impl Prepared {
     /// Reads and simplifies a model.
     pub(crate) fn read(options: &Options) -> Result<Self, Errors> {
+        Self::read_for(options, false)
+    }
+
+    fn read_for(options: &Options, is_search: bool) -> Result<Self, Errors> {
         let mut options = options.clone();
         options.read_config()?;
         let type_name = options.type_name()?;
@@ -87,13 +99,34 @@ impl Prepared {
             simplified.extend(simplify::prepare_int8(&mut graph)?);
         }
         narrow::narrow(&mut graph)?;
-        let record = None;
-        let mut prepared = Self { options, type_name, model, bytes, graph, arithmetic, simplified, notes, record };
+        let mut prepared = Self {
+            options,
+            type_name,
+            model,
+            bytes,
+            graph,
+            arithmetic,
+            simplified,
+            notes,
+            record: None,
+            repairs: Vec::new(),
+            headroom: Headroom::NONE,
+            is_search,
+        };
         if matches!(arithmetic, Arithmetic::Calibrated(_)) {
-            prepared.record = prepared.read_record()?;
+            if !is_search {
+                prepared.record = prepared.read_record()?;
+            }
             let mut graph = prepared.graph.clone();
             calibrate::moderate_masks(&mut graph, |graph| prepared.samples(graph))?;
             prepared.graph = graph;
+            prepared.repair()?;
+            if prepared.record.as_ref().is_some_and(|record| record.channels != prepared.channels()) {
+                let what = "it was found with other samples or other repairs; let `mcuopt quantize` search anew, or \
+                            remove the file";
+                let path = prepared.options.quantization_path().unwrap_or_default();
+                return Err(Error::options(what).in_file(path.display().to_string()).into());
+            }
         }
         Ok(prepared)
     }
@@ -128,8 +161,7 @@ impl Prepared {
     /// If there are no samples, or nothing to choose.
     pub(crate) fn to_search(options: &Options) -> Result<Self, Errors> {
         let options = Options { precision: Precision::Int8, quantization: None, ..options.clone() };
-        let mut prepared = Self::read(&options)?;
-        prepared.record = None;
+        let prepared = Self::read_for(&options, true)?;
         match prepared.arithmetic {
             Arithmetic::Calibrated(_) => Ok(prepared),
             _ => Err(Error::options(
@@ -145,7 +177,7 @@ impl Prepared {
 
     /// What was found, to be kept beside the model.
     pub(crate) fn record(&self, quantized: &Quantized, precisions: &Precisions) -> Record {
-        Record::of(&quantized.graph, precisions, self.model_hash())
+        Record::of(&quantized.graph, precisions, self.model_hash(), self.channels())
     }
 
     /// The precision of each layer: the user's for those that options name, else what a search found, else the default.
@@ -179,7 +211,7 @@ impl Prepared {
             }
             Arithmetic::Float32 | Arithmetic::Calibrated(_) => {}
         }
-        Ok(Quantized { float, graph, notes: Vec::new() })
+        Ok(Quantized { float, graph, notes: Vec::new(), repairs: Vec::new() })
     }
 
     /// The graph with ranges from the samples, in these precisions.
@@ -188,11 +220,12 @@ impl Prepared {
         quantize::tables_mixed(&mut graph, true, precisions)?;
         let float = graph.clone();
         let (ranges, notes) = self.ranges(&graph)?;
-        quantize::pack_weights(&mut graph, precisions);
+        let ranges = self.headroom.widen(&graph, &ranges, &self.fixed(&graph));
+        let packed = quantize::pack_weights(&mut graph, precisions);
         quantize::keep_grids(&mut graph);
         quantize::assign_mixed(&mut graph, Some(&ranges), precisions)?;
-        quantize::correct_bias(&mut graph, &ranges)?;
-        Ok(Quantized { float, graph, notes })
+        let repairs = self.fit(&mut graph, &ranges, &packed)?;
+        Ok(Quantized { float, graph, notes, repairs })
     }
 
     /// What the user asks of the quantized network.
@@ -222,7 +255,7 @@ impl Prepared {
 
     /// From the quantized graph to the plan.
     pub(crate) fn finish(&self, quantized: Quantized) -> Result<Compiled, Errors> {
-        let Quantized { float, mut graph, notes } = quantized;
+        let Quantized { float, mut graph, notes, repairs } = quantized;
         let options = self.options.clone();
         let whole = step_by_step(&self.model, &options, &mut graph)?;
         let mut lowered = quantize::lower(&graph)?;
@@ -238,6 +271,7 @@ impl Prepared {
             lowered,
             plan,
             simplified: self.simplified.clone(),
+            repairs: self.repairs.iter().cloned().chain(repairs).collect(),
             specialised,
             whole,
             notes: self.notes.iter().cloned().chain(notes).collect(),
@@ -256,7 +290,7 @@ impl Prepared {
         samples.map_err(|error| error.in_file(path.display().to_string()))
     }
 
-    fn calibration(&self) -> Result<PathBuf, Error> {
+    pub(crate) fn calibration(&self) -> Result<PathBuf, Error> {
         self.options.calibration_path().ok_or_else(|| Error::bug("calibration without data"))
     }
 
@@ -288,7 +322,7 @@ impl Prepared {
     }
 
     /// What each tensor holds over the samples, and what the user should know of these: from the cache, or from running them.
-    fn measured(&self, graph: &Graph<Op>, method: Method) -> Result<(Ranges, Vec<String>), Error> {
+    pub(crate) fn measured(&self, graph: &Graph<Op>, method: Method) -> Result<(Ranges, Vec<String>), Error> {
         let path = self.calibration()?;
         let shown = path.display().to_string();
         let samples = calibrate::hash_samples(&self.options.root.join(&path));
@@ -298,7 +332,7 @@ impl Prepared {
             &self.bytes,
             samples.as_bytes(),
             method.name().as_bytes(),
-            format!("{graph:?}").as_bytes(),
+            &quantize::content(graph),
         ]);
         if let (Some(ranges), Some(warnings)) = (calibrate::load(&key, graph), calibrate::read(&key, WARNINGS)) {
             return Ok((ranges, warnings.lines().map(str::to_string).collect()));

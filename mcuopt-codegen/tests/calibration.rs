@@ -90,7 +90,9 @@ fn every_method_stays_within_the_extremes() -> Result {
     for method in Method::DIRECT.into_iter().chain([Method::Auto]) {
         ensure!(Method::of(method.name()) == Some(method), "{}", method.name());
         let scale = hidden(method)?;
-        ensure!(0.29 * widest < scale && scale <= widest, "{}: {scale} of {widest}", method.name());
+        // Room beyond the samples, where it costs nothing.
+        let most = if method == Method::Auto { 1.5 * widest } else { widest };
+        ensure!(0.29 * widest < scale && scale <= most, "{}: {scale} of {widest}", method.name());
     }
     Ok(())
 }
@@ -101,10 +103,12 @@ fn the_report_names_the_layer_in_which_the_error_is_born() -> Result {
     // A weight of each output is so large that the others become 0 beside it, and meets only zeros.
     let bad = network(&mut random, |i, w| if i < 2 { 300.0 } else { w });
     let path = written(&bad, &samples(&mut random, 64)?)?;
-    let compiled = compiled(&path, path.with_extension("npy"), Method::MinMax)?;
+    // As it is, not as equalization would have it.
+    let config = Config::new(&path).name("Net").precision(Precision::Int8).calibration(path.with_extension("npy"));
+    let compiled = config.ranges(Method::MinMax).equalization(false).bias_correction(false).compile()?;
     let float = import(&bad.0, &Default::default())?.graph;
     let samples = Samples::read(&path.with_extension("npy"), &float)?;
-    let report = report(&compiled.graph, &compiled.graph, &samples)?;
+    let report = report(&compiled.float, &compiled.graph, &samples)?;
     let [first, second] = &report.layers[..] else { return Err(format!("{report}").into()) };
     ensure!(first.own_sqnr > 30.0 && first.cosine > 0.999, "{report}");
     ensure!(second.own_sqnr < 10.0 && second.sqnr < 10.0, "{report}");

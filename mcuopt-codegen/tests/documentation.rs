@@ -166,3 +166,38 @@ fn the_summary_has_every_chapter_and_every_chapter_is_compiled() {
         }
     }
 }
+
+/// The command lines of `mcuopt` that a document shows, in blocks of a shell and within a line.
+fn command_lines(text: &str) -> Vec<String> {
+    let (prose, blocks) = split(text);
+    let shells = blocks.iter().filter(|(fence, _)| *fence == "sh").flat_map(|(_, block)| block.lines());
+    let inline = prose.iter().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let lines = shells.chain(inline).chain(prose.iter().filter_map(|line| line.strip_prefix("    ")));
+    lines.map(str::trim).filter(|line| line.starts_with("mcuopt ")).map(String::from).collect()
+}
+
+#[test]
+fn commands_and_their_options_exist() {
+    let sources = repository().join("mcuopt-codegen/src/cli");
+    let main = read(&sources.join("main.rs"));
+    let body = main.split_once("enum Command {").expect("the commands").1;
+    let variants = body.lines().take_while(|line| *line != "}").filter_map(|line| line.trim().split_once('('));
+    let commands: BTreeSet<String> = variants.map(|(name, _)| name.to_lowercase()).collect();
+    let entries = fs::read_dir(&sources).expect("the program's sources");
+    let files = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+    let all: String = files.map(|path| read(&path)).collect();
+
+    let mut count = 0;
+    for document in documents() {
+        for line in command_lines(&read(&document)) {
+            count += 1;
+            let command = line.split_whitespace().nth(1).unwrap_or_default();
+            assert!(commands.contains(command), "{}: `{line}`: no such command", document.display());
+            for word in line.split_whitespace().filter_map(|word| word.strip_prefix("--")) {
+                let field = format!("{}: ", word.split('=').next().unwrap_or_default().replace('-', "_"));
+                assert!(all.contains(&field), "{}: `{line}`: no such option", document.display());
+            }
+        }
+    }
+    assert!(count > 15, "only {count} command lines");
+}

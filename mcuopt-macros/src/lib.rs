@@ -27,15 +27,19 @@ use proc_macro::TokenStream;
 /// | key | value |
 /// |---|---|
 /// | `calibration` | `"x.npz"`, `"x.npy"`, or a folder of `.npy` files: typical inputs, first axis the samples; found by itself as `<model>.calib.npz` |
-/// | `ranges` | `"auto"` (default): for each tensor the method with the smallest error in the layers that read it; `"min-max"`, `"percentile"`, `"mse"`, `"entropy"` |
+/// | `ranges` | `"auto"` (default): for each tensor the method with the smallest error in the layers that read it, and as much room beyond the samples as costs nothing; `"min-max"`, `"percentile"`, `"mse"`, `"entropy"` |
 /// | `bind` | `{ sequence = 16, shape = [1, -1] }`: sizes of symbolic dimensions, inputs that become constants |
 /// | `tensors` | `{ logits = [-8.0, 8.0], "*/Softmax*" = "min-max" }`: the ranges of single tensors |
-/// | `precision` | `"auto"` (default), `"int8"`, `"int16x8"`, `"int4"`, `"weights8"`, `"float32"` |
-/// | `layers` | `{ "encoder/*" = "int16x8", head = "float32" }`: the arithmetic of single layers |
+/// | `precision` | `"auto"` (default); `"int8"`; `"int16x8"`: int16 activations, int8 weights; `"int4"`: int8 activations, int4 weights where they save flash; `"weights8"`: int8 weights, float32 arithmetic, no calibration data; `"float32"` |
+/// | `layers` | `{ "encoder/*" = "int16x8", head = "float32" }`: the arithmetic of single layers by the names of the file's nodes; `"int8"`, `"int16x8"`, `"int4"`, `"int16x4"` or `"float32"` |
 /// | `quantization` | `"x.quant.toml"`: what a search of precisions found; found by itself as `<model>.quant.toml` |
 /// | `min_sqnr`, `max_accuracy_drop` | the build fails if the outputs are noisier, or more of the accuracy is lost |
 /// | `optimize` | `"speed"`, `"size"` or `"balanced"` (default) |
 /// | `input` | `"arena"` (default): in the model's memory, which later layers reuse; `"borrowed"`: where the caller has it |
+/// | `equalization` | `false` turns off that the channels between two layers are scaled to share one int8 range well |
+/// | `bias_absorption` | `false` turns off that a channel's least number goes into the next layer's bias where that narrows a range |
+/// | `bias_correction` | `false` turns off that biases make up for what rounding shifts on average |
+/// | `adaround` | `true`: the rounding of each weight is learned from the samples; for build scripts with an optimised compiler |
 /// | `stateful` | `true`: recurrent layers and causal convolutions go on from where the last call ended; `reset()` forgets |
 /// | `stream` | an axis of the first input, by name or position: a call takes new frames of a sliding window alone |
 /// | `stream_frames` | new frames of a call; as few as the strides along the axis allow where it is not given |

@@ -144,7 +144,7 @@ impl Arithmetic for Float {
 
     #[inline(always)]
     fn dot<const N: usize>(sums: [f32; N], x: &[f32], weights: [&[f32]; N]) -> [f32; N] {
-        dot_rows::<Self, N>(sums, x, weights, |sums, x, weights| dot4::<Self, _>(sums, x, weights))
+        dot_rows::<Self, N>(sums, x, weights, dot4::<Self, _>)
     }
 }
 
@@ -170,7 +170,7 @@ impl Arithmetic for FloatInt8 {
 
     #[inline(always)]
     fn dot<const N: usize>(sums: [f32; N], x: &[f32], weights: [&[i8]; N]) -> [f32; N] {
-        dot_rows::<Self, N>(sums, x, weights, |sums, x, weights| dot4::<Self, _>(sums, x, weights))
+        dot_rows::<Self, N>(sums, x, weights, dot4::<Self, _>)
     }
 }
 

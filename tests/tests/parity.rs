@@ -7,7 +7,7 @@ use mcuopt_tests::board::Board::{self, CortexM0, CortexM3, CortexM4, CortexM7, C
 use mcuopt_tests::case::{Case, Inputs};
 use mcuopt_tests::firmware::{Firmware, Purpose};
 use mcuopt_tests::shared::Model;
-use mcuopt_tests::shared::Variant::{self, Float32, Int8, Qdq};
+use mcuopt_tests::shared::Variant::{self, Float32, Int4, Int8, Int16x8, Qdq, Weights8};
 use mcuopt_tests::skip;
 use mcuopt_tests::synthetic::Synthetic;
 
@@ -70,6 +70,8 @@ references! {
     person_float32: Model::Person, Float32, [CortexM4];
     ic_int8: Model::Ic, Int8, [CortexM4];
     ic_qdq: Model::Ic, Qdq, [CortexM4];
+    ic_int16x8: Model::Ic, Int16x8, [CortexM4];
+    ic_int4: Model::Ic, Int4, [CortexM4];
     vww_int8: Model::Vww, Int8, [CortexM4];
     vww_qdq: Model::Vww, Qdq, [CortexM4];
     person_int8: Model::Person, Int8, [CortexM4];
@@ -77,9 +79,13 @@ references! {
     kws_float32: Model::Kws, Float32, [CortexM4];
     kws_int8: Model::Kws, Int8, [CortexM4, CortexM7, CortexM33, CortexM3, RiscV];
     kws_qdq: Model::Kws, Qdq, [CortexM4];
+    kws_int16x8: Model::Kws, Int16x8, [CortexM4, CortexM7, CortexM33, CortexM3, RiscV];
+    kws_int4: Model::Kws, Int4, [CortexM4, CortexM7, CortexM33, CortexM3, RiscV];
+    kws_weights8: Model::Kws, Weights8, [CortexM4];
     sww_float32: Model::Sww, Float32, [CortexM4];
     sww_int8: Model::Sww, Int8, [CortexM4, CortexM3, RiscV];
     sww_qdq: Model::Sww, Qdq, [CortexM4];
+    sww_int16x8: Model::Sww, Int16x8, [CortexM4];
     speech_float32: Model::Speech, Float32, [CortexM4];
     speech_int8: Model::Speech, Int8, [CortexM4, CortexM3, RiscV];
     speech_qdq: Model::Speech, Qdq, [CortexM4];
@@ -89,9 +95,13 @@ references! {
     mnist_float32: Model::Mnist, Float32, [CortexM4, CortexM0, RiscV];
     mnist_int8: Model::Mnist, Int8, Board::ALL;
     mnist_qdq: Model::Mnist, Qdq, Board::ALL;
+    mnist_int16x8: Model::Mnist, Int16x8, Board::ALL;
+    mnist_int4: Model::Mnist, Int4, Board::ALL;
+    mnist_weights8: Model::Mnist, Weights8, [CortexM4, CortexM0, RiscV];
     sine_float32: Model::Sine, Float32, Board::ALL;
     sine_int8: Model::Sine, Int8, Board::ALL;
     sine_qdq: Model::Sine, Qdq, Board::ALL;
+    sine_int16x8: Model::Sine, Int16x8, Board::ALL;
 }
 
 fn synthetic(name: &str, variant: Variant) {
@@ -113,16 +123,25 @@ macro_rules! synthetics {
 synthetics! {
     planes_float32: "planes", Float32;
     planes_int8: "planes", Int8;
+    planes_int16x8: "planes", Int16x8;
+    planes_int4: "planes", Int4;
+    planes_weights8: "planes", Weights8;
     lines_float32: "lines", Float32;
     lines_int8: "lines", Int8;
+    lines_int16x8: "lines", Int16x8;
+    lines_int4: "lines", Int4;
     branches_float32: "branches", Float32;
     branches_int8: "branches", Int8;
+    branches_int16x8: "branches", Int16x8;
     shapes_float32: "shapes", Float32;
     shapes_int8: "shapes", Int8;
+    shapes_int16x8: "shapes", Int16x8;
     activations_float32: "activations", Float32;
     activations_int8: "activations", Int8;
+    activations_int16x8: "activations", Int16x8;
     forward_float32: "forward", Float32;
     forward_int8: "forward", Int8;
+    forward_int16x8: "forward", Int16x8;
     both_ways_float32: "both_ways", Float32;
     both_ways_int8: "both_ways", Int8;
     quantized_float32: "quantized", Float32;

@@ -2,10 +2,11 @@
 
 use core::ffi::CStr;
 
-pub use semihosting::fs::File;
+use semihosting::fs::File;
 use semihosting::io::ErrorKind;
-pub use semihosting::io::{Error, Stdout};
-use semihosting::{println, process};
+pub use semihosting::io::{Error, Read};
+pub use semihosting::println;
+use semihosting::process;
 
 /// Runs a program with the command line behind the debugger, and ends the emulation.
 pub fn run(program: fn(&str) -> Result<(), Error>) -> ! {
@@ -24,7 +25,7 @@ pub fn run(program: fn(&str) -> Result<(), Error>) -> ! {
 }
 
 /// Opens a file for reading.
-pub fn open(path: &str) -> Result<File, Error> {
+pub(crate) fn open(path: &str) -> Result<File, Error> {
     let mut terminated = [0; 256];
     match terminated.get_mut(..path.len()) {
         Some(start) => start.copy_from_slice(path.as_bytes()),

@@ -1,8 +1,9 @@
 //! This computer.
 
 use std::env;
-pub use std::fs::File;
-pub use std::io::{Error, Read, Stdout};
+use std::fs::File;
+pub use std::io::{Error, Read};
+pub use std::println;
 use std::process::ExitCode;
 
 /// Runs a program with the command line.
@@ -17,6 +18,6 @@ pub fn run(program: fn(&str) -> Result<(), Error>) -> ExitCode {
 }
 
 /// Opens a file for reading.
-pub fn open(path: &str) -> Result<File, Error> {
+pub(crate) fn open(path: &str) -> Result<File, Error> {
     File::open(path)
 }

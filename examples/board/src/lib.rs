@@ -12,13 +12,11 @@ mod chip;
 mod computer;
 
 #[cfg(target_os = "none")]
-pub use chip::{Error, File, Stdout, open, run};
-#[cfg(target_os = "none")]
-pub use semihosting::{io::Read, println};
+use chip as place;
 #[cfg(not(target_os = "none"))]
-pub use computer::{Error, File, Read, Stdout, open, run};
-#[cfg(not(target_os = "none"))]
-pub use std::println;
+use computer as place;
+
+pub use place::{Error, println, run};
 
 pub use count::{Checksum, Share, Tally, best};
 pub use memory::report;
@@ -49,7 +47,9 @@ macro_rules! program {
 
 /// Reads a file of records of `N` bytes, one after the other.
 pub fn records<const N: usize>(path: &str, mut take: impl FnMut(&[u8; N])) -> Result<(), Error> {
-    let mut file = open(path)?;
+    use place::Read as _;
+
+    let mut file = place::open(path)?;
     let mut record = [0; N];
     for _ in 0..file.metadata()?.len() / N as u64 {
         file.read_exact(&mut record)?;

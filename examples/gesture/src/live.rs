@@ -88,12 +88,6 @@ async fn tell() {
     loop {
         let Answer { frames, exercise, score } = ANSWERS.receive().await;
         let done = (frames - 1) / (8 * RATE);
-        println!(
-            "{:2} s  {:19} -> {:19} ({} %)",
-            frames / RATE,
-            label(done),
-            label(exercise),
-            (score * 100.0) as u32
-        );
+        println!("{:2} s  {:19} -> {:19} ({} %)", frames / RATE, label(done), label(exercise), (score * 100.0) as u32);
     }
 }

@@ -23,6 +23,8 @@ fn measure(test_set: &str) -> Result<(), Error> {
     // So small that it may lie on the stack.
     let mut forest = Trees::new();
     report::<Trees>("decision trees");
+    #[cfg(target_os = "none")]
+    symbols::check();
     let (low, factor) = RANGES.split_at(4 * MEASUREMENTS);
     let mut tally = Tally::default();
     records(test_set, |record: &[u8; RECORD]| {
@@ -35,6 +37,24 @@ fn measure(test_set: &str) -> Result<(), Error> {
     })?;
     println!("{tally}");
     Ok(())
+}
+
+/// What `linker_symbols!` has defined, seen as a debugger or a script sees it that watches sizes.
+#[cfg(target_os = "none")]
+mod symbols {
+    use crate::Trees;
+
+    #[allow(non_upper_case_globals)]
+    unsafe extern "C" {
+        static Trees_RAM_BYTES: u8;
+        static Trees_WEIGHT_BYTES: u8;
+    }
+
+    /// Their addresses are the numbers.
+    pub fn check() {
+        assert_eq!(&raw const Trees_RAM_BYTES as usize, Trees::RAM_BYTES);
+        assert_eq!(&raw const Trees_WEIGHT_BYTES as usize, Trees::WEIGHT_BYTES);
+    }
 }
 
 /// The `i`th little-endian f32.

@@ -10,6 +10,7 @@ mod mask;
 mod npy;
 mod range;
 mod samples;
+mod trials;
 mod warnings;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ pub use histogram::Histogram;
 pub use mask::moderate_masks;
 pub use range::{Method, Range};
 pub use samples::{Samples, arrays, sample_files};
+pub use trials::{Change, Place, Trials, rounded};
 pub use warnings::warnings;
 
 /// What is known of one float value.

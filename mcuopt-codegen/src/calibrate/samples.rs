@@ -17,8 +17,9 @@ use crate::tensor::Tensor;
 /// Samples for each input of a graph: as many for each.
 pub struct Samples {
     /// For each input, in the graph's order.
-    inputs: Vec<Source>,
-    count: usize,
+    inputs: Arc<Vec<Source>>,
+    /// Which of them.
+    indices: Vec<usize>,
     /// The class of each sample.
     labels: Option<Vec<i64>>,
 }
@@ -103,7 +104,11 @@ impl Samples {
     /// Samples that are in memory already: for each input of the graph, in order, a tensor for each sample.
     pub fn from_tensors(inputs: Vec<Vec<Tensor>>) -> Self {
         let count = inputs.first().map_or(0, Vec::len);
-        Self { inputs: inputs.into_iter().map(Source::Memory).collect(), count, labels: None }
+        Self {
+            inputs: Arc::new(inputs.into_iter().map(Source::Memory).collect()),
+            indices: (0..count).collect(),
+            labels: None,
+        }
     }
 
     fn new(inputs: Vec<Source>) -> Result<Self, Error> {
@@ -113,14 +118,14 @@ impl Samples {
             Some(first) if counts.iter().any(|count| count != first) => {
                 Err(Error::calibration(format!("the inputs have {counts:?} samples, not as many each")))
             }
-            Some(first) => Ok(Self { count: *first, inputs, labels: None }),
+            Some(first) => Ok(Self { indices: (0..*first).collect(), inputs: Arc::new(inputs), labels: None }),
         }
     }
 
     /// With the class of each sample.
     fn labelled(mut self, labels: &ArrayD<f32>) -> Result<Self, Error> {
-        if labels.len() != self.count {
-            let error = format!("the array `{LABELS}` has the shape {:?}; expected [{}]", labels.shape(), self.count);
+        if labels.len() != self.len() {
+            let error = format!("the array `{LABELS}` has the shape {:?}; expected [{}]", labels.shape(), self.len());
             return Err(Error::calibration(error));
         }
         if let Some(label) = labels.iter().find(|label| label.fract() != 0.0 || !label.is_finite()) {
@@ -137,17 +142,27 @@ impl Samples {
 
     /// Number of samples.
     pub fn len(&self) -> usize {
-        self.count
+        self.indices.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.indices.is_empty()
     }
 
     /// Sample `index`: a tensor for each input. A file that was there before may be gone.
     pub fn sample(&self, index: usize) -> Result<Vec<Tensor>, Error> {
-        self.inputs.iter().map(|source| source.get(index)).collect()
+        self.inputs.iter().map(|source| source.get(self.indices[index])).collect()
+    }
+
+    /// Those of the samples for which `keep` of their position says so.
+    pub fn only(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let kept: Vec<usize> = (0..self.len()).filter(|position| keep(*position)).collect();
+        Self {
+            inputs: Arc::clone(&self.inputs),
+            indices: kept.iter().map(|position| self.indices[*position]).collect(),
+            labels: self.labels.as_ref().map(|labels| kept.iter().map(|position| labels[*position]).collect()),
+        }
     }
 }
 

@@ -115,6 +115,10 @@ impl Operator for ArgExtreme {
         Some(Self { dtype: DType::I32, ..self.clone() }.into())
     }
 
+    fn has_int16(&self) -> bool {
+        true
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let (rows, last) = (softmax::rows(&io.inputs[0].ty.shape, self.axis), self.last);
         Ok(if self.largest { ArgMax { rows, last }.into() } else { ArgMin { rows, last }.into() })
@@ -141,6 +145,10 @@ impl Operator for TopK {
         Some(Self { dtype: DType::I32, ..self.clone() }.into())
     }
 
+    fn has_int16(&self) -> bool {
+        true
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let rows = softmax::rows(&io.inputs[0].ty.shape, self.axis);
         Ok(TopKPositions { geometry: rt::TopK { rows, k: self.k, largest: self.largest } }.into())
@@ -162,12 +170,20 @@ impl Operator for Hardmax {
         Scales::Fixed(1.0 / 127.0, 0)
     }
 
+    fn has_int16(&self) -> bool {
+        true
+    }
+
     fn lower(&self, io: &Io<'_>) -> Result<Lowered, Error> {
         let rows = softmax::rows(&io.output.ty.shape, self.axis);
         if io.output.ty.dtype == DType::F32 {
             return Ok(HardmaxF32 { rows, zero: 0.0, one: 1.0 }.into());
         }
         let (scale, zero_point) = linear::scale_of(io.output)?;
+        if io.output.ty.dtype == DType::I16 {
+            let [zero, one] = [0.0, 1.0].map(|x| rt::quantize_f32_i16(x, scale, zero_point));
+            return Ok(HardmaxS16 { rows, zero, one }.into());
+        }
         let [zero, one] = [0.0, 1.0].map(|x| rt::quantize_f32(x, scale, zero_point));
         Ok(HardmaxS8 { rows, zero, one }.into())
     }
@@ -209,5 +225,12 @@ routine! {
     /// `hardmax` with its constants.
     pub struct HardmaxS8 { params "" rows: rt::Rows, value zero: i8, value one: i8 }
     fn hardmax(i8) -> i8
+    ; overlap |kernel, operand| Overlap::Same
+}
+
+routine! {
+    /// `hardmax` with its constants.
+    pub struct HardmaxS16 { params "" rows: rt::Rows, value zero: i16, value one: i16 }
+    fn hardmax(i16) -> i16
     ; overlap |kernel, operand| Overlap::Same
 }

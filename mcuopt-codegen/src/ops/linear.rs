@@ -188,6 +188,11 @@ pub fn weight_scale(weights: &Value, channel: usize, w: &[f32], b: f32, (x_scale
     scale.max(widest)
 }
 
+/// The narrowest weight scale that keeps the integer of a bias exact enough.
+pub fn narrowest_scale(bias: f32, x_scale: f32) -> f32 {
+    (f64::from(bias.abs()) / (f64::from(x_scale) * MAX_BIAS)) as f32
+}
+
 /// The scale that the file's author gave an output channel's weights `w`, if an int8 kernel can keep it: with a zero
 /// point other than 0 the integers need a ninth bit, unless they are small.
 fn authored_scale(weights: &Value, channel: usize, w: &[f32]) -> Option<f32> {

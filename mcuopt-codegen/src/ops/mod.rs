@@ -482,7 +482,7 @@ ops! {
                ops [Normalizer, Binarizer, Imputer, LabelEncoder, OneHotEncoder]
                kernels [NormalizeRows, BinarizeF32, Impute, LookUp, EncodeRows];
     extremes:  onnx ["ArgMax", "ArgMin", "TopK", "Hardmax"] ops [ArgExtreme, TopK, Hardmax]
-               kernels [ArgMax, ArgMin, TopKPositions, HardmaxF32, HardmaxS8];
+               kernels [ArgMax, ArgMin, TopKPositions, HardmaxF32, HardmaxS8, HardmaxS16];
     fused:     onnx ["com.microsoft:FusedConv", "com.microsoft:FusedGemm", "com.microsoft:FusedMatMul",
                      "com.microsoft:TransposeMatMul", "com.microsoft:MatMulIntegerToFloat",
                      "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:BiasGelu",

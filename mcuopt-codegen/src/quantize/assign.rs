@@ -32,7 +32,7 @@ pub fn assign_mixed(graph: &mut Graph<Op>, ranges: Option<&Ranges>, precisions: 
     for index in 0..graph.inputs.len() {
         let input = graph.inputs[index];
         if let Some(width) = assigner.width_of_input(graph, input) {
-            assigner.from_range(graph, input, width)?;
+            assigner.quantize_by_range(graph, input, width)?;
         }
     }
     let mut converted = BTreeMap::new();
@@ -102,7 +102,7 @@ impl Assigner<'_> {
             }
             // What calibration saw inside an operator.
             if position > 0 {
-                self.from_range(graph, output, Width::Int8)?;
+                self.quantize_by_range(graph, output, Width::Int8)?;
                 continue;
             }
             let known = match (&scales, width) {
@@ -127,7 +127,7 @@ impl Assigner<'_> {
                     known.map(|known| power_of_two(known.range, *largest))
                 }
                 (_, Some(width)) => {
-                    self.from_range(graph, output, width)?;
+                    self.quantize_by_range(graph, output, width)?;
                     continue;
                 }
             };
@@ -208,7 +208,7 @@ impl Assigner<'_> {
         Ok(Some(of_range(if whole { known.range } else { known.best() }, width)))
     }
 
-    fn from_range(&self, graph: &mut Graph<Op>, id: ValueId, width: Width) -> Result<(), Error> {
+    fn quantize_by_range(&self, graph: &mut Graph<Op>, id: ValueId, width: Width) -> Result<(), Error> {
         if graph.value(id).quantization.is_none()
             && let Some(quantization) = self.quantization(graph, id, width)?
             && !is_too_coarse(graph, id, &quantization)

@@ -3,28 +3,46 @@
 //! [`tables`] makes one operator of several that depend on one tensor alone. [`assign`] gives each activation its quantization: the author's, the operator's own, or the calibrated range's.
 //! [`lower`] then asks each operator for its kernel. Where a float operator meets an integer one, a Quantize or
 //! Dequantize is put between. [`Precisions`] says which layer computes in what.
+//!
+//! Around `assign` stand the repairs, which change constants so that less is lost: [`absorb`] and [`equalize`] before it,
+//! as they change ranges; [`choose_scales`], [`correct_bias`] and [`refine`] (AdaRound) behind it.
 
+mod absorb;
+mod adaround;
 mod assign;
-mod bias;
+mod channels;
+mod correct;
+mod equalize;
+mod filters;
 mod grid;
+mod held_out;
 mod lower;
 pub(crate) mod pattern;
 mod precision;
 mod record;
+mod refine;
+mod repair;
 mod report;
+mod scales;
 mod tables;
 mod weights;
 
+pub use absorb::absorb;
 pub(crate) use assign::asymmetric;
 pub use assign::{assign, assign_mixed};
-pub use bias::correct_bias;
+pub use correct::correct_by_means;
+pub use equalize::equalize;
 pub use grid::keep_grids;
+pub use held_out::{Headroom, LEAST as LEAST_SAMPLES, held_out};
 pub use lower::lower;
 pub(crate) use lower::{Origins, lower_with_origins};
 pub use precision::{LayerPrecision, Precisions};
 pub use record::Record;
+pub use refine::{Fit, refine};
+pub use repair::{Repair, content, decibels, parse, text};
 pub use report::{LayerReport, Report, report};
 pub(crate) use report::{reals, stored};
+pub use scales::choose_scales;
 pub use tables::{compose, tables, tables_mixed};
 pub use weights::{pack_weights, weights8};
 

@@ -88,8 +88,8 @@ impl Precisions {
     /// characters.
     ///
     /// A name without `*` goes before one with it, among these the longer one. With int4 for the whole network the layers
-    /// that lose most by it and save little keep int8 weights, unless they are named: depthwise convolutions, and the first
-    /// and the last layer with weights if they have at most an eighth of all.
+    /// that lose most by it and save little keep int8 weights, unless they are named: depthwise convolutions, the smallest
+    /// layers that together have at most an eighth of all weights, and the first and the last one if it has no more.
     ///
     /// # Errors
     /// If no layer has such a name.
@@ -117,12 +117,19 @@ impl Precisions {
 fn sensitive(graph: &Graph<Op>) -> Vec<String> {
     let weights = |node: &Node<Op>| node.inputs.get(1).map_or(0, |id| graph.value(*id).ty.len());
     let weighted: Vec<&Node<Op>> = graph.nodes.iter().filter(|node| node.op.packs_weights()).collect();
-    let all: usize = weighted.iter().map(|node| weights(node)).sum();
-    let is_sensitive = |(index, node): &(usize, &&Node<Op>)| {
+    let few = weighted.iter().map(|node| weights(node)).sum::<usize>() / 8;
+    let mut in_all = 0;
+    let mut by_size = weighted.clone();
+    by_size.sort_by_key(|node| weights(node));
+    let smallest = by_size.into_iter().filter(|node| {
+        in_all += weights(node);
+        in_all <= few
+    });
+    let others = weighted.iter().enumerate().filter(|(index, node)| {
         let channels = graph.value(node.inputs[0]).ty.shape.last().copied().unwrap_or(1);
         let is_depthwise = matches!(&node.op, Op::Conv(conv) if conv.group > 1 && conv.group == channels);
         let is_end = *index == 0 || index + 1 == weighted.len();
-        is_depthwise || (is_end && 8 * weights(node) <= all)
-    };
-    weighted.iter().enumerate().filter(is_sensitive).map(|(_, node)| node.name.clone()).collect()
+        is_depthwise || (is_end && weights(node) <= few)
+    });
+    smallest.chain(others.map(|(_, node)| *node)).map(|node| node.name.clone()).collect()
 }

@@ -20,6 +20,8 @@ const FORMAT: i64 = 1;
 pub struct Record {
     /// A hash of the model's bytes, to tell whether it is still that model.
     pub model: String,
+    /// A hash of the weights and biases as the channels between layers were scaled and shifted; empty if none was.
+    pub channels: String,
     /// The precision of each layer.
     pub precisions: Precisions,
     /// The quantization of each activation, by the value's name.
@@ -28,7 +30,7 @@ pub struct Record {
 
 impl Record {
     /// What a quantized graph has.
-    pub fn of(graph: &Graph<Op>, precisions: &Precisions, model: String) -> Self {
+    pub fn of(graph: &Graph<Op>, precisions: &Precisions, model: String, channels: String) -> Self {
         let activation = |value: &&Value| value.constant.is_none() && value.ty.dtype == DType::F32;
         let known = |value: &Value| {
             let single = value.quantization.as_ref().filter(|quantization| quantization.single().is_some())?;
@@ -36,16 +38,19 @@ impl Record {
         };
         let made = graph.nodes.iter().flat_map(|node| &node.outputs).chain(&graph.inputs);
         let tensors = made.map(|id| graph.value(*id)).filter(activation).filter_map(known).collect();
-        Self { model, precisions: precisions.clone(), tensors }
+        Self { model, channels, precisions: precisions.clone(), tensors }
     }
 
     /// The file's text; `command` says how it was made.
     pub fn text(&self, command: &str) -> String {
         let mut text = format!(
             "# Found by `{command}`. Builds take it as given. Run that again for other data or another model.\n\
-             format = {FORMAT}\n# FNV-1a of the model's bytes\nmodel = \"{}\"\n\n# What layers compute in that are not named below.\n\
+             format = {FORMAT}\n# FNV-1a of the model's bytes\nmodel = \"{}\"\n\
+             # The same of weights and biases with the channels between layers scaled and shifted; empty if none was\n\
+             channels = \"{}\"\n\n# What layers compute in that are not named below.\n\
              default = \"{}\"\n\n[layers]\n",
             self.model,
+            self.channels,
             self.precisions.default.name()
         );
         // Writing to a string does not fail.
@@ -78,6 +83,7 @@ impl Record {
         }
         let model = table.get("model").and_then(|value| value.get_ref().as_str());
         let model = model.ok_or_else(|| broken("`model` is missing"))?.to_string();
+        let channels = table.get("channels").and_then(|value| value.get_ref().as_str()).unwrap_or_default().to_string();
         let precision = |name: &str, value: Option<&DeValue<'_>>| {
             let word = value.and_then(DeValue::as_str).unwrap_or_default();
             LayerPrecision::of(word).ok_or_else(|| broken(&format!("`{name}` has the unknown precision \"{word}\"")))
@@ -97,7 +103,7 @@ impl Record {
             let broken = || broken(&format!("the tensor `{name}` has no scale and zero point that fit its type"));
             tensors.insert(name.to_string(), quantization.ok_or_else(broken)?);
         }
-        Ok(Self { model, precisions, tensors })
+        Ok(Self { model, channels, precisions, tensors })
     }
 
     /// Fixes the quantization of the tensors that the file names.
@@ -150,6 +156,7 @@ mod tests {
         let int16 = Quantization { width: Width::Int16, ..Quantization::per_tensor(1.234e-5, 0) };
         let record = Record {
             model: "00ff".into(),
+            channels: "01".into(),
             precisions: Precisions {
                 default: LayerPrecision::Int8,
                 layers: [("a \"b\"\\/default".to_string(), LayerPrecision::Int16x8)].into(),

@@ -1,5 +1,7 @@
 //! The scales of weights that the compiler chooses before it lowers a layer: int4, and int8 in float layers.
 
+use std::collections::BTreeSet;
+
 use mcuopt_rt::v0 as rt;
 
 use super::Precisions;
@@ -8,15 +10,17 @@ use crate::graph::{Graph, Quantization, ValueId, Width};
 use crate::ops::Op;
 use crate::tensor::Tensor;
 
-/// Gives the weights of layers with int4 weights their scales.
+/// Gives the weights of layers with int4 weights their scales; returns these weights.
 ///
 /// What the file's author fixed stays.
-pub fn pack_weights(graph: &mut Graph<Op>, precisions: &Precisions) {
+pub fn pack_weights(graph: &mut Graph<Op>, precisions: &Precisions) -> BTreeSet<ValueId> {
+    let mut packed = BTreeSet::new();
     for index in 0..graph.nodes.len() {
         if precisions.of(&graph.nodes[index].name).has_int4_weights() {
-            quantize_weights(graph, index, Width::Int4, int4_scale);
+            packed.extend(quantize_weights(graph, index, Width::Int4, int4_scale));
         }
     }
+    packed
 }
 
 /// Gives the weights of all layers that can compute with int8 weights in float32 their scales.
@@ -29,15 +33,21 @@ pub fn weights8(graph: &mut Graph<Op>, is_float32: impl Fn(&str) -> bool) {
 }
 
 /// Weights may be shared by layers, so this one gets its own.
-fn quantize_weights(graph: &mut Graph<Op>, index: usize, width: Width, scale: impl Fn(&[f32]) -> f32) {
+fn quantize_weights(
+    graph: &mut Graph<Op>,
+    index: usize,
+    width: Width,
+    scale: impl Fn(&[f32]) -> f32,
+) -> Option<ValueId> {
     let node = &graph.nodes[index];
-    let Some(&weights) = node.inputs.get(1).filter(|_| node.op.packs_weights()) else { return };
-    let Some(quantization) = scales(graph, weights, width, scale) else { return };
+    let weights = *node.inputs.get(1).filter(|_| node.op.packs_weights())?;
+    let quantization = scales(graph, weights, width, scale)?;
     let mut own = graph.value(weights).clone();
     own.quantization = Some(quantization);
     let id = graph.add_value(own.name.clone(), own.ty.clone());
     *graph.value_mut(id) = own;
     graph.nodes[index].inputs[1] = id;
+    Some(id)
 }
 
 fn scales(graph: &Graph<Op>, weights: ValueId, width: Width, scale: impl Fn(&[f32]) -> f32) -> Option<Quantization> {

@@ -18,7 +18,7 @@ use crate::tensor::Tensor;
 use crate::{prefer, specialise};
 
 /// Samples that tell layers apart.
-const SAMPLES: usize = 16;
+const SAMPLES: usize = 64;
 
 /// The damage that each layer does to the network's outputs if it alone is quantized.
 #[derive(Clone, Debug, PartialEq)]

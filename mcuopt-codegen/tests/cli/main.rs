@@ -12,5 +12,6 @@ mod failures;
 mod inspect;
 mod models;
 mod program;
+mod quantize;
 mod report;
 mod validate;

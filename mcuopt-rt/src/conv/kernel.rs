@@ -312,7 +312,7 @@ impl ConvS8 {
         use super::stream::TILE_PIXELS;
         use core::hint::black_box;
 
-        use crate::arch::dsp::convolution::{Ends, Loops, convolve};
+        use crate::arch::dsp::convolution::{Loops, convolve};
         use crate::arch::dsp::dot::{row, tile};
 
         let pixels = self.geometry.output[0] * self.geometry.output[1];
@@ -345,12 +345,11 @@ impl ConvS8 {
         }
         // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
         let (kernel, loops) = black_box((self, loops));
-        let Requantize { left_shift, zero_point, min, max } = kernel.requantize;
         convolve::<false>(
             &kernel.geometry,
             &kernel.sizes,
-            &Ends { left_shift, zero_point, min: min.into(), max: max.into() },
-            kernel.pad_value.into(),
+            &kernel.requantize,
+            kernel.pad_value,
             loops,
             constants,
             operands,

@@ -367,17 +367,15 @@ impl ConvS16 {
         use core::hint::black_box;
 
         use super::stream::TILE_PIXELS;
-        use crate::arch::dsp::convolution::{Ends, Loops, convolve};
+        use crate::arch::dsp::convolution::{Loops, convolve};
         use crate::arch::dsp::depthwise;
         use crate::arch::dsp::dot::{row, tile};
 
-        let RequantizeS16 { left_shift, zero_point, min, max } = self.requantize;
-        let ends = Ends { left_shift, zero_point, min, max };
         if let Body::Planes { planar, general } = &self.body {
             let loops = depthwise::loops::<true>(planar, *general);
-            let (kernel, planar, loops, ends) = black_box((self, planar, loops, &ends));
-            let (p, pad) = (&kernel.geometry, kernel.pad_value);
-            return depthwise::convolve(p, 2, ends, pad, planar, loops, constants, operands, scratch);
+            let (kernel, planar, loops) = black_box((self, planar, loops));
+            let (p, q, pad) = (&kernel.geometry, &kernel.requantize, kernel.pad_value);
+            return depthwise::convolve::<true>(p, q, pad, planar, loops, constants, operands, scratch);
         }
         let Body::Dsp { form, general } = self.body else { return };
         let mut loops = Loops { tile: None, row: None, form };
@@ -398,9 +396,9 @@ impl ConvS16 {
             });
         }
         // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
-        let (kernel, loops, ends) = black_box((self, loops, &ends));
-        let (p, sizes, pad) = (&kernel.geometry, &kernel.sizes, kernel.pad_value);
-        convolve::<true>(p, sizes, ends, pad, loops, constants, operands, scratch);
+        let (kernel, loops) = black_box((self, loops));
+        let (p, sizes, q, pad) = (&kernel.geometry, &kernel.sizes, &kernel.requantize, kernel.pad_value);
+        convolve::<true>(p, sizes, q, pad, loops, constants, operands, scratch);
     }
 
     #[cfg(not(mcuopt_dsp))]

@@ -236,7 +236,6 @@ impl DepthwiseS8 {
     #[cfg(mcuopt_dsp)]
     #[inline(always)]
     fn run_dsp(&self, constants: &[u32], operands: Operands<'_>, scratch: &mut [u32]) {
-        use crate::arch::dsp::convolution::Ends;
         use crate::arch::dsp::depthwise::{convolve, loops};
         use core::hint::black_box;
 
@@ -244,10 +243,8 @@ impl DepthwiseS8 {
         let loops = loops::<false>(planar, *general);
         // The compiler would make a copy of the driver for each layer's constants, for little speed and much flash.
         let (kernel, planar, loops) = black_box((self, planar, loops));
-        let Requantize { left_shift, zero_point, min, max } = kernel.requantize;
-        let ends = Ends { left_shift, zero_point, min: min.into(), max: max.into() };
-        let pad = kernel.pad_value.into();
-        convolve(&kernel.geometry, 1, &ends, pad, planar, loops, constants, operands, scratch);
+        let (p, q, pad) = (&kernel.geometry, &kernel.requantize, kernel.pad_value);
+        convolve::<false>(p, q, pad, planar, loops, constants, operands, scratch);
     }
 
     #[cfg(not(mcuopt_dsp))]

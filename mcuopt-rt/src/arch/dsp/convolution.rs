@@ -4,6 +4,7 @@
 use super::dot::{Row, RowArgs, Tile, TileArgs, row_passes, row_skip, tile_skip};
 use crate::conv::Operands;
 use crate::conv::stream::{Form, Sizes, TILE_PIXELS, is_row};
+use crate::fixed::{Requantize, RequantizeS16};
 use crate::geometry::Conv2d;
 
 /// The loops of one layer.
@@ -17,13 +18,25 @@ pub(crate) struct Loops {
     pub(crate) form: Form,
 }
 
-/// What becomes of sums: [`Requantize`](crate::fixed::Requantize) or [`RequantizeS16`](crate::fixed::RequantizeS16).
+/// What becomes of sums: [`Requantize`] or [`RequantizeS16`].
 #[derive(Clone, Copy)]
 pub(crate) struct Ends {
     pub(crate) left_shift: u32,
     pub(crate) zero_point: i32,
     pub(crate) min: i16,
     pub(crate) max: i16,
+}
+
+impl From<&Requantize> for Ends {
+    fn from(q: &Requantize) -> Self {
+        Ends { left_shift: q.left_shift, zero_point: q.zero_point, min: q.min.into(), max: q.max.into() }
+    }
+}
+
+impl From<&RequantizeS16> for Ends {
+    fn from(q: &RequantizeS16) -> Self {
+        Ends { left_shift: q.left_shift, zero_point: q.zero_point, min: q.min, max: q.max }
+    }
 }
 
 /// Bytes of an activation: int16 if WIDE, else int8.
@@ -40,14 +53,14 @@ const fn bytes<const WIDE: bool>() -> usize {
 pub(crate) fn convolve<const WIDE: bool>(
     p: &Conv2d,
     sizes: &Sizes,
-    q: &Ends,
-    pad_value: i16,
+    q: impl Into<Ends>,
+    pad_value: impl Into<i16>,
     loops: Loops,
     constants: &[u32],
     operands: Operands<'_>,
     scratch: &mut [u32],
 ) {
-    let size = bytes::<WIDE>();
+    let (size, q) = (bytes::<WIDE>(), q.into());
     let x_len = size * p.batch * p.input.iter().product::<usize>();
     let (x, y, overlapping) = pointers(operands, x_len, size * p.batch * sizes.pixels * p.output[2]);
     assert!(constants.len() == p.groups * sizes.group_words, "constants");
@@ -61,7 +74,7 @@ pub(crate) fn convolve<const WIDE: bool>(
         sizes,
         row_step: size * p.dilation[0] * p.input[1] * p.input[2],
         pixel_step: size * p.stride[1] * p.input[2],
-        pad_value,
+        pad_value: pad_value.into(),
         x,
         x_len,
         image: 0,
@@ -381,7 +394,7 @@ impl<const WIDE: bool> Source<'_, WIDE> {
     unsafe fn gather(&self, pixel: Pixel) {
         let (p, sizes) = (self.p, self.sizes);
         let [in_h, in_w, in_c] = p.input;
-        let size = bytes::<WIDE>();
+        let (size, row_step, row_bytes) = (bytes::<WIDE>(), self.row_step, self.row_bytes());
         let pad = self.pad_value;
         let padding = if WIDE { u32::from(pad as u16) * 0x1_0001 } else { u32::from(pad as u8) * 0x0101_0101 };
         for word in 0..size * p.groups * sizes.taps4 / 4 {
@@ -406,8 +419,8 @@ impl<const WIDE: bool> Source<'_, WIDE> {
                     let (mut from, mut to) = (self.x.add(from), self.patch.add(size * to));
                     for _ in 0..rows.count {
                         copy(from, to, size * columns.count * depth);
-                        from = from.wrapping_add(self.row_step);
-                        to = to.wrapping_add(self.row_bytes());
+                        from = from.wrapping_add(row_step);
+                        to = to.wrapping_add(row_bytes);
                     }
                 }
             }

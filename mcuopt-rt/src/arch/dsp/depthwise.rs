@@ -53,23 +53,23 @@ pub(crate) struct Args {
 /// Computes an image.
 pub(crate) type Channels = unsafe extern "C" fn(args: *const Args, constants: *const u32, x: *const i8, y: *mut i8);
 
-/// Computes a layer of activations of so many bytes, which `operands` are.
+/// Computes a layer. Activations are int16 if INT16, and `operands` their bytes.
 ///
 /// # Panics
 /// If a slice is shorter than its shape.
 #[inline(never)]
 #[allow(clippy::too_many_arguments)]
-pub(crate) fn convolve(
+pub(crate) fn convolve<const INT16: bool>(
     p: &Conv2d,
-    bytes: usize,
-    q: &Ends,
-    pad_value: i16,
+    q: impl Into<Ends>,
+    pad_value: impl Into<i16>,
     planar: &Planar,
     channels: Channels,
     constants: &[u32],
     operands: Operands<'_>,
     scratch: &mut [u32],
 ) {
+    let (bytes, q) = (1 + usize::from(INT16), q.into());
     let ([in_h, in_w, in_c], [out_h, out_w, out_c]) = (p.input, p.output);
     let (image_len, output_len) = (bytes * in_h * in_w * in_c, bytes * out_h * out_w * out_c);
     let (x, y) = match operands {
@@ -85,7 +85,7 @@ pub(crate) fn convolve(
     };
     assert!(constants.len() == out_c * planar.channel_words(), "constants");
     let plane = &mut scratch[..planar.plane_words];
-    let pad = u32::from(pad_value as u16);
+    let pad = u32::from(pad_value.into() as u16);
     plane.fill(pad << 16 | pad);
     let plane = plane.as_mut_ptr();
 
