@@ -117,7 +117,9 @@ fn all_projects_build() {
     let mut failures = Vec::new();
     for platform in Platform::ALL.into_iter().filter(|platform| wanted.is_empty() || wanted.contains(platform.name)) {
         for purpose in [Purpose::Start, Purpose::Time] {
-            let home = folder().join(format!("{}-{purpose:?}", platform.name));
+            // One folder: to cargo, packages of one name in several are the same where they share a target folder.
+            let home = folder().join("board");
+            let _ = fs::remove_dir_all(&home);
             let files = generate(&compiled, platform, &Runtime::of_this_build(), purpose).expect("a project");
             project::write(&files, &home).expect("it can be written");
             let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -2,11 +2,12 @@
 //!
 //! [`estimate`] says for each layer which kernel runs, what it multiplies, and how many cycles and bytes it takes.
 //!
-//! Cycles are those of memory without wait states. On the Cortex-M4 they come within a few percent of what is counted in
-//! QEMU with a cycle model of its manual's table; layers in float32, whose loops the compiler unrolls as it sees fit, within
-//! tens of percent each, whole networks within 15 %. On the Cortex-M3, M0+ and RISC-V all kernels are such loops. For the
-//! Cortex-M7, M33 and M55 no manual says how long instructions take: figures are those of the Cortex-M4, divided by how
-//! much faster these cores run CoreMark. Flash with wait states adds 20 to 40 % on many chips.
+//! Cycles are those of memory without wait states; flash with wait states adds 20 to 40 % on many chips. On the Cortex-M4
+//! int8 layers of some size come within a few percent of what is counted in QEMU with a cycle model of its manual's table,
+//! as their loops are assembly. Layers in float32, and all layers on the Cortex-M3, M0+ and RISC-V, are what the compiler
+//! makes of each shape: they come within tens of percent, networks mostly within 20 %. For the Cortex-M7, M33 and M55 no
+//! manual says how long instructions take: figures are those of the Cortex-M4, divided by how much faster these cores run
+//! CoreMark. Bytes of code are rough, for firmware that is built for speed.
 
 mod board;
 mod coefficients;

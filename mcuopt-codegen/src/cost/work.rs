@@ -328,16 +328,18 @@ fn depthwise(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
     for y in 0..p.output[0] {
         let rows = inside(p, 0, y);
         for &columns in &columns {
-            let taps = p.batch * if padded { p.kernel[0] * p.kernel[1] } else { rows * columns };
+            let taps = p.batch * rows * columns;
+            let padding = if padded { p.batch * p.kernel[0] * p.kernel[1] - taps } else { 0 };
             work.add("pixels", p.batch);
-            for (count, [per_block, per_row, per_tap]) in [
-                (sixteens, ["sixteens", "rows of sixteens", "taps of sixteens"]),
-                (fours, ["fours", "rows of fours", "taps of fours"]),
-                (ones, ["ones", "rows of ones", "taps of ones"]),
+            for (count, [per_block, per_row, per_tap, per_padding]) in [
+                (sixteens, ["sixteens", "rows of sixteens", "taps of sixteens", "padding of sixteens"]),
+                (fours, ["fours", "rows of fours", "taps of fours", "padding of fours"]),
+                (ones, ["ones", "rows of ones", "taps of ones", "padding of ones"]),
             ] {
                 work.add(per_block, p.batch * count);
                 work.add(per_row, p.batch * rows * count);
                 work.add(per_tap, taps * count);
+                work.add(per_padding, padding * count);
             }
         }
     }

@@ -161,8 +161,13 @@ fn manifest(name: &str, platform: Platform, runtime: &Runtime, purpose: Purpose)
         add("defmt-rtt = \"1\"");
         add("panic-probe = { version = \"1\", features = [\"print-defmt\"] }");
     } else if platform.kind != Kind::Esp {
-        let files = if purpose == Purpose::Answer { "\"fs\", " } else { "" };
-        add(&format!("semihosting = {{ version = \"0.1.25\", features = [{files}\"panic-handler\", \"stdio\"] }}"));
+        let features = match purpose {
+            Purpose::Start | Purpose::Time | Purpose::Recite => "\"panic-handler\", \"stdio\"",
+            Purpose::Answer => "\"fs\", \"panic-handler\", \"stdio\"",
+            // What formats a panic's message would be more code than some networks are.
+            Purpose::Count => "\"panic-handler\"",
+        };
+        add(&format!("semihosting = {{ version = \"0.1.25\", features = [{features}] }}"));
     }
     dependencies.sort();
     format!(

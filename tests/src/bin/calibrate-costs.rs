@@ -44,31 +44,6 @@ fn main() {
     });
     let shown = words.iter().find_map(|word| word.strip_prefix("show="));
     let named = |core: &Core| words.iter().any(|word| word == core.name());
-    if words.iter().any(|word| word == "estimates") {
-        for model in mcuopt_tests::shared::Model::ALL {
-            let files = model.find().expect("it is there");
-            for (variant, optimize) in [
-                (Variant::Int8, Optimize::Speed),
-                (Variant::Int8, Optimize::Balanced),
-                (Variant::Int8, Optimize::Size),
-                (Variant::Float32, Optimize::Balanced),
-            ] {
-                let compiled = files.config(variant).optimize(optimize).compile().expect("compiles");
-                let estimate = mcuopt_codegen::cost::estimate(&compiled, Core::CortexM4);
-                println!("TOTAL {} {variant} {optimize:?} {} {}", model.name(), estimate.cycles, estimate.code_bytes);
-                for layer in &estimate.layers {
-                    println!(
-                        "LAYER {} {variant} {optimize:?} {} {} {}",
-                        model.name(),
-                        layer.name,
-                        layer.kernel,
-                        layer.cycles
-                    );
-                }
-            }
-        }
-        return;
-    }
     let mut cores: Vec<Core> = CORES.into_iter().filter(named).collect();
     assert_eq!(
         cores.len() + usize::from(mode.is_some()) + usize::from(shown.is_some()),
@@ -170,51 +145,70 @@ const SMALL: f64 = 200.0;
 /// What a program has besides layers.
 const PROGRAM: &str = "program";
 
-/// Bytes of code of each kernel, for all layers that have it and for each: least squares over the networks.
+/// Bytes of code of each kernel, for all layers that have it and for each: first from networks whose kernels are all
+/// shared, then those of the others from what is left of theirs.
 fn code(networks: &[Network]) -> BTreeMap<String, [f64; 2]> {
-    let mut names = vec![(PROGRAM.to_string(), false)];
-    // Too few networks to tell all kernels apart: without need none is far from these bytes.
-    let expected = |(name, each): &(String, bool)| {
-        let sample = networks.iter().flat_map(|network| &network.samples).find(|sample| sample.work.kernel == *name);
-        match (sample.is_some_and(|sample| sample.inlined), each) {
-            (true, true) => 300.0,
-            (true, false) => 50.0,
-            (false, true) => 60.0,
-            (false, false) => 1200.0,
-        }
-    };
-    let row = |network: &Network| -> Vec<(String, bool)> {
-        network.samples.iter().flat_map(|sample| [false, true].map(|each| (sample.work.kernel.clone(), each))).collect()
-    };
-    names.extend(networks.iter().flat_map(row));
+    let mut code = BTreeMap::new();
+    let (inlined, shared): (Vec<&Network>, Vec<&Network>) =
+        networks.iter().partition(|network| network.samples.iter().any(|sample| sample.inlined));
+    for networks in [shared, inlined] {
+        let fitted = fit_code(&networks, &code);
+        code.extend(fitted);
+    }
+    code
+}
+
+/// Those that are not known yet.
+fn fit_code(networks: &[&Network], known: &BTreeMap<String, [f64; 2]>) -> BTreeMap<String, [f64; 2]> {
+    let samples = || networks.iter().flat_map(|network| &network.samples);
+    let mut names: Vec<(String, bool)> = samples().map(|sample| (sample.work.kernel.clone(), sample.inlined)).collect();
+    names.push((PROGRAM.into(), false));
     names.sort();
     names.dedup();
-    let count = |network: &Network, (name, each): &(String, bool)| {
-        let layers = network.samples.iter().filter(|sample| sample.work.kernel == *name).count();
-        let count = if name == PROGRAM {
-            1
-        } else if *each {
-            layers
-        } else {
-            layers.min(1)
-        };
-        count as f64 / network.code
+    names.retain(|(name, _)| !known.contains_key(name));
+    // Shared code, and the code of each layer.
+    let unknowns: Vec<(&str, bool, bool)> =
+        names.iter().flat_map(|(name, inlined)| [false, true].map(|each| (name.as_str(), *inlined, each))).collect();
+    // Too few networks to tell all kernels apart: without need none is far from these bytes.
+    let expected = |&(name, inlined, each): &(&str, bool, bool)| match (inlined, each) {
+        // A table of interrupts, memcpy, and what starts and ends the program.
+        _ if name == PROGRAM => 2200.0,
+        (true, true) => 300.0,
+        (true, false) => 50.0,
+        (false, true) => 200.0,
+        (false, false) => 2000.0,
     };
-    let rows: Vec<Vec<f64>> =
-        networks.iter().map(|network| names.iter().map(|name| count(network, name)).collect()).collect();
-    let mut rows = rows;
+    let layers = |network: &Network, name: &str| match name {
+        PROGRAM => 1,
+        name => network.samples.iter().filter(|sample| sample.work.kernel == name).count(),
+    };
+    let count = |network: &Network, name: &str, each: bool| {
+        let layers = layers(network, name);
+        (if each { layers } else { layers.min(1) }) as f64
+    };
+    let rest = |network: &Network| {
+        let known = known
+            .iter()
+            .map(|(name, [once, each])| once * count(network, name, false) + each * count(network, name, true));
+        (network.code - known.sum::<f64>()).max(200.0)
+    };
+    let row = |network: &&Network| -> Vec<f64> {
+        unknowns.iter().map(|(name, _, each)| count(network, name, *each) / rest(network)).collect()
+    };
+    let mut rows: Vec<Vec<f64>> = networks.iter().map(row).collect();
     let mut weights = vec![1.0; rows.len()];
-    for (index, name) in names.iter().enumerate() {
-        let mut row = vec![0.0; names.len()];
-        row[index] = 1.0 / expected(name);
+    for (index, unknown) in unknowns.iter().enumerate() {
+        let mut row = vec![0.0; unknowns.len()];
+        row[index] = 1.0 / expected(unknown);
         rows.push(row);
-        weights.push(0.02);
+        weights.push(if unknown.0 == PROGRAM { 5.0 } else { 0.05 });
     }
-    let bytes = solve(&rows, &weights);
     let mut code: BTreeMap<String, [f64; 2]> = BTreeMap::new();
-    for ((name, each), bytes) in names.into_iter().zip(bytes) {
-        code.entry(name).or_default()[usize::from(each)] = bytes;
+    for ((name, _, each), bytes) in unknowns.iter().zip(solve(&rows, &weights)) {
+        code.entry((*name).to_string()).or_default()[usize::from(*each)] = bytes;
     }
+    // A program is there once.
+    code.entry(PROGRAM.into()).and_modify(|bytes| bytes[1] = 0.0);
     code
 }
 

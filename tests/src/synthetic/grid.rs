@@ -19,7 +19,8 @@ pub(super) fn all() -> Vec<Synthetic> {
     networks.push(network("winograd", 10, &mut winograd));
     networks.push(network("small-depthwise", 20, &mut small_depthwise));
     networks.push(network("dense", 24, &mut dense));
-    networks.push(network("small-dense", 24, &mut small_dense));
+    // What becomes of inlined loops depends on how many there are.
+    networks.extend((0..8).map(|index| network(&format!("small-dense-{index}"), 3, &mut small_dense)));
     networks.push(network("pools", 24, &mut pool));
     networks.push(elementwise());
     networks.push(functions());
