@@ -17,7 +17,9 @@ pub(crate) fn check<'a, T, I: Iterator<Item = &'a str>>(
     names: impl Fn() -> I,
     what: &str,
 ) -> Result<(), Error> {
-    let unknown = named.keys().find(|pattern| !names().any(|name| matches(pattern, name)));
+    // A network may be left without layers; all of them are none then.
+    let known = |pattern: &String| pattern == "*" || names().any(|name| matches(pattern, name));
+    let unknown = named.keys().find(|pattern| !known(pattern));
     let Some(pattern) = unknown else { return Ok(()) };
     let names: BTreeSet<&str> = names().collect();
     let mut names: Vec<&str> = names.into_iter().collect();
