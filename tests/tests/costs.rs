@@ -57,14 +57,21 @@ fn report(profiles: &[(String, Profile)]) {
 
 #[test]
 fn reference_models_on_the_cortex_m4() {
+    reference_models(&[(Variant::Int8, Optimize::Balanced)]);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn reference_models_for_speed_and_in_float32() {
+    reference_models(&[(Variant::Int8, Optimize::Speed), (Variant::Float32, Optimize::Balanced)]);
+}
+
+fn reference_models(ways: &[(Variant, Optimize)]) {
     if is_absent() {
         return;
     }
-    let ways =
-        [(Variant::Int8, Optimize::Balanced), (Variant::Int8, Optimize::Speed), (Variant::Float32, Optimize::Balanced)];
     let found = Model::ALL.into_iter().filter_map(|model| Some((model, model.find()?)));
-    let jobs =
-        found.flat_map(|(model, files)| ways.map(|(variant, optimize)| (model, files.clone(), variant, optimize)));
+    let jobs = found.flat_map(|(model, files)| ways.iter().map(move |way| (model, files.clone(), way.0, way.1)));
     let profiles = in_parallel(jobs.collect(), |(model, files, variant, optimize)| {
         let name = format!("{}-{variant}-{optimize:?}", model.name());
         let compiled = files.config(variant).optimize(optimize).compile().unwrap_or_else(|errors| panic!("{errors}"));
