@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, fs, process};
 
@@ -97,7 +98,9 @@ fn plugin(api: u32, folder: &Path) -> Result<PathBuf, Error> {
     let unwritable = |error| Error::io(format!("cannot be written ({error})")).in_file(folder.display().to_string());
     fs::create_dir_all(folder).map_err(unwritable)?;
     // Whoever builds it at the same time builds the same: the last one to move it into place wins.
-    let [source, aside] = ["c", "so"].map(|extension| folder.join(format!("mcount-{}.{extension}", process::id())));
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let unique = format!("mcount-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let [source, aside] = ["c", "so"].map(|extension| folder.join(format!("{unique}.{extension}")));
     fs::write(&source, SOURCE).map_err(unwritable)?;
     let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut command = Command::new(&compiler);
