@@ -5,7 +5,7 @@
 //! Dequantize is put between. [`Precisions`] says which layer computes in what.
 //!
 //! Around `assign` stand the repairs, which change constants so that less is lost: [`absorb`] and [`equalize`] before it,
-//! as they change ranges; [`choose_scales`], [`correct_bias`] and [`refine`] (AdaRound) behind it.
+//! as they change ranges; [`choose_scales`], [`correct_by_means`] and [`refine`] (AdaRound) behind it.
 
 mod absorb;
 mod adaround;
