@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::graph::{Graph, Quantization, ValueId};
 use crate::interp;
 use crate::ops::Op;
+use crate::parallel;
 
 #[cfg(feature = "profile")]
 pub(crate) use cache::cache_folder;
@@ -174,21 +175,10 @@ const PARTS: usize = 8;
 
 /// Runs all samples through the graph, on all processors.
 pub fn calibrate(graph: &Graph<Op>, samples: &Samples) -> Result<Ranges, Error> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(PARTS);
-    let work = |worker: usize| {
-        let parts = (worker..PARTS).step_by(workers);
-        parts.map(|part| Ok((part, calibrate_part(graph, samples, part)?))).collect::<Result<Vec<_>, Error>>()
-    };
-    let mut parts = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
-        let joined = handles.into_iter().map(|handle| handle.join());
-        let results = joined.map(|result| result.unwrap_or_else(|_| Err(Error::bug("a calibration thread panicked"))));
-        results.collect::<Result<Vec<_>, _>>()
-    })?
-    .concat();
-    parts.sort_by_key(|(part, _)| *part);
+    let parts: Vec<usize> = (0..PARTS).collect();
+    let parts = parallel::map(&parts, |part| calibrate_part(graph, samples, *part))?;
     let mut total: BTreeMap<ValueId, Sums> = BTreeMap::new();
-    for (id, sums) in parts.into_iter().flat_map(|(_, sums)| sums) {
+    for (id, sums) in parts.into_iter().flatten() {
         total.entry(id).or_insert_with(|| Sums::new(sums.channels.len())).join(&sums);
     }
     // No integers stand for infinity.
