@@ -1,7 +1,7 @@
 //! Running a graph on the host: float graphs by the operators' reference evaluation, lowered graphs by the very
 //! kernels of mcuopt-rt that the firmware calls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -32,34 +32,30 @@ pub fn run_float(
     values.outputs(graph)
 }
 
-/// The outputs of a run of a float graph if some of its values had been others; `values` are all of that run.
+/// The values of a run of a float graph that become others by a change; `values` are all of that run.
+///
+/// `changed` are those that are others to begin with. Nodes run anew that read one of them, or that are others themselves by
+/// `is_changed`; their results are what `settle` makes of them.
 pub fn rerun_float(
     graph: &Graph<Op>,
     values: &BTreeMap<ValueId, Tensor>,
     mut changed: BTreeMap<ValueId, Tensor>,
-) -> Result<Vec<Tensor>, Error> {
-    let given: BTreeSet<ValueId> = changed.keys().copied().collect();
-    fn get<'a>(
-        graph: &'a Graph<Op>,
-        values: &'a BTreeMap<ValueId, Tensor>,
-        changed: &'a BTreeMap<ValueId, Tensor>,
-        id: ValueId,
-    ) -> Result<&'a Tensor, Error> {
-        let known = changed.get(&id).or_else(|| values.get(&id)).or_else(|| graph.constant(id));
-        known.ok_or_else(|| Error::bug(format!("`{}` has no value", graph.value(id).name)))
-    }
-    for node in &graph.nodes {
-        let is_changed = node.inputs.iter().any(|id| changed.contains_key(id));
-        if !is_changed || node.outputs.iter().all(|id| given.contains(id)) {
+    is_changed: impl Fn(usize) -> bool,
+    settle: impl Fn(ValueId, Tensor) -> Tensor,
+) -> Result<BTreeMap<ValueId, Tensor>, Error> {
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if !is_changed(index) && !node.inputs.iter().any(|id| changed.contains_key(id)) {
             continue;
         }
-        let operands = node.inputs.iter().map(|id| get(graph, values, &changed, *id)).collect::<Result<Vec<_>, _>>()?;
+        let operand = |id: &ValueId| {
+            let missing = || Error::bug(format!("`{}` has no value", graph.value(*id).name));
+            changed.get(id).or(graph.constant(*id)).or(values.get(id)).ok_or_else(missing)
+        };
+        let operands = node.inputs.iter().map(operand).collect::<Result<Vec<_>, _>>()?;
         let results = node.op.eval(&operands).map_err(|error| error.at_node(&node.name, node.op.name()))?;
-        for (id, tensor) in node.outputs.iter().zip(results).filter(|(id, _)| !given.contains(id)) {
-            changed.insert(*id, tensor);
-        }
+        changed.extend(node.outputs.iter().zip(results).map(|(id, tensor)| (*id, settle(*id, tensor))));
     }
-    graph.outputs.iter().map(|id| get(graph, values, &changed, *id).cloned()).collect()
+    Ok(changed)
 }
 
 /// Runs a lowered graph once. `see` is called with each layer's index and output.

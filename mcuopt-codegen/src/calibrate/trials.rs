@@ -148,30 +148,13 @@ fn rerun(
     run: &BTreeMap<ValueId, Tensor>,
     change: &Change,
 ) -> Result<BTreeMap<ValueId, Tensor>, Error> {
-    let mut changed: BTreeMap<ValueId, Tensor> = BTreeMap::new();
-    let computed = |index: usize| change.nodes.contains(&index);
-    for (id, quantization) in &change.rounded {
-        changed.extend(run.get(id).map(|tensor| (*id, rounded(tensor, quantization))));
-    }
-    for (index, node) in graph.nodes.iter().enumerate() {
-        if !computed(index) && !node.inputs.iter().any(|id| changed.contains_key(id)) {
-            continue;
-        }
-        let operand = |id: &ValueId| {
-            let missing = || Error::bug(format!("`{}` has no value", graph.value(*id).name));
-            changed.get(id).or(graph.constant(*id)).or(run.get(id)).ok_or_else(missing)
-        };
-        let operands = node.inputs.iter().map(operand).collect::<Result<Vec<_>, _>>()?;
-        let results = node.op.eval(&operands).map_err(|error| error.at_node(&node.name, node.op.name()))?;
-        for (id, tensor) in node.outputs.iter().zip(results) {
-            let tensor = match change.rounded.get(id) {
-                Some(quantization) => rounded(&tensor, quantization),
-                None => tensor,
-            };
-            changed.insert(*id, tensor);
-        }
-    }
-    Ok(changed)
+    let known = |(id, quantization): (&ValueId, &Quantization)| Some((*id, rounded(run.get(id)?, quantization)));
+    let changed = change.rounded.iter().filter_map(known).collect();
+    let settle = |id: ValueId, tensor: Tensor| match change.rounded.get(&id) {
+        Some(quantization) => rounded(&tensor, quantization),
+        None => tensor,
+    };
+    interp::rerun_float(graph, run, changed, |index| change.nodes.contains(&index), settle)
 }
 
 /// A tensor as its integers stand for it.

@@ -71,16 +71,15 @@ pub struct Estimate {
     pub flash_bytes: usize,
 }
 
-/// What a layer of a lowered graph costs.
-pub fn layer(lowered: &Graph<Layer>, index: usize, core: Core) -> LayerCost {
-    named(lowered, index, core, emit::layer_names(lowered)[index].clone())
+/// What each layer of a lowered graph costs, in the order of execution.
+pub fn layers(lowered: &Graph<Layer>, core: Core) -> Vec<LayerCost> {
+    let names = emit::layer_names(lowered).into_iter().enumerate();
+    names.map(|(index, name)| named(lowered, index, core, name)).collect()
 }
 
 /// What a compiled network costs.
 pub fn estimate(compiled: &Compiled, core: Core) -> Estimate {
-    let lowered = &compiled.lowered;
-    let names = emit::layer_names(lowered).into_iter().enumerate();
-    let layers: Vec<LayerCost> = names.map(|(index, name)| named(lowered, index, core, name)).collect();
+    let layers = layers(&compiled.lowered, core);
     let weight_bytes = compiled.weight_bytes(core.arch());
     let code_bytes = code_bytes(compiled, core) + layers.iter().map(|layer| layer.code_bytes).sum::<usize>();
     Estimate {

@@ -188,9 +188,10 @@ impl Variant {
         quantize::compose(&mut shrunk)?;
         specialise::specialise(&mut shrunk)?;
         prefer::prefer(&mut shrunk, prepared.options.optimize);
+        let layers = cost::layers(&shrunk, core);
         let costs = groups_of(&quantized.float, &shrunk)
             .into_iter()
-            .map(|(name, nodes)| (name, nodes.iter().map(|node| cost::layer(&shrunk, *node, core)).collect()))
+            .map(|(name, nodes)| (name, nodes.iter().map(|node| layers[*node].clone()).collect()))
             .collect();
         Ok(Self { precision, float: quantized.float, lowered, origins, groups, costs })
     }
@@ -218,7 +219,12 @@ impl Variant {
         let outcome = |layer: &LayerSensitivity| {
             let Some(nodes) = self.groups.get(&layer.name) else { return Ok(None) };
             let changed = self.results(nodes, &values)?;
-            let outputs = interp::rerun_float(&self.float, &values, changed)?;
+            // What the kernels made stays as they made it.
+            let given = changed.clone();
+            let settle = |id: ValueId, tensor| given.get(&id).cloned().unwrap_or(tensor);
+            let changed = interp::rerun_float(&self.float, &values, changed, |_| false, settle)?;
+            let output = |(id, expected): (&ValueId, &Tensor)| changed.get(id).unwrap_or(expected).clone();
+            let outputs: Vec<Tensor> = self.float.outputs.iter().zip(&expected).map(output).collect();
             let mut errors = Errors::new(outputs.len());
             errors.add(&outputs, &expected);
             Ok(Some(Outcome { errors, answer: answer(&outputs[0]) }))
