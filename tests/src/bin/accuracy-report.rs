@@ -12,7 +12,7 @@ const INTRODUCTION: &str = "\
 Made by `cargo run -p mcuopt-tests --bin accuracy-report`; do not edit.
 
 The generated code, built for the host (where it computes the same bytes as on a chip), over the whole test set of each
-reference model. int8, int16x8 (int16 activations) and int4 (int4 weights in all layers but the first and the last) are quantized by mcuopt
+reference model. int8, int16x8 (int16 activations) and int4 (int4 weights, but int8 in depthwise, small, first and last layers) are quantized by mcuopt
 from the float file and calibration data; weights8 is the float file with int8 weights and float arithmetic; qdq is the file
 that ONNX Runtime quantized, compiled as it is. \"As float\" is the share of items with the same largest output as the float model gives;
 for ic, vww and person it says more than the metric, as their test sets are substitutes for data that may not be shipped.
