@@ -4,6 +4,8 @@
 //!
 //! [`coefficients`]: super::coefficients
 
+use std::collections::BTreeSet;
+
 use mcuopt_rt::v0 as rt;
 use mcuopt_rt::v0::{Arch, Prefer};
 
@@ -18,6 +20,8 @@ pub struct Work {
     pub kernel: String,
     /// What it does, and how often.
     pub terms: Vec<(&'static str, f64)>,
+    /// The forms of the kernel's loops that it needs, as far as each has machine code of its own.
+    pub forms: Vec<&'static str>,
 }
 
 impl Work {
@@ -84,7 +88,9 @@ impl Work {
             Kernel::BinaryLoop(layer) => format!(":{:?}", layer.kind),
             _ => String::new(),
         };
-        Work { kernel: format!("{shared}{name}{element}"), terms: work.0 }
+        let forms = FORMS.iter().filter(|(term, _)| work.has(term)).map(|(_, form)| *form);
+        let forms: BTreeSet<&str> = forms.collect();
+        Work { kernel: format!("{shared}{name}{element}"), terms: work.0, forms: forms.into_iter().collect() }
     }
 }
 
@@ -97,11 +103,31 @@ fn is_inlined(lowered: &Graph<Layer>, node: &Node<Layer>) -> bool {
     node.op.kernel.call(lowered.value(node.outputs[0]).ty.dtype).inlined
 }
 
+/// Terms that say that a form of a kernel's loops is needed.
+const FORMS: [(&str, &str); 12] = [
+    ("pairs", "tiles"),
+    ("quad products", "rows"),
+    ("whole products", "whole"),
+    ("whole quad products", "whole"),
+    ("general pairs", "general"),
+    ("general quads", "general"),
+    ("general tiles", "general"),
+    ("border runs", "border"),
+    ("looped tiles", "looped"),
+    ("tiles", "tiles"),
+    ("strided tiles", "strided"),
+    ("wide tiles", "wide"),
+];
+
 /// Terms that occur, each once.
 #[derive(Default)]
 struct Counts(Vec<(&'static str, f64)>);
 
 impl Counts {
+    fn has(&self, term: &str) -> bool {
+        self.0.iter().any(|(other, _)| *other == term)
+    }
+
     fn add(&mut self, term: &'static str, count: usize) {
         match self.0.iter_mut().find(|(other, _)| *other == term) {
             _ if count == 0 => {}

@@ -8,7 +8,8 @@
 //! Each kernel's cycles are a sum over its terms (`Work`), count times coefficient; the coefficients are those that are not
 //! negative and make the sum of squared relative errors the smallest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs};
 
 use mcuopt_codegen::call::Constant;
@@ -17,8 +18,7 @@ use mcuopt_codegen::graph::Node;
 use mcuopt_codegen::ops::Layer;
 use mcuopt_codegen::profile::{self, Options};
 use mcuopt_codegen::{Compiled, Optimize, Precision};
-use mcuopt_rt::v0::Prefer;
-use mcuopt_tests::elf::Sizes;
+use mcuopt_tests::elf::{self, Sizes};
 use mcuopt_tests::folder;
 use mcuopt_tests::report::in_parallel;
 use mcuopt_tests::shared::Variant;
@@ -81,17 +81,22 @@ enum Mode {
 struct Sample {
     work: Work,
     cycles: f64,
+    /// Bytes of code between the markers of this layer, where these are one for each.
+    own: Option<f64>,
     /// The call's parameters.
     params: String,
-    /// Whether its code is part of the network's own.
-    inlined: bool,
 }
 
 /// What was measured of a network.
 struct Network {
+    name: String,
     samples: Vec<Sample>,
+    /// For each of its outputs, the layer that makes it.
+    makers: Vec<usize>,
     /// Bytes of the program's flash without weights.
     code: f64,
+    /// The program's functions but the one with the layers: paths and bytes.
+    functions: Vec<(String, f64)>,
 }
 
 fn calibrate(core: Core, mode: Option<Mode>, shown: Option<&str>) -> Vec<String> {
@@ -263,38 +268,40 @@ fn measure(
 ) -> Option<Network> {
     let shown = format!("{precision:?}").to_lowercase();
     let name = format!("{}-{shown}-{optimize:?}", network.name);
+    let file = folder::output(&format!("costs/{core}")).join(format!("{name}.measured"));
+    let known = fs::read_to_string(&file).ok().filter(|_| mode.is_some());
+    if known.is_none() && mode == Some(Mode::Known) {
+        return None;
+    }
     let config = network.config(Variant::Int8).precision(precision).optimize(optimize).max_ram(PLENTY);
     let compiled = config.compile().unwrap_or_else(|errors| panic!("{name} does not compile:\n{errors}"));
-    let file = folder::output(&format!("costs/{core}")).join(format!("{name}.measured"));
-    let numbers: Vec<u64> = match fs::read_to_string(&file) {
-        Ok(text) if mode.is_some() => text.split_whitespace().map(|number| number.parse().expect("a number")).collect(),
-        _ if mode == Some(Mode::Known) => return None,
-        _ => {
-            let numbers = count(core, &name, &compiled);
-            let text: Vec<String> = numbers.iter().map(u64::to_string).collect();
-            fs::write(&file, text.join("\n")).expect("the target folder is writable");
-            numbers
+    let text = known.unwrap_or_else(|| {
+        let text = count(core, &name, &compiled);
+        fs::write(&file, &text).expect("the target folder is writable");
+        text
+    });
+    let (mut layers, mut functions, mut code) = (Vec::new(), Vec::new(), 0.0);
+    for line in text.lines() {
+        let words: Vec<&str> = line.splitn(3, ' ').collect();
+        let number = |index: usize| words[index].parse::<f64>();
+        match words[0] {
+            "code" => code = number(1).expect("a number"),
+            "layer" => layers.push((number(1).expect("a number"), number(2).ok())),
+            _ => functions.push((words[2].to_string(), number(1).expect("a number"))),
         }
-    };
-    let (code, counts) = numbers.split_last().expect("a number for the program");
-    let nodes = &compiled.lowered.nodes;
-    assert_eq!(nodes.len(), counts.len(), "{name}: a count for each layer");
-    let sample = |(node, cycles): (&Node<Layer>, &u64)| Sample {
-        work: Work::of(&compiled.lowered, node, core.arch()),
-        cycles: *cycles as f64,
+    }
+    let graph = &compiled.lowered;
+    assert_eq!(graph.nodes.len(), layers.len(), "{name}: a count for each layer");
+    let sample = |(node, (cycles, own)): (&Node<Layer>, (f64, Option<f64>))| Sample {
+        work: Work::of(graph, node, core.arch()),
+        cycles,
+        own,
         params: params(&compiled, node),
-        inlined: is_inlined(&compiled, node, core),
     };
-    Some(Network { samples: nodes.iter().zip(counts).map(sample).collect(), code: *code as f64 })
-}
-
-fn is_inlined(compiled: &Compiled, node: &Node<Layer>, core: Core) -> bool {
-    let call = node.op.kernel.call(compiled.lowered.value(node.outputs[0]).ty.dtype);
-    let fast = node
-        .op
-        .choice(core.arch())
-        .is_some_and(|choice| choice.name.contains("_dsp") || choice.name.contains("winograd"));
-    call.inlined && node.op.prefer != Prefer::Size && !fast
+    let maker = |output| graph.nodes.iter().position(|node| node.outputs.contains(output)).expect("a layer makes it");
+    let makers = graph.outputs.iter().map(maker).collect();
+    let samples = graph.nodes.iter().zip(layers).map(sample).collect();
+    Some(Network { name, samples, makers, code, functions })
 }
 
 fn params(compiled: &Compiled, node: &Node<Layer>) -> String {
@@ -306,17 +313,35 @@ fn params(compiled: &Compiled, node: &Node<Layer>) -> String {
     call.constants.iter().filter_map(value).collect::<Vec<_>>().join(" ")
 }
 
-/// Cycles of each layer, and the bytes of the program without weights.
-fn count(core: Core, name: &str, compiled: &Compiled) -> Vec<u64> {
-    // Programs get their names from the model's file.
+/// Cycles and bytes of each layer, the bytes of the program without weights, and those of its functions, a line each.
+fn count(core: Core, name: &str, compiled: &Compiled) -> String {
+    // Two programs may be built at a time in folders of their own.
+    static WORKERS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! { static WORKER: usize = WORKERS.fetch_add(1, Ordering::Relaxed) % 2 }
+    let folder = folder::output(&format!("costs/builds-{}", WORKER.with(|worker| *worker)));
+    // Programs get their names from the model's file: the same for all, so that mcuopt-rt is built once.
     let mut compiled = compiled.clone();
-    compiled.options.model = name.to_lowercase().into();
-    let options = Options { folder: Some(folder::output("costs")), ..Options::emulated(core) };
+    compiled.options.model = "net".into();
+    let options = Options { folder: Some(folder), ..Options::emulated(core) };
     let profile =
         profile::profile(&compiled, &options, &mut |_| {}).unwrap_or_else(|error| panic!("{name} on {core}: {error}"));
-    let flash = Sizes::of(&profile.program).flash;
-    let code = flash.saturating_sub(compiled.weight_bytes(core.arch()) as u64);
-    profile.layers.iter().map(|layer| layer.cycles).chain([code]).collect()
+    let code = Sizes::of(&profile.program).flash.saturating_sub(compiled.weight_bytes(core.arch()) as u64);
+    let (layers, others): (Vec<_>, Vec<_>) =
+        elf::functions(&profile.program).into_iter().partition(|function| !function.marks.is_empty());
+    // Markers that were copied, or data that looks like one, say nothing.
+    let marks = match &layers[..] {
+        [function] if function.marks.len() == profile.layers.len() + 1 => &function.marks[..],
+        _ => &[],
+    };
+    let own = |index: usize| marks.get(index + 1).map_or("?".into(), |end| (end - marks[index]).to_string());
+    let mut text = format!("code {code}\n");
+    for (index, layer) in profile.layers.iter().enumerate() {
+        text += &format!("layer {} {}\n", layer.cycles, own(index));
+    }
+    for function in others {
+        text += &format!("function {} {}\n", function.bytes, function.symbol);
+    }
+    text
 }
 
 fn predict(terms: &[&'static str], coefficients: &[f64], sample: &Sample) -> f64 {

@@ -16,6 +16,7 @@ pub(super) fn all() -> Vec<Synthetic> {
     networks.extend((0..3).map(|index| network(&format!("convolutions-{index}"), 20, &mut convolution)));
     networks.extend((0..2).map(|index| network(&format!("depthwise-{index}"), 24, &mut depthwise)));
     networks.push(network("images", 12, &mut image));
+    networks.extend((0..4).map(|index| network(&format!("few-filters-{index}"), 4, &mut few_filters)));
     networks.push(network("winograd", 10, &mut winograd));
     networks.push(network("small-depthwise", 20, &mut small_depthwise));
     networks.push(network("dense", 24, &mut dense));
@@ -181,6 +182,18 @@ fn image(grid: &mut Grid) {
     let stride = random.pick(&[1, 2, 2]);
     let pads = if random.chance(70) { [kh / 2, kw / 2] } else { [0, 0] };
     conv_layer(grid, [channels, h, w], filters, [kh, kw], stride, pads);
+}
+
+/// Convolutions of a small network: few channels and filters, which are no multiples of four.
+fn few_filters(grid: &mut Grid) {
+    let random = &mut grid.random;
+    let channels = random.pick(&[1, 1, 2, 3, 5, 6, 8]);
+    let filters = random.pick(&[1, 2, 3, 3, 5, 6, 7, 8, 10]);
+    let [h, w] = [random.pick(&[6, 8, 9, 12, 14, 28]), random.pick(&[6, 8, 10, 14, 28])];
+    let kernel = random.pick(&[[1, 1], [2, 2], [3, 3], [3, 3], [4, 4], [5, 5], [5, 5], [6, 6]]);
+    let stride = random.pick(&[1, 1, 2]);
+    let pads = if random.chance(40) { kernel.map(|size| size / 2) } else { [0, 0] };
+    conv_layer(grid, [channels, h, w], filters, kernel, stride, pads);
 }
 
 /// Layers that Winograd's kernel is for.

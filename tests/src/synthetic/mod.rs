@@ -12,6 +12,7 @@ mod sequences;
 mod shapes;
 mod sketch;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,26 @@ impl Synthetic {
     /// Layers of all sizes, to measure what kernels cost.
     pub fn grid() -> Vec<Self> {
         grid::all()
+    }
+
+    /// What some of its outputs, by their numbers, depend on, under another name.
+    pub fn part(&self, name: &str, outputs: &[usize]) -> Self {
+        let mut model = self.model.clone();
+        let graph = &mut model.graph;
+        graph.outputs = outputs.iter().map(|index| self.model.graph.outputs[*index].clone()).collect();
+        let mut needed: BTreeSet<String> = graph.outputs.iter().map(|output| output.name.clone()).collect();
+        let mut nodes: Vec<onnx::Node> = std::mem::take(&mut graph.nodes);
+        nodes.reverse();
+        nodes.retain(|node| {
+            let is_needed = node.outputs.iter().any(|output| needed.contains(output));
+            needed.extend(node.inputs.iter().filter(|_| is_needed).cloned());
+            is_needed
+        });
+        nodes.reverse();
+        graph.nodes = nodes;
+        graph.inputs.retain(|input| needed.contains(&input.name));
+        graph.initializers.retain(|name, _| needed.contains(name));
+        Synthetic { name: name.into(), model }
     }
 
     /// The one of this name.

@@ -9,6 +9,9 @@ use crate::table::{Table, shortened};
 /// A share of the cycles from which a layer is one to look at.
 const HOT: f64 = 0.2;
 
+/// What the source of a board's figures begins with if nobody could look it up: `cost/boards.toml`.
+const UNVERIFIED: &str = "not verified";
+
 pub(super) fn show(report: &Report) -> String {
     let mut text = String::new();
     let _ = writeln!(
@@ -91,12 +94,15 @@ fn of_target(report: &Report, target: &Target) -> String {
                 board.board.clone(),
                 format!("{:.0}", board.megahertz),
                 format!("{:.2}", board.milliseconds),
-                format!("{:.3}", board.millijoules),
+                format!("{}{:.3}", if board.source.starts_with(UNVERIFIED) { "~" } else { "" }, board.millijoules),
                 fits.into(),
             ];
             table.styled(cells, if board.fits { Default::default() } else { BAD });
         }
         let _ = write!(text, "\n{table}");
+        if target.boards.iter().any(|board| board.source.starts_with(UNVERIFIED)) {
+            let _ = writeln!(text, "\n  ~: of a current that was not verified; --html and --json name the sources");
+        }
     }
     text
 }
