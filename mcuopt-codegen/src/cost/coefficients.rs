@@ -1,28 +1,43 @@
 //! What a kernel's work costs on a core: measured, see `coefficients.txt`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 use super::core::Core;
 use super::work::Work;
 
-/// Lines of `core kernel bytes bytes: term cycles, …`, made by `cargo run -p mcuopt-tests --bin calibrate-costs`.
+/// What `cargo run -p mcuopt-tests --bin calibrate-costs` writes: the costs of kernels on cores, a line for the cycles of each
+/// and one for the machine code of each form of its loops.
+///
+/// - `core cycles kernel: term cycles, …`
+/// - `core code kernel/form+form: term bytes, …; function bytes, …`
 const MEASURED: &str = include_str!("coefficients.txt");
 
 /// What stands for a kernel that was not measured.
 const OTHER: &str = "*";
 
-/// A kernel on a core.
+/// What stands for a program without layers: the runtime's start and the driver.
+const PROGRAM: &str = "program";
+
+/// Names with numbers of cycles or bytes.
+type Numbers = Vec<(&'static str, f64)>;
+
+/// The machine code of a kernel in a form.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Kernel {
-    /// Bytes of machine code that all layers share, and those of each layer.
-    code: [f64; 2],
-    /// Cycles of each of its terms.
-    cycles: HashMap<&'static str, f64>,
+struct Code {
+    forms: Vec<&'static str>,
+    /// Bytes of each of its terms: what a layer has for itself.
+    own: Numbers,
+    /// The functions that it calls, and their bytes.
+    functions: Numbers,
 }
 
 /// By core and kernel, a blank between them.
-type Table = HashMap<String, Kernel>;
+#[derive(Debug, Default)]
+struct Table {
+    cycles: HashMap<String, HashMap<&'static str, f64>>,
+    code: HashMap<String, Vec<Code>>,
+}
 
 fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
@@ -30,21 +45,34 @@ fn table() -> &'static Table {
 }
 
 fn parse(text: &'static str) -> Table {
-    let line = |line: &'static str| {
+    let mut table = Table::default();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
         // A kernel's name may have colons itself: the one that ends the head has a blank behind it.
-        let (head, terms) = line.split_once(": ").filter(|_| !line.starts_with('#'))?;
-        let mut words = head.split(' ');
-        let (core, kernel) = (words.next()?, words.next()?);
-        let code = [words.next()?.parse().ok()?, words.next()?.parse().ok()?];
-        let term = |term: &'static str| {
-            let (name, cycles) = term.trim().rsplit_once(' ')?;
-            Some((name, cycles.parse().ok()?))
-        };
-        let terms = terms.split(',').filter(|term| !term.trim().is_empty());
-        let cycles = terms.map(term).collect::<Option<_>>()?;
-        Some((format!("{core} {kernel}"), Kernel { code, cycles }))
+        let Some((head, rest)) = line.split_once(": ") else { continue };
+        let words: Vec<&str> = head.split(' ').collect();
+        match words[..] {
+            [core, "cycles", kernel] => {
+                table.cycles.insert(format!("{core} {kernel}"), numbers(rest).into_iter().collect());
+            }
+            [core, "code", kernel] => {
+                let (kernel, forms) = kernel.split_once('/').unwrap_or((kernel, ""));
+                let (own, functions) = rest.split_once(';').unwrap_or((rest, ""));
+                let forms = forms.split('+').filter(|form| !form.is_empty()).collect();
+                let code = Code { forms, own: numbers(own), functions: numbers(functions) };
+                table.code.entry(format!("{core} {kernel}")).or_default().push(code);
+            }
+            _ => {}
+        }
+    }
+    table
+}
+
+fn numbers(text: &'static str) -> Numbers {
+    let number = |term: &'static str| {
+        let (name, number) = term.trim().rsplit_once(' ')?;
+        Some((name, number.parse().ok()?))
     };
-    text.lines().filter_map(line).collect()
+    text.split(',').filter_map(number).collect()
 }
 
 /// The core whose kernels were measured for a core, with the same instructions.
@@ -55,9 +83,8 @@ fn measured(core: Core) -> &'static str {
     }
 }
 
-/// The kernel, or what stands for it.
-fn kernel(name: &str, core: Core) -> Option<&'static Kernel> {
-    let table = table();
+/// What is known of a kernel, or of what stands for it.
+fn find<T>(known: &'static HashMap<String, T>, name: &str, core: Core) -> Option<&'static T> {
     // The copy for all layers differs little from the others, if it was not measured; nor do functions of elements much.
     let own = name.strip_prefix("shared::").unwrap_or(name);
     let family = own.split(':').next().unwrap_or(own);
@@ -67,21 +94,39 @@ fn kernel(name: &str, core: Core) -> Option<&'static Kernel> {
     let bytes = own.replace("_w4", "").replace("_wide", "").replace("_s16", "_s8");
     let names = [name, own, family, &bytes, OTHER];
     let mut candidates = names.into_iter().flat_map(|name| cores.map(|core| (core, name)));
-    candidates.find_map(|(core, name)| table.get(&format!("{core} {name}")))
+    candidates.find_map(|(core, name)| known.get(&format!("{core} {name}")))
 }
 
 /// The cycles of a layer's work.
 pub(super) fn cycles(work: &Work, core: Core) -> u64 {
-    let Some(kernel) = kernel(&work.kernel, core) else { return 0 };
-    let of = |(term, count): &(&'static str, f64)| kernel.cycles.get(term).map_or(0.0, |cycles| cycles * count);
+    let Some(coefficients) = find(&table().cycles, &work.kernel, core) else { return 0 };
+    let of = |(term, count): &(&'static str, f64)| coefficients.get(term).map_or(0.0, |cycles| cycles * count);
     let cycles: f64 = work.terms.iter().map(of).sum();
     (cycles * core.cycle_model().1).round() as u64
 }
 
-/// Bytes of a kernel's machine code: what all layers share that have it, and what each has for itself.
-pub(super) fn code_bytes(name: &str, core: Core) -> [usize; 2] {
-    kernel(name, core).map_or([0; 2], |kernel| kernel.code.map(|bytes| bytes.round() as usize))
+/// The machine code of a layer's kernel, in its form or in the one that is most like it.
+fn code(work: &Work, core: Core) -> Option<&'static Code> {
+    let like = |code: &&Code| {
+        let common = code.forms.iter().filter(|form| work.forms.contains(form)).count();
+        2 * common as isize - code.forms.len() as isize
+    };
+    find(&table().code, &work.kernel, core)?.iter().max_by_key(like)
 }
 
-/// What stands for a program without layers: the runtime's start and the driver.
-pub(super) const PROGRAM: &str = "program";
+/// Bytes of machine code that a layer has for itself.
+pub(super) fn own_code(work: &Work, core: Core) -> usize {
+    let Some(code) = code(work, core) else { return 0 };
+    let of = |(term, bytes): &(&'static str, f64)| {
+        work.code.iter().find(|(other, _)| other == term).map_or(0.0, |(_, count)| bytes * count)
+    };
+    code.own.iter().map(of).sum::<f64>().round() as usize
+}
+
+/// Bytes of machine code that layers share, and what a program has besides them.
+pub(super) fn shared_code<'a>(works: impl Iterator<Item = &'a Work>, core: Core) -> usize {
+    let program = find(&table().code, PROGRAM, core).into_iter().flatten().flat_map(|code| &code.own);
+    let functions = works.filter_map(|work| code(work, core)).flat_map(|code| &code.functions);
+    let functions: BTreeMap<&str, f64> = functions.copied().collect();
+    (program.map(|(_, bytes)| bytes).sum::<f64>() + functions.values().sum::<f64>()).round() as usize
+}

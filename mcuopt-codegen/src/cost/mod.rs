@@ -18,8 +18,6 @@ pub use self::board::Board;
 pub use self::core::Core;
 pub use self::work::Work;
 
-use std::collections::BTreeSet;
-
 use crate::compiled::Compiled;
 use crate::emit;
 use crate::graph::Graph;
@@ -81,7 +79,10 @@ pub fn layers(lowered: &Graph<Layer>, core: Core) -> Vec<LayerCost> {
 pub fn estimate(compiled: &Compiled, core: Core) -> Estimate {
     let layers = layers(&compiled.lowered, core);
     let weight_bytes = compiled.weight_bytes(core.arch());
-    let code_bytes = code_bytes(compiled, core) + layers.iter().map(|layer| layer.code_bytes).sum::<usize>();
+    let lowered = &compiled.lowered;
+    let works: Vec<Work> = lowered.nodes.iter().map(|node| Work::of(lowered, node, core.arch())).collect();
+    let own_code = layers.iter().map(|layer| layer.code_bytes).sum::<usize>();
+    let code_bytes = coefficients::shared_code(works.iter(), core) + own_code;
     Estimate {
         core,
         cycles: layers.iter().map(|layer| layer.cycles).sum(),
@@ -93,14 +94,6 @@ pub fn estimate(compiled: &Compiled, core: Core) -> Estimate {
         flash_bytes: weight_bytes + code_bytes,
         layers,
     }
-}
-
-/// What layers share, each kernel once, and what a program has besides layers.
-fn code_bytes(compiled: &Compiled, core: Core) -> usize {
-    let lowered = &compiled.lowered;
-    let kernels = lowered.nodes.iter().map(|node| Work::of(lowered, node, core.arch()).kernel);
-    let kernels: BTreeSet<String> = kernels.chain([coefficients::PROGRAM.into()]).collect();
-    kernels.iter().map(|kernel| coefficients::code_bytes(kernel, core)[0]).sum()
 }
 
 /// What the deepest kernel takes, as painted stacks of emulated firmware have it; loops that are inlined into the
@@ -133,7 +126,7 @@ fn named(lowered: &Graph<Layer>, index: usize, core: Core, name: String) -> Laye
         macs: node.op.kernel.macs(),
         cycles: coefficients::cycles(&work, core),
         weight_bytes: node.op.weight_bytes(output.dtype, core.arch()),
-        code_bytes: coefficients::code_bytes(&work.kernel, core)[1],
+        code_bytes: coefficients::own_code(&work, core),
         output_bytes: output.bytes(),
     }
 }

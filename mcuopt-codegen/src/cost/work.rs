@@ -22,6 +22,8 @@ pub struct Work {
     pub terms: Vec<(&'static str, f64)>,
     /// The forms of the kernel's loops that it needs, as far as each has machine code of its own.
     pub forms: Vec<&'static str>,
+    /// What its own machine code consists of, and how often.
+    pub code: Vec<(&'static str, f64)>,
 }
 
 impl Work {
@@ -90,7 +92,7 @@ impl Work {
         };
         let forms = FORMS.iter().filter(|(term, _)| work.has(term)).map(|(_, form)| *form);
         let forms: BTreeSet<&str> = forms.collect();
-        Work { kernel: format!("{shared}{name}{element}"), terms: work.0, forms: forms.into_iter().collect() }
+        Work { kernel: format!("{shared}{name}{element}"), terms: work.0, forms: forms.into_iter().collect(), code: vec![("layer", 1.0)] }
     }
 }
 

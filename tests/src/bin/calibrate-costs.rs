@@ -1,7 +1,8 @@
 //! Measures what kernels cost on emulated chips, over layers of all sizes, and writes the coefficients of the cost model:
 //! `mcuopt-codegen/src/cost/coefficients.txt`.
 //!
-//! `calibrate-costs [CORE…] [cached|known] [show=KERNEL]`: for these cores, the lines of others stay; with `cached`, measurements
+//! `calibrate-costs [CORE…] [PRECISION…] [cached|known] [show=KERNEL]`: for these cores and precisions, the lines of others stay,
+//! and those of kernels that are not measured; with `cached`, measurements
 //! of earlier calls are taken where there are some, to try what other terms would do, and with `known` networks without
 //! are left out; `show` prints a kernel's layers.
 //!
@@ -31,8 +32,8 @@ const FILE: &str = "mcuopt-codegen/src/cost/coefficients.txt";
 
 const HEAD: &str = "\
 # Made by `cargo run -p mcuopt-tests --bin calibrate-costs`; do not edit.
-# core, kernel, bytes of code for all layers together and for each: cycles of each of its terms. A core's cycle model is
-# that of profile/mcount.c.
+# Of kernels on cores, the cycles of each term; and of each form of their loops the bytes of machine code of each term,
+# and the functions that all layers share, with their bytes. A core's cycle model is that of profile/mcount.c.
 ";
 
 fn main() {
@@ -45,26 +46,41 @@ fn main() {
     let shown = words.iter().find_map(|word| word.strip_prefix("show="));
     let named = |core: &Core| words.iter().any(|word| word == core.name());
     let mut cores: Vec<Core> = CORES.into_iter().filter(named).collect();
+    let precisions: Vec<&String> = words.iter().filter(|word| PRECISIONS.contains(&word.as_str())).collect();
     assert_eq!(
-        cores.len() + usize::from(mode.is_some()) + usize::from(shown.is_some()),
+        cores.len() + precisions.len() + usize::from(mode.is_some()) + usize::from(shown.is_some()),
         words.len(),
-        "{words:?}: not all are cores or `cached`"
+        "{words:?}: not all are cores, precisions or `cached`"
     );
     if cores.is_empty() {
         cores = CORES.to_vec();
     }
     let path = folder::repository().join(FILE);
     let text = fs::read_to_string(&path).unwrap_or_default();
-    let is_kept = |line: &&str| {
-        let core = line.split(' ').next().unwrap_or_default();
-        CORES.iter().any(|other| other.name() == core && !cores.contains(other))
-    };
-    let mut lines: Vec<String> = text.lines().filter(is_kept).map(String::from).collect();
+    let mut lines: BTreeMap<String, String> = text.lines().filter_map(headed).collect();
     for core in cores {
-        lines.extend(calibrate(core, mode, shown));
+        let is_wanted = |way: &(Precision, Optimize)| precisions.is_empty() || precisions.iter().any(|p| **p == shown_as(way.0));
+        let ways = ways(core).into_iter().filter(is_wanted).collect();
+        if precisions.is_empty() {
+            lines.retain(|head, _| head.split(' ').next() != Some(core.name()));
+        }
+        lines.extend(calibrate(core, ways, mode, shown).iter().filter_map(|line| headed(line)));
     }
-    lines.sort();
+    let lines: Vec<String> = lines.into_values().collect();
     fs::write(&path, format!("{HEAD}{}\n", lines.join("\n"))).expect("the repository is writable");
+}
+
+/// By the options' names.
+const PRECISIONS: [&str; 5] = ["int8", "float32", "int16x8", "int4", "weights8"];
+
+fn shown_as(precision: Precision) -> String {
+    format!("{precision:?}").to_lowercase()
+}
+
+/// A line, with what it is about.
+fn headed(line: &str) -> Option<(String, String)> {
+    let (head, _) = line.split_once(": ").filter(|_| !line.starts_with('#'))?;
+    Some((head.to_string(), line.to_string()))
 }
 
 /// What is taken of earlier measurements.
@@ -87,9 +103,20 @@ struct Sample {
     params: String,
 }
 
+impl Sample {
+    /// What its machine code is known by.
+    fn key(&self) -> String {
+        let forms = self.work.forms.join("+");
+        if forms.is_empty() { self.work.kernel.clone() } else { format!("{}/{forms}", self.work.kernel) }
+    }
+}
+
 /// What was measured of a network.
 struct Network {
-    name: String,
+    /// The name of what it was compiled from, and how.
+    source: String,
+    precision: Precision,
+    optimize: Optimize,
     samples: Vec<Sample>,
     /// For each of its outputs, the layer that makes it.
     makers: Vec<usize>,
@@ -99,122 +126,173 @@ struct Network {
     functions: Vec<(String, f64)>,
 }
 
-fn calibrate(core: Core, mode: Option<Mode>, shown: Option<&str>) -> Vec<String> {
+fn calibrate(core: Core, ways: Vec<(Precision, Optimize)>, mode: Option<Mode>, shown: Option<&str>) -> Vec<String> {
     let mut jobs = Vec::new();
-    for (precision, optimize) in ways(core) {
+    for (precision, optimize) in ways {
         let networks =
             Synthetic::grid().into_iter().filter(|network| is_measured(core, precision, optimize, &network.name));
         jobs.extend(networks.map(|network| (network, precision, optimize)));
     }
-    let networks =
-        in_parallel(jobs, |(network, precision, optimize)| measure(core, &network, precision, optimize, mode));
-    let networks: Vec<Network> = networks.into_iter().flatten().collect();
+    let measure = |jobs: Vec<(Synthetic, Precision, Optimize)>| -> Vec<Network> {
+        let work = |(network, precision, optimize)| measure(core, &network, precision, optimize, mode);
+        in_parallel(jobs, work).into_iter().flatten().collect()
+    };
+    let sources: BTreeMap<String, Synthetic> =
+        jobs.iter().map(|(network, ..)| (network.name.clone(), network.clone())).collect();
+    let networks = measure(jobs);
+    // Networks of one kernel, to tell its functions from those of others.
+    let mut seen = BTreeSet::new();
+    let mut jobs = Vec::new();
+    for network in &networks {
+        let makers = |key: &str| -> Vec<usize> {
+            let makes = |output: &usize| network.samples[network.makers[*output]].key() == key;
+            (0..network.makers.len()).filter(makes).take(2).collect()
+        };
+        for key in network.makers.iter().map(|maker| network.samples[*maker].key()) {
+            if seen.insert(key.clone()) {
+                let name = format!("code-{}", key.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+                let part = sources[&network.source].part(&name, &makers(&key));
+                jobs.push((part, network.precision, network.optimize));
+            }
+        }
+    }
+    let parts = measure(jobs);
     let mut kernels: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
     for sample in networks.iter().flat_map(|network| &network.samples) {
         kernels.entry(sample.work.kernel.clone()).or_default().push(sample.clone());
     }
-    let code = code(&networks);
     // For kernels that were not measured: what those cost that are known by their elements.
     let others: Vec<Sample> = kernels.values().flatten().filter(|sample| is_plain(&sample.work)).cloned().collect();
     kernels.insert("*".into(), others);
+    let own: BTreeMap<&String, Fit> = kernels.iter().map(|(kernel, samples)| (kernel, fit(&bytes(samples)))).collect();
     let line = |(kernel, samples): (&String, &Vec<Sample>)| {
-        let (terms, coefficients) = fit(samples);
-        let errors: Vec<f64> =
-            samples.iter().map(|sample| predict(&terms, &coefficients, sample) / sample.cycles - 1.0).collect();
-        let worst = errors.iter().fold(0f64, |worst, error| worst.max(error.abs()));
-        let mean = errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len() as f64;
-        println!(
-            "{core} {kernel:28} {:3} layers, error {:5.1} % on average, {:5.1} % at most",
-            errors.len(),
-            100.0 * mean,
-            100.0 * worst
-        );
-        for (sample, error) in samples.iter().zip(&errors).filter(|_| shown == Some(kernel.as_str())) {
-            println!("    {:9} {:+6.1} % {:?} {}", sample.cycles, 100.0 * error, sample.work.terms, sample.params);
+        let numbers: Vec<Numbers> = samples.iter().map(|sample| (sample.work.terms.clone(), sample.cycles)).collect();
+        let cycles = fit(&numbers);
+        let shown = shown.is_some_and(|shown| shown == kernel || shown == "*");
+        println!("{core} {kernel:28} {:3} layers: cycles {}, bytes {}", samples.len(), errors(&cycles, &numbers), {
+            errors(&own[kernel], &bytes(samples))
+        });
+        for (sample, numbers) in samples.iter().zip(&numbers).filter(|_| shown) {
+            let error = 100.0 * (predict(&cycles, &numbers.0) / numbers.1 - 1.0);
+            println!(
+                "    {:9} {error:+6.1} % {:?} bytes {:?} {:?} {:?} {}",
+                sample.cycles, sample.own, sample.work.terms, sample.work.code, sample.work.forms, sample.params
+            );
         }
-        let terms = terms.iter().zip(&coefficients).filter(|(_, cycles)| **cycles > 0.0);
-        let terms: Vec<String> = terms.map(|(term, cycles)| format!("{term} {}", rounded(*cycles))).collect();
-        let [once, each] = code.get(kernel).copied().unwrap_or_default();
-        format!("{core} {kernel} {once:.0} {each:.0}: {}", terms.join(", "))
+        format!("{core} cycles {kernel}: {}", terms(&cycles))
     };
-    let program = code.get(PROGRAM).copied().unwrap_or_default()[0];
-    kernels.iter().map(line).chain([format!("{core} {PROGRAM} {program:.0} 0: ")]).collect()
+    let lines: Vec<String> = kernels.iter().map(line).collect();
+    [lines, code(core, &networks, &parts, &own)].concat()
 }
 
 /// Bytes of RAM that let kernels be chosen that are faster at the price of memory.
 const PLENTY: usize = 3_000_000;
 
-/// A layer of so few cycles counts half.
+/// A layer of so few cycles or bytes counts half.
 const SMALL: f64 = 200.0;
 
 /// What a program has besides layers.
 const PROGRAM: &str = "program";
 
-/// Bytes of code of each kernel, for all layers that have it and for each: first from networks whose kernels are all
-/// shared, then those of the others from what is left of theirs.
-fn code(networks: &[Network]) -> BTreeMap<String, [f64; 2]> {
-    let mut code = BTreeMap::new();
-    let (inlined, shared): (Vec<&Network>, Vec<&Network>) =
-        networks.iter().partition(|network| network.samples.iter().any(|sample| sample.inlined));
-    for networks in [shared, inlined] {
-        let fitted = fit_code(&networks, &code);
-        code.extend(fitted);
-    }
-    code
+/// Counts and what they make together.
+type Numbers = (Vec<(&'static str, f64)>, f64);
+
+/// What each term takes.
+type Fit = BTreeMap<&'static str, f64>;
+
+fn bytes(samples: &[Sample]) -> Vec<Numbers> {
+    samples.iter().filter_map(|sample| Some((sample.work.code.clone(), sample.own?.max(1.0)))).collect()
 }
 
-/// Those that are not known yet.
-fn fit_code(networks: &[&Network], known: &BTreeMap<String, [f64; 2]>) -> BTreeMap<String, [f64; 2]> {
-    let samples = || networks.iter().flat_map(|network| &network.samples);
-    let mut names: Vec<(String, bool)> = samples().map(|sample| (sample.work.kernel.clone(), sample.inlined)).collect();
-    names.push((PROGRAM.into(), false));
-    names.sort();
-    names.dedup();
-    names.retain(|(name, _)| !known.contains_key(name));
-    // Shared code, and the code of each layer.
-    let unknowns: Vec<(&str, bool, bool)> =
-        names.iter().flat_map(|(name, inlined)| [false, true].map(|each| (name.as_str(), *inlined, each))).collect();
-    // Too few networks to tell all kernels apart: without need none is far from these bytes.
-    let expected = |&(name, inlined, each): &(&str, bool, bool)| match (inlined, each) {
-        // A table of interrupts, memcpy, and what starts and ends the program.
-        _ if name == PROGRAM => 2200.0,
-        (true, true) => 300.0,
-        (true, false) => 50.0,
-        (false, true) => 200.0,
-        (false, false) => 2000.0,
+/// How far predictions are off.
+fn errors(fit: &Fit, numbers: &[Numbers]) -> String {
+    let errors: Vec<f64> = numbers.iter().map(|(terms, sum)| (predict(fit, terms) / sum - 1.0).abs()).collect();
+    let worst = errors.iter().fold(0f64, |worst, error| worst.max(*error));
+    let mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
+    format!("{:5.1} % off on average, {:5.1} % at most", 100.0 * mean, 100.0 * worst)
+}
+
+/// As the file has them.
+fn terms(fit: &Fit) -> String {
+    let terms = fit.iter().filter(|(_, number)| **number > 0.0);
+    terms.map(|(term, number)| format!("{term} {}", rounded(*number))).collect::<Vec<_>>().join(", ")
+}
+
+/// Lines of the kernels' machine code: `networks` have many layers, `parts` those of a single kernel.
+fn code(core: Core, networks: &[Network], parts: &[Network], own: &BTreeMap<&String, Fit>) -> Vec<String> {
+    let sizes = variants(networks.iter().chain(parts));
+    let functions = |network: &Network| -> BTreeMap<String, f64> {
+        network.functions.iter().map(|(path, bytes)| variant(&sizes, path, *bytes)).collect()
     };
-    let layers = |network: &Network, name: &str| match name {
-        PROGRAM => 1,
-        name => network.samples.iter().filter(|sample| sample.work.kernel == name).count(),
-    };
-    let count = |network: &Network, name: &str, each: bool| {
-        let layers = layers(network, name);
-        (if each { layers } else { layers.min(1) }) as f64
-    };
-    let rest = |network: &Network| {
-        let known = known
-            .iter()
-            .map(|(name, [once, each])| once * count(network, name, false) + each * count(network, name, true));
-        (network.code - known.sum::<f64>()).max(200.0)
-    };
-    let row = |network: &&Network| -> Vec<f64> {
-        unknowns.iter().map(|(name, _, each)| count(network, name, *each) / rest(network)).collect()
-    };
-    let mut rows: Vec<Vec<f64>> = networks.iter().map(row).collect();
-    let mut weights = vec![1.0; rows.len()];
-    for (index, unknown) in unknowns.iter().enumerate() {
-        let mut row = vec![0.0; unknowns.len()];
-        row[index] = 1.0 / expected(unknown);
-        rows.push(row);
-        weights.push(if unknown.0 == PROGRAM { 5.0 } else { 0.05 });
+    let all: Vec<(&Network, BTreeMap<String, f64>)> =
+        networks.iter().chain(parts).map(|network| (network, functions(network))).collect();
+    let is_everywhere = |name: &String| all.iter().all(|(_, functions)| functions.contains_key(name));
+    let mut lines = BTreeMap::new();
+    // Of networks of a single kernel first: in others there are functions of other kernels.
+    for (network, functions) in all.iter().rev() {
+        for sample in &network.samples {
+            let (key, path) = (sample.key(), |name: &str| name.split('#').next().unwrap_or_default().to_string());
+            let is_needed = |name: &&String| {
+                let mut users = all.iter().filter(|(network, _)| network.samples.iter().any(|other| other.key() == key));
+                users.all(|(_, functions)| functions.keys().any(|other| path(other) == path(name)))
+            };
+            let needed = functions.keys().filter(is_needed).filter(|name| !is_everywhere(name));
+            let needed: Vec<String> = needed.map(|name| format!("{name} {:.0}", functions[name])).collect();
+            let own = terms(&own[&sample.work.kernel]);
+            lines.entry(key.clone()).or_insert(format!("{core} code {key}: {own}; {}", needed.join(", ")));
+        }
     }
-    let mut code: BTreeMap<String, [f64; 2]> = BTreeMap::new();
-    for ((name, _, each), bytes) in unknowns.iter().zip(solve(&rows, &weights)) {
-        code.entry((*name).to_string()).or_default()[usize::from(*each)] = bytes;
+    let others = terms(&own[&"*".to_string()]);
+    let rest = |(network, functions): &(&Network, BTreeMap<String, f64>)| -> Option<f64> {
+        let layers: Option<Vec<f64>> = network.samples.iter().map(|sample| sample.own).collect();
+        let functions: f64 = functions.iter().filter(|(name, _)| !is_everywhere(name)).map(|(_, bytes)| bytes).sum();
+        Some(network.code - layers?.iter().sum::<f64>() - functions)
+    };
+    let mut rests: Vec<f64> = all.iter().filter_map(rest).collect();
+    rests.sort_by(f64::total_cmp);
+    let program = rests.get(rests.len() / 2).copied().unwrap_or_default();
+    println!("{core} {PROGRAM}: {program:.0} bytes, {:.0} to {:.0}", rests[0], rests[rests.len() - 1]);
+    let fixed = [format!("{core} code {PROGRAM}: program {program:.0}"), format!("{core} code *: {others}")];
+    lines.into_values().chain(fixed).collect()
+}
+
+/// Sizes of a function that are closer to each other are those of one, of which the compiler knew more or less.
+const SAME: f64 = 0.04;
+
+/// The sizes of functions of a name, in groups.
+fn variants<'a>(networks: impl Iterator<Item = &'a Network>) -> BTreeMap<String, Vec<Vec<f64>>> {
+    let mut sizes: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (path, bytes) in networks.flat_map(|network| &network.functions) {
+        sizes.entry(path.clone()).or_default().push(*bytes);
     }
-    // A program is there once.
-    code.entry(PROGRAM.into()).and_modify(|bytes| bytes[1] = 0.0);
-    code
+    let grouped = |mut sizes: Vec<f64>| {
+        sizes.sort_by(f64::total_cmp);
+        sizes.chunk_by(|small, large| large - small <= SAME * large).map(<[f64]>::to_vec).collect()
+    };
+    sizes.into_iter().map(|(path, sizes)| (path, grouped(sizes))).collect()
+}
+
+/// The name of a function of such a size, and the size that all of these have on average.
+fn variant(sizes: &BTreeMap<String, Vec<Vec<f64>>>, path: &str, bytes: f64) -> (String, f64) {
+    let groups = &sizes[path];
+    let index = groups.iter().position(|group| group.contains(&bytes)).expect("its size is among them");
+    let mean = groups[index].iter().sum::<f64>() / groups[index].len() as f64;
+    (if groups.len() == 1 { path.to_string() } else { format!("{path}#{index}") }, mean)
+}
+
+/// The path of a mangled name, without what tells copies apart.
+fn path(symbol: &str) -> String {
+    let Some(mut rest) = symbol.strip_prefix("_ZN") else { return symbol.into() };
+    let mut names = Vec::new();
+    while let Some(digits) = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0) {
+        let length: usize = rest[..digits].parse().expect("digits");
+        names.push(&rest[digits..][..length]);
+        rest = &rest[digits + length..];
+    }
+    // The last one is a hash.
+    names.pop();
+    let path = names.join("::").replace([' ', ',', ';', '#'], "_");
+    path.strip_prefix("mcuopt_rt::").map_or(path.clone(), String::from)
 }
 
 /// How the networks are compiled for a core.
@@ -241,7 +319,7 @@ fn is_measured(core: Core, precision: Precision, optimize: Optimize, network: &s
         // Shared copies of kernels do not depend on the shape.
         (_, Optimize::Size) => !has(&["images", "winograd"]),
         (Precision::Float32, _) if core != Core::CortexM4 => {
-            has(&["convolutions-0", "depthwise-0", "dense", "pools", "elementwise", "functions"])
+            has(&["convolutions-0", "few-filters", "depthwise-0", "dense", "pools", "elementwise", "functions"])
         }
         (Precision::Float32, _) => !has(&["winograd"]),
         _ => true,
@@ -266,8 +344,7 @@ fn measure(
     optimize: Optimize,
     mode: Option<Mode>,
 ) -> Option<Network> {
-    let shown = format!("{precision:?}").to_lowercase();
-    let name = format!("{}-{shown}-{optimize:?}", network.name);
+    let name = format!("{}-{}-{optimize:?}", network.name, shown_as(precision));
     let file = folder::output(&format!("costs/{core}")).join(format!("{name}.measured"));
     let known = fs::read_to_string(&file).ok().filter(|_| mode.is_some());
     if known.is_none() && mode == Some(Mode::Known) {
@@ -287,7 +364,7 @@ fn measure(
         match words[0] {
             "code" => code = number(1).expect("a number"),
             "layer" => layers.push((number(1).expect("a number"), number(2).ok())),
-            _ => functions.push((words[2].to_string(), number(1).expect("a number"))),
+            _ => functions.push((path(words[2]), number(1).expect("a number"))),
         }
     }
     let graph = &compiled.lowered;
@@ -301,7 +378,8 @@ fn measure(
     let maker = |output| graph.nodes.iter().position(|node| node.outputs.contains(output)).expect("a layer makes it");
     let makers = graph.outputs.iter().map(maker).collect();
     let samples = graph.nodes.iter().zip(layers).map(sample).collect();
-    Some(Network { name, samples, makers, code, functions })
+    let source = network.name.clone();
+    Some(Network { source, precision, optimize, samples, makers, code, functions })
 }
 
 fn params(compiled: &Compiled, node: &Node<Layer>) -> String {
@@ -344,28 +422,21 @@ fn count(core: Core, name: &str, compiled: &Compiled) -> String {
     text
 }
 
-fn predict(terms: &[&'static str], coefficients: &[f64], sample: &Sample) -> f64 {
-    let of = |(term, count): &(&'static str, f64)| {
-        terms.iter().position(|other| other == term).map_or(0.0, |index| coefficients[index] * count)
-    };
-    sample.work.terms.iter().map(of).sum()
+fn predict(fit: &Fit, terms: &[(&'static str, f64)]) -> f64 {
+    terms.iter().map(|(term, count)| fit.get(term).map_or(0.0, |number| number * count)).sum()
 }
 
-/// Terms and their coefficients.
-fn fit(samples: &[Sample]) -> (Vec<&'static str>, Vec<f64>) {
-    let mut terms: Vec<&'static str> =
-        samples.iter().flat_map(|sample| sample.work.terms.iter().map(|(term, _)| *term)).collect();
-    terms.sort_unstable();
-    terms.dedup();
-    let row = |sample: &Sample| -> Vec<f64> {
-        let count =
-            |term: &&str| sample.work.terms.iter().find(|(other, _)| other == term).map_or(0.0, |(_, count)| *count);
-        terms.iter().map(|term| count(term) / sample.cycles).collect()
+/// What each term takes, such that sums of relative errors are small.
+fn fit(numbers: &[Numbers]) -> Fit {
+    let terms: BTreeSet<&'static str> = numbers.iter().flat_map(|(terms, _)| terms.iter().map(|(term, _)| *term)).collect();
+    let row = |(counts, sum): &Numbers| -> Vec<f64> {
+        let count = |term: &&str| counts.iter().find(|(other, _)| other == term).map_or(0.0, |(_, count)| *count);
+        terms.iter().map(|term| count(term) / sum).collect()
     };
-    let rows: Vec<Vec<f64>> = samples.iter().map(row).collect();
-    let weights: Vec<f64> = samples.iter().map(|sample| sample.cycles / (sample.cycles + SMALL)).collect();
-    let x = solve(&rows, &weights);
-    (terms, x)
+    let rows: Vec<Vec<f64>> = numbers.iter().map(row).collect();
+    let weights: Vec<f64> = numbers.iter().map(|(_, sum)| sum / (sum + SMALL)).collect();
+    let solution = solve(&rows, &weights);
+    terms.into_iter().zip(solution).collect()
 }
 
 /// The numbers, none negative, whose sums by each row come closest to 1, errors multiplied by the rows' weights: coordinate
