@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 use super::core::Core;
-use super::work::Work;
+use super::work::{CROWDED, Work};
 
 /// What `cargo run -p mcuopt-tests --bin calibrate-costs` writes: the costs of kernels on cores, a line for the cycles of each
 /// and one for the machine code of each form of its loops.
@@ -86,13 +86,15 @@ fn measured(core: Core) -> &'static str {
 /// What is known of a kernel, or of what stands for it.
 fn find<T>(known: &'static HashMap<String, T>, name: &str, core: Core) -> Option<&'static T> {
     // The copy for all layers differs little from the others, if it was not measured; nor do functions of elements much.
-    let own = name.strip_prefix("shared::").unwrap_or(name);
+    let own = name.strip_prefix("shared::").or_else(|| name.strip_prefix(CROWDED)).unwrap_or(name);
+    let crowded = format!("{CROWDED}{own}");
     let family = own.split(':').next().unwrap_or(own);
     // A core may run another one's kernel where its own is impossible.
     let cores = [measured(core), Core::CortexM3.name()];
     // Nor do other widths.
     let bytes = own.replace("_w4", "").replace("_wide", "").replace("_s16", "_s8");
-    let names = [name, own, family, &bytes, OTHER];
+    let crowded_family = format!("{CROWDED}{family}");
+    let names = [name, own, &crowded, family, &crowded_family, &bytes, OTHER];
     let mut candidates = names.into_iter().flat_map(|name| cores.map(|core| (core, name)));
     candidates.find_map(|(core, name)| known.get(&format!("{core} {name}")))
 }

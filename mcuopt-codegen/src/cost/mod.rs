@@ -71,16 +71,19 @@ pub struct Estimate {
 
 /// What each layer of a lowered graph costs, in the order of execution.
 pub fn layers(lowered: &Graph<Layer>, core: Core) -> Vec<LayerCost> {
-    let names = emit::layer_names(lowered).into_iter().enumerate();
-    names.map(|(index, name)| named(lowered, index, core, name)).collect()
+    costs(lowered, core, &Work::all(lowered, core.arch()))
+}
+
+fn costs(lowered: &Graph<Layer>, core: Core, works: &[Work]) -> Vec<LayerCost> {
+    let names = emit::layer_names(lowered).into_iter().zip(works).enumerate();
+    names.map(|(index, (name, work))| named(lowered, index, core, name, work)).collect()
 }
 
 /// What a compiled network costs.
 pub fn estimate(compiled: &Compiled, core: Core) -> Estimate {
-    let layers = layers(&compiled.lowered, core);
+    let works = Work::all(&compiled.lowered, core.arch());
+    let layers = costs(&compiled.lowered, core, &works);
     let weight_bytes = compiled.weight_bytes(core.arch());
-    let lowered = &compiled.lowered;
-    let works: Vec<Work> = lowered.nodes.iter().map(|node| Work::of(lowered, node, core.arch())).collect();
     let own_code = layers.iter().map(|layer| layer.code_bytes).sum::<usize>();
     let code_bytes = coefficients::shared_code(works.iter(), core) + own_code;
     Estimate {
@@ -110,10 +113,9 @@ fn stack_bytes(layers: &[LayerCost]) -> usize {
     layers.iter().map(deepest).max().unwrap_or(0) + 50 * inlined
 }
 
-fn named(lowered: &Graph<Layer>, index: usize, core: Core, name: String) -> LayerCost {
+fn named(lowered: &Graph<Layer>, index: usize, core: Core, name: String, work: &Work) -> LayerCost {
     let node = &lowered.nodes[index];
     let output = &lowered.value(node.outputs[0]).ty;
-    let work = Work::of(lowered, node, core.arch());
     let (kernel, remark) = match node.op.choice(core.arch()) {
         Some(choice) => (choice.name, choice.remark),
         None => (work::function(lowered, node), ""),
@@ -124,9 +126,9 @@ fn named(lowered: &Graph<Layer>, index: usize, core: Core, name: String) -> Laye
         kernel,
         remark,
         macs: node.op.kernel.macs(),
-        cycles: coefficients::cycles(&work, core),
+        cycles: coefficients::cycles(work, core),
         weight_bytes: node.op.weight_bytes(output.dtype, core.arch()),
-        code_bytes: coefficients::own_code(&work, core),
+        code_bytes: coefficients::own_code(work, core),
         output_bytes: output.bytes(),
     }
 }

@@ -16,7 +16,8 @@ use crate::ops::{Kernel, Layer, conv, dense};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Work {
     /// The kernel: its function in mcuopt-rt, with the function of the elements behind a colon where it takes one, and
-    /// with `shared::` in front of the copy that all layers use of a function that is inlined elsewhere.
+    /// with `shared::` in front of the copy that all layers use of a function that is inlined elsewhere, or `crowded::`
+    /// of one that is inlined among so many others that the compiler makes less of it.
     pub kernel: String,
     /// What it does, and how often.
     pub terms: Vec<(&'static str, f64)>,
@@ -27,8 +28,17 @@ pub struct Work {
 }
 
 impl Work {
-    /// The work of a layer with the kernel that is chosen for an instruction set.
-    pub fn of(lowered: &Graph<Layer>, node: &Node<Layer>, arch: Arch) -> Self {
+    /// The work of each layer with the kernel that is chosen for an instruction set.
+    pub fn all(lowered: &Graph<Layer>, arch: Arch) -> Vec<Self> {
+        let mut works: Vec<(Work, bool)> = lowered.nodes.iter().map(|node| Work::of(lowered, node, arch)).collect();
+        if works.iter().filter(|(_, inlined)| *inlined).count() > CROWD {
+            works.iter_mut().filter(|(_, inlined)| *inlined).for_each(|(work, _)| work.kernel.insert_str(0, CROWDED));
+        }
+        works.into_iter().map(|(work, _)| work).collect()
+    }
+
+    /// The work of a layer, and whether its code is part of the network's own function.
+    fn of(lowered: &Graph<Layer>, node: &Node<Layer>, arch: Arch) -> (Self, bool) {
         let mut work = Counts::default();
         work.add("call", 1);
         let chosen = node.op.choice(arch);
@@ -92,9 +102,54 @@ impl Work {
         };
         let forms = FORMS.iter().filter(|(term, _)| work.has(term)).map(|(_, form)| *form);
         let forms: BTreeSet<&str> = forms.collect();
-        Work { kernel: format!("{shared}{name}{element}"), terms: work.0, forms: forms.into_iter().collect(), code: vec![("layer", 1.0)] }
+        let kernel = format!("{shared}{name}{element}");
+        let code = if shared.is_empty() { own_code(&node.op.kernel, chosen.is_some()) } else { Vec::new() };
+        let code = [vec![("layer", 1.0)], code].concat();
+        let work = Work { kernel, terms: work.0, forms: forms.into_iter().collect(), code };
+        (work, inlined && shared.is_empty())
     }
 }
+
+/// How many layers can be inlined into a network's function before the compiler makes less of each: in larger functions it
+/// looks only so far for what memory holds.
+const CROWD: usize = 16;
+
+/// What stands in front of such a kernel's name.
+pub(super) const CROWDED: &str = "crowded::";
+
+/// What loops over a layer's constants are unrolled to, where they are part of the network's own function.
+fn own_code(kernel: &Kernel, has_choice: bool) -> Vec<(&'static str, f64)> {
+    let mut code = Counts::default();
+    let unrolled = |len: usize| if len <= UNROLLED { len } else { PARTLY_UNROLLED };
+    match kernel {
+        Kernel::ConvF32(layer) => {
+            let p = &layer.geometry;
+            let filters = p.output[2] / p.groups;
+            let row = p.kernel[1] * p.input[2] / p.groups;
+            let rows = if p.kernel[0] * row <= UNROLLED { p.kernel[0] } else { 1 };
+            code.add("quads", usize::from(filters >= 4));
+            code.add("products", if filters >= 4 { rows * unrolled(row) } else { 0 });
+            code.add("singles", filters % 4);
+            code.add("single products", filters % 4 * rows * unrolled(row));
+            code.add("borders", usize::from(p.pad != [0, 0]) * (usize::from(filters >= 4) + filters % 4));
+        }
+        Kernel::DenseF32(layer) => {
+            let p = &layer.geometry;
+            code.add("quads", usize::from(p.outputs >= 4));
+            code.add("products", if p.outputs >= 4 { unrolled(p.inputs) } else { 0 });
+            code.add("singles", p.outputs % 4);
+            code.add("single products", p.outputs % 4 * unrolled(p.inputs));
+        }
+        _ => {}
+    }
+    if has_choice { Vec::new() } else { code.0 }
+}
+
+/// LLVM unrolls loops of so many float products.
+const UNROLLED: usize = 24;
+
+/// Of longer ones so many at a time.
+const PARTLY_UNROLLED: usize = 8;
 
 /// The function's name, of a kernel that is the same for all targets.
 pub(super) fn function(lowered: &Graph<Layer>, node: &Node<Layer>) -> &'static str {

@@ -17,6 +17,11 @@ pub(super) fn all() -> Vec<Synthetic> {
     networks.extend((0..2).map(|index| network(&format!("depthwise-{index}"), 24, &mut depthwise)));
     networks.push(network("images", 12, &mut image));
     networks.extend((0..4).map(|index| network(&format!("few-filters-{index}"), 4, &mut few_filters)));
+    // As in the networks of most users, whose layers the compiler sees all of.
+    networks.extend((0..6).map(|index| network(&format!("small-convolutions-{index}"), 3, &mut convolution)));
+    networks.extend((0..3).map(|index| network(&format!("small-images-{index}"), 2, &mut image)));
+    networks.extend((0..4).map(|index| network(&format!("small-depthwises-{index}"), 3, &mut depthwise)));
+    networks.extend((0..3).map(|index| network(&format!("small-pools-{index}"), 3, &mut pool)));
     networks.push(network("winograd", 10, &mut winograd));
     networks.push(network("small-depthwise", 20, &mut small_depthwise));
     networks.push(network("dense", 24, &mut dense));
