@@ -62,7 +62,8 @@ const MARKS: [(Architecture, [&[u8]; 2]); 2] = [
 pub fn functions(program: &Path) -> Vec<Function> {
     let bytes = fs::read(program).expect("the program was built");
     let file = object::File::parse(&*bytes).expect("the program is an ELF file");
-    let (_, marks) = MARKS.into_iter().find(|(architecture, _)| *architecture == file.architecture()).expect("a chip's");
+    let (_, marks) =
+        MARKS.into_iter().find(|(architecture, _)| *architecture == file.architecture()).expect("a chip's");
     let mut functions: BTreeMap<u64, Function> = BTreeMap::new();
     for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0) {
         // The lowest bit of a Thumb function's address says that it is one.

@@ -100,7 +100,8 @@ fn reference_models(core: Core, ways: &[(Variant, Optimize)]) {
     });
     report(&profiles);
     let far = profiles.iter().filter(|(_, profile)| code(profile).1.abs() > CODE_TOLERANCE);
-    let far = far.map(|(name, profile)| format!("{name}: {:+.1} % of {} bytes", 100.0 * code(profile).1, code(profile).0));
+    let far =
+        far.map(|(name, profile)| format!("{name}: {:+.1} % of {} bytes", 100.0 * code(profile).1, code(profile).0));
     let misses = [misses(&profiles, TOLERANCE), far.collect()].concat();
     assert!(misses.is_empty(), "{}", misses.join("\n"));
 }

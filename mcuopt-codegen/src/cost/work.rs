@@ -31,7 +31,8 @@ impl Work {
     /// The work of each layer with the kernel that is chosen for an instruction set.
     pub fn all(lowered: &Graph<Layer>, arch: Arch) -> Vec<Self> {
         let mut works: Vec<(Work, bool)> = lowered.nodes.iter().map(|node| Work::of(lowered, node, arch)).collect();
-        if works.iter().filter(|(_, inlined)| *inlined).count() > CROWD {
+        let is_large = |(node, (_, inlined)): &(&Node<Layer>, &(Work, bool))| *inlined && node.op.kernel.macs() > 0;
+        if lowered.nodes.iter().zip(&works).filter(is_large).count() > CROWD {
             works.iter_mut().filter(|(_, inlined)| *inlined).for_each(|(work, _)| work.kernel.insert_str(0, CROWDED));
         }
         works.into_iter().map(|(work, _)| work).collect()
@@ -110,9 +111,8 @@ impl Work {
     }
 }
 
-/// How many layers can be inlined into a network's function before the compiler makes less of each: in larger functions it
-/// looks only so far for what memory holds.
-const CROWD: usize = 16;
+/// How many layers with sums of products can be inlined into a network's function before the compiler makes less of each.
+const CROWD: usize = 4;
 
 /// What stands in front of such a kernel's name.
 pub(super) const CROWDED: &str = "crowded::";

@@ -59,7 +59,8 @@ fn main() {
     let text = fs::read_to_string(&path).unwrap_or_default();
     let mut lines: BTreeMap<String, String> = text.lines().filter_map(headed).collect();
     for core in cores {
-        let is_wanted = |way: &(Precision, Optimize)| precisions.is_empty() || precisions.iter().any(|p| **p == shown_as(way.0));
+        let is_wanted =
+            |way: &(Precision, Optimize)| precisions.is_empty() || precisions.iter().any(|p| **p == shown_as(way.0));
         let ways = ways(core).into_iter().filter(is_wanted).collect();
         if precisions.is_empty() {
             lines.retain(|head, _| head.split(' ').next() != Some(core.name()));
@@ -164,10 +165,14 @@ fn calibrate(core: Core, ways: Vec<(Precision, Optimize)>, mode: Option<Mode>, s
     // For kernels that were not measured: what those cost that are known by their elements.
     let others: Vec<Sample> = kernels.values().flatten().filter(|sample| is_plain(&sample.work)).cloned().collect();
     kernels.insert("*".into(), others);
-    let own: BTreeMap<&String, Fit> = kernels.iter().map(|(kernel, samples)| (kernel, fit(&bytes(samples)))).collect();
+    let own: BTreeMap<&String, Fit> =
+        kernels.iter().map(|(kernel, samples)| (kernel, fit(&bytes(samples), &Fit::new()))).collect();
     let line = |(kernel, samples): (&String, &Vec<Sample>)| {
         let numbers: Vec<Numbers> = samples.iter().map(|sample| (sample.work.terms.clone(), sample.cycles)).collect();
-        let cycles = fit(&numbers);
+        let crowded: Option<Vec<Numbers>> = kernels
+            .get(&format!("crowded::{kernel}"))
+            .map(|samples| samples.iter().map(|sample| (sample.work.terms.clone(), sample.cycles)).collect());
+        let cycles = fit(&numbers, &crowded.map(|numbers| fit(&numbers, &Fit::new())).unwrap_or_default());
         let shown = shown.is_some_and(|shown| shown == kernel || shown == "*");
         println!("{core} {kernel:28} {:3} layers: cycles {}, bytes {}", samples.len(), errors(&cycles, &numbers), {
             errors(&own[kernel], &bytes(samples))
@@ -233,7 +238,8 @@ fn code(core: Core, networks: &[Network], parts: &[Network], own: &BTreeMap<&Str
         for sample in &network.samples {
             let (key, path) = (sample.key(), |name: &str| name.split('#').next().unwrap_or_default().to_string());
             let is_needed = |name: &&String| {
-                let mut users = all.iter().filter(|(network, _)| network.samples.iter().any(|other| other.key() == key));
+                let mut users =
+                    all.iter().filter(|(network, _)| network.samples.iter().any(|other| other.key() == key));
                 users.all(|(_, functions)| functions.keys().any(|other| path(other) == path(name)))
             };
             let needed = functions.keys().filter(is_needed).filter(|name| !is_everywhere(name));
@@ -353,9 +359,8 @@ fn measure(
     let config = network.config(Variant::Int8).precision(precision).optimize(optimize).max_ram(PLENTY);
     let compiled = config.compile().unwrap_or_else(|errors| panic!("{name} does not compile:\n{errors}"));
     // A network may have changed since.
-    let has_layers = |text: &String| {
-        text.lines().filter(|line| line.starts_with("layer ")).count() == compiled.lowered.nodes.len()
-    };
+    let has_layers =
+        |text: &String| text.lines().filter(|line| line.starts_with("layer ")).count() == compiled.lowered.nodes.len();
     let text = known.filter(has_layers).unwrap_or_else(|| {
         let text = count(core, &name, &compiled);
         fs::write(&file, &text).expect("the target folder is writable");
@@ -437,15 +442,24 @@ fn predict(fit: &Fit, terms: &[(&'static str, f64)]) -> f64 {
     terms.iter().map(|(term, count)| fit.get(term).map_or(0.0, |number| number * count)).sum()
 }
 
+/// How much it counts that a term takes what it is expected to, where the measurements leave that open.
+const EXPECTED: f64 = 0.15;
+
 /// What each term takes, such that sums of relative errors are small.
-fn fit(numbers: &[Numbers]) -> Fit {
-    let terms: BTreeSet<&'static str> = numbers.iter().flat_map(|(terms, _)| terms.iter().map(|(term, _)| *term)).collect();
+fn fit(numbers: &[Numbers], expected: &Fit) -> Fit {
+    let terms: BTreeSet<&'static str> =
+        numbers.iter().flat_map(|(terms, _)| terms.iter().map(|(term, _)| *term)).collect();
     let row = |(counts, sum): &Numbers| -> Vec<f64> {
         let count = |term: &&str| counts.iter().find(|(other, _)| other == term).map_or(0.0, |(_, count)| *count);
         terms.iter().map(|term| count(term) / sum).collect()
     };
-    let rows: Vec<Vec<f64>> = numbers.iter().map(row).collect();
-    let weights: Vec<f64> = numbers.iter().map(|(_, sum)| sum / (sum + SMALL)).collect();
+    let mut rows: Vec<Vec<f64>> = numbers.iter().map(row).collect();
+    let mut weights: Vec<f64> = numbers.iter().map(|(_, sum)| sum / (sum + SMALL)).collect();
+    for (index, term) in terms.iter().enumerate() {
+        let Some(number) = expected.get(term).filter(|number| **number > 0.0) else { continue };
+        rows.push((0..terms.len()).map(|other| if other == index { 1.0 / number } else { 0.0 }).collect());
+        weights.push(EXPECTED);
+    }
     let solution = solve(&rows, &weights);
     terms.into_iter().zip(solution).collect()
 }
