@@ -391,6 +391,8 @@ fn portable_conv(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
             };
             work.add(per_quad, p.batch * quads);
             work.add(per_run, runs * (quads + singles));
+            // Few short rows are unrolled.
+            work.add("looped runs", if short && p.kernel[0] > 6 { runs * (quads + singles) } else { 0 });
             work.add(per_mac, macs * quads);
             work.add("singles", p.batch * singles);
             work.add(per_single, macs * singles);
@@ -431,9 +433,11 @@ fn depthwise(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
 /// Portable dense layer: four outputs at a time.
 fn portable_dense(work: &mut Counts, p: &rt::Dense) {
     let (quads, singles) = (p.rows * (p.outputs / 4), p.rows * (p.outputs % 4));
-    let [per_quad, per_single] = match p.inputs < 16 {
-        true => ["short products", "short single products"],
-        false => ["products", "single products"],
+    // A loop over two quads is unrolled, and then the weights are part of the instructions.
+    let [per_quad, per_single] = match (p.inputs < 16, p.outputs / 4 <= 2) {
+        (true, true) => ["short products", "short single products"],
+        (true, false) => ["looped short products", "short single products"],
+        (false, _) => ["products", "single products"],
     };
     work.add("rows", p.rows);
     work.add("quads", quads);

@@ -443,7 +443,7 @@ fn predict(fit: &Fit, terms: &[(&'static str, f64)]) -> f64 {
 }
 
 /// How much it counts that a term takes what it is expected to, where the measurements leave that open.
-const EXPECTED: f64 = 0.15;
+const EXPECTED: f64 = 0.5;
 
 /// What each term takes, such that sums of relative errors are small.
 fn fit(numbers: &[Numbers], expected: &Fit) -> Fit {
