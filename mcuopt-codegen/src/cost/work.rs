@@ -33,7 +33,11 @@ impl Work {
         let mut works: Vec<(Work, bool)> = lowered.nodes.iter().map(|node| Work::of(lowered, node, arch)).collect();
         let is_large = |(node, (_, inlined)): &(&Node<Layer>, &(Work, bool))| *inlined && node.op.kernel.macs() > 0;
         if lowered.nodes.iter().zip(&works).filter(is_large).count() > CROWD {
-            works.iter_mut().filter(|(_, inlined)| *inlined).for_each(|(work, _)| work.kernel.insert_str(0, CROWDED));
+            for (work, _) in works.iter_mut().filter(|(_, inlined)| *inlined) {
+                work.kernel.insert_str(0, CROWDED);
+                // There, no rows are unrolled.
+                work.terms.retain(|(term, _)| *term != LOOPED_RUNS);
+            }
         }
         works.into_iter().map(|(work, _)| work).collect()
     }
@@ -113,6 +117,9 @@ impl Work {
 
 /// How many layers with sums of products can be inlined into a network's function before the compiler makes less of each.
 const CROWD: usize = 4;
+
+/// The term of short kernel rows that are not unrolled.
+const LOOPED_RUNS: &str = "looped runs";
 
 /// What stands in front of such a kernel's name.
 pub(super) const CROWDED: &str = "crowded::";
@@ -392,7 +399,7 @@ fn portable_conv(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
             work.add(per_quad, p.batch * quads);
             work.add(per_run, runs * (quads + singles));
             // Few short rows are unrolled.
-            work.add("looped runs", if short && p.kernel[0] > 6 { runs * (quads + singles) } else { 0 });
+            work.add(LOOPED_RUNS, if short && p.kernel[0] > 6 { runs * (quads + singles) } else { 0 });
             work.add(per_mac, macs * quads);
             work.add("singles", p.batch * singles);
             work.add(per_single, macs * singles);

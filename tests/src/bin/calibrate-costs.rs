@@ -254,7 +254,9 @@ fn code(core: Core, networks: &[Network], parts: &[Network], own: &BTreeMap<&Str
         let functions: f64 = functions.iter().filter(|(name, _)| !is_everywhere(name)).map(|(_, bytes)| bytes).sum();
         Some(network.code - layers?.iter().sum::<f64>() - functions)
     };
-    let mut rests: Vec<f64> = all.iter().filter_map(rest).collect();
+    // Of networks with few inputs, which the program fills.
+    let small = |(network, _): &&(&Network, BTreeMap<String, f64>)| network.makers.len() == 1;
+    let mut rests: Vec<f64> = all.iter().filter(small).filter_map(rest).collect();
     rests.sort_by(f64::total_cmp);
     let program = rests.get(rests.len() / 2).copied().unwrap_or_default();
     println!("{core} {PROGRAM}: {program:.0} bytes, {:.0} to {:.0}", rests[0], rests[rests.len() - 1]);
