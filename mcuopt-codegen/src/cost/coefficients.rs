@@ -90,7 +90,7 @@ fn find<T>(known: &'static HashMap<String, T>, name: &str, core: Core) -> Option
     let crowded = format!("{CROWDED}{own}");
     let family = own.split(':').next().unwrap_or(own);
     // A core may run another one's kernel where its own is impossible.
-    let cores = [measured(core), Core::CortexM3.name()];
+    let cores = [measured(core), Core::CortexM3.name(), Core::CortexM4.name()];
     // Nor do other widths.
     let bytes = own.replace("_w4", "").replace("_wide", "").replace("_s16", "_s8");
     let crowded_family = format!("{CROWDED}{family}");

@@ -36,7 +36,7 @@ impl Work {
             for (work, _) in works.iter_mut().filter(|(_, inlined)| *inlined) {
                 work.kernel.insert_str(0, CROWDED);
                 // There, no rows are unrolled.
-                work.terms.retain(|(term, _)| *term != LOOPED_RUNS);
+                work.terms.retain(|(term, _)| *term != LOOPED);
             }
         }
         works.into_iter().map(|(work, _)| work).collect()
@@ -118,8 +118,8 @@ impl Work {
 /// How many layers with sums of products can be inlined into a network's function before the compiler makes less of each.
 const CROWD: usize = 4;
 
-/// The term of short kernel rows that are not unrolled.
-const LOOPED_RUNS: &str = "looped runs";
+/// The term of products in short kernel rows that are too many to be unrolled.
+const LOOPED: &str = "looped products";
 
 /// What stands in front of such a kernel's name.
 pub(super) const CROWDED: &str = "crowded::";
@@ -399,7 +399,7 @@ fn portable_conv(work: &mut Counts, p: &rt::Conv2d, padded: bool) {
             work.add(per_quad, p.batch * quads);
             work.add(per_run, runs * (quads + singles));
             // Few short rows are unrolled.
-            work.add(LOOPED_RUNS, if short && p.kernel[0] > 6 { runs * (quads + singles) } else { 0 });
+            work.add(LOOPED, if short && p.kernel[0] > 6 { macs * quads } else { 0 });
             work.add(per_mac, macs * quads);
             work.add("singles", p.batch * singles);
             work.add(per_single, macs * singles);

@@ -15,7 +15,7 @@ use std::{env, fs};
 
 use mcuopt_codegen::call::Constant;
 use mcuopt_codegen::cost::{Core, Work};
-use mcuopt_codegen::graph::Node;
+use mcuopt_codegen::graph::{Node, ValueId};
 use mcuopt_codegen::ops::Layer;
 use mcuopt_codegen::profile::{self, Options};
 use mcuopt_codegen::{Compiled, Optimize, Precision};
@@ -387,7 +387,20 @@ fn measure(
         own,
         params: params(&compiled, node),
     };
-    let maker = |output| graph.nodes.iter().position(|node| node.outputs.contains(output)).expect("a layer makes it");
+    let maker = |output: &ValueId| {
+        let layer = |value| graph.nodes.iter().position(|node| node.outputs.contains(value)).expect("a layer makes it");
+        let mut index = layer(output);
+        // An image's channels are moved last.
+        while works[index].kernel.ends_with("transpose") && graph.value(graph.nodes[index].inputs[0]).constant.is_none()
+        {
+            let operand = &graph.nodes[index].inputs[0];
+            if graph.inputs.contains(operand) {
+                break;
+            }
+            index = layer(operand);
+        }
+        index
+    };
     let makers = graph.outputs.iter().map(maker).collect();
     let samples = graph.nodes.iter().zip(&works).zip(layers).map(sample).collect();
     let source = network.name.clone();
