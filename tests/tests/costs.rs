@@ -108,6 +108,30 @@ fn reference_models(core: Core, ways: &[(Variant, Optimize)]) {
     assert!(misses.is_empty(), "{}", misses.join("\n"));
 }
 
+/// On cores whose cycle models are rules of thumb, and without assembly.
+const OTHER_TOLERANCE: f64 = 0.25;
+
+#[test]
+#[ignore = "takes minutes"]
+fn reference_models_on_other_cores() {
+    if is_absent() {
+        return;
+    }
+    let cores = [Core::CortexM0Plus, Core::CortexM3, Core::CortexM7, Core::CortexM33, Core::Riscv32imc];
+    let models = [Model::Sine, Model::Mnist, Model::Speech, Model::Sww].into_iter();
+    let jobs = models.filter_map(|model| Some((model, model.find()?)));
+    let jobs = jobs.flat_map(|(model, files)| cores.map(|core| (model, files.clone(), core)));
+    let profiles = in_parallel(jobs.collect(), |(model, files, core)| {
+        let name = format!("{}-{core}", model.name());
+        let compiled = files.config(Variant::Int8).compile().unwrap_or_else(|errors| panic!("{errors}"));
+        let profile = profiled(&name, &compiled, core);
+        (name, profile)
+    });
+    report(&profiles);
+    let misses = misses(&profiles, OTHER_TOLERANCE);
+    assert!(misses.is_empty(), "{}", misses.join("\n"));
+}
+
 /// Networks with details that nobody thought of when the terms were chosen.
 #[test]
 fn networks_drawn_at_random() {

@@ -85,18 +85,18 @@ fn measured(core: Core) -> &'static str {
 
 /// What is known of a kernel, or of what stands for it.
 fn find<T>(known: &'static HashMap<String, T>, name: &str, core: Core) -> Option<&'static T> {
-    // The copy for all layers differs little from the others, if it was not measured; nor do functions of elements much.
+    // The copy for all layers differs little from the others, if it was not measured, as do those in functions of few and
+    // of many layers; nor do functions of elements much, nor other widths.
     let own = name.strip_prefix("shared::").or_else(|| name.strip_prefix(CROWDED)).unwrap_or(name);
-    let crowded = format!("{CROWDED}{own}");
     let family = own.split(':').next().unwrap_or(own);
+    let bytes = own.replace("_w4", "").replace("_wide", "").replace("_s16", "_s8");
+    let names =
+        [name, own, &format!("{CROWDED}{own}"), family, &format!("{CROWDED}{family}"), &bytes].map(String::from);
     // A core may run another one's kernel where its own is impossible.
     let cores = [measured(core), Core::CortexM3.name(), Core::CortexM4.name()];
-    // Nor do other widths.
-    let bytes = own.replace("_w4", "").replace("_wide", "").replace("_s16", "_s8");
-    let crowded_family = format!("{CROWDED}{family}");
-    let names = [name, own, &crowded, family, &crowded_family, &bytes, OTHER];
-    let mut candidates = names.into_iter().flat_map(|name| cores.map(|core| (core, name)));
-    candidates.find_map(|(core, name)| known.get(&format!("{core} {name}")))
+    let named = cores.into_iter().flat_map(|core| names.iter().map(move |name| format!("{core} {name}")));
+    let mut candidates = named.chain(cores.iter().map(|core| format!("{core} {OTHER}")));
+    candidates.find_map(|candidate| known.get(&candidate))
 }
 
 /// The cycles of a layer's work.
