@@ -381,12 +381,6 @@ fn measure(
     let graph = &compiled.lowered;
     assert_eq!(graph.nodes.len(), layers.len(), "{name}: a count for each layer");
     let works = Work::all(graph, core.arch());
-    let sample = |((node, work), (cycles, own)): ((&Node<Layer>, &Work), (f64, Option<f64>))| Sample {
-        work: work.clone(),
-        cycles,
-        own,
-        params: params(&compiled, node),
-    };
     let maker = |output: &ValueId| {
         let layer = |value| graph.nodes.iter().position(|node| node.outputs.contains(value)).expect("a layer makes it");
         let mut index = layer(output);
@@ -402,7 +396,13 @@ fn measure(
         index
     };
     let makers = graph.outputs.iter().map(maker).collect();
-    let samples = graph.nodes.iter().zip(&works).zip(layers).map(sample).collect();
+    let sample = |(index, (cycles, own)): (usize, (f64, Option<f64>))| Sample {
+        work: works[index].clone(),
+        cycles,
+        own,
+        params: params(&compiled, &graph.nodes[index]),
+    };
+    let samples = layers.into_iter().enumerate().map(sample).collect();
     let source = network.name.clone();
     Some(Network { source, precision, optimize, samples, makers, code, functions })
 }
