@@ -13,6 +13,7 @@ use mcuopt_codegen::ops::Layer;
 use mcuopt_codegen::tensor::{DType, Tensor};
 use mcuopt_codegen::{Compiled, Precision, interp};
 use mcuopt_rt::v0 as rt;
+use ndarray::ArrayD;
 
 /// Runs the kernels with floats quantized and results dequantized where the firmware does so in `predict`.
 fn run(compiled: &Compiled, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
@@ -182,5 +183,75 @@ fn fake_quantized_weights_keep_their_integers() -> Result {
     // [outputs, rows, columns, inputs] instead of [outputs, inputs, rows, columns].
     let expected = (0..4 * 18).map(|i| integers[i / 18 * 18 + i % 2 * 9 + i / 2 % 9]);
     ensure!(found.iter().map(|&q| i32::from(q)).eq(expected), "{found:?}");
+    Ok(())
+}
+
+/// Layers that give floats.
+fn float_layers(compiled: &Compiled) -> Vec<&str> {
+    let is_float = |node: &&Node<Layer>| compiled.lowered.value(node.outputs[0]).ty.dtype == DType::F32;
+    compiled.lowered.nodes.iter().filter(is_float).map(|node| node.name.as_str()).collect()
+}
+
+fn scalar<T>(value: T) -> Result<Tensor>
+where
+    Tensor: From<ArrayD<T>>,
+{
+    Ok(Tensor::new(&[], vec![value]).ok_or("a shape")?)
+}
+
+/// Brevitas and PyTorch write fewer bits than a type has as a Clip between QuantizeLinear and DequantizeLinear, and int4
+/// weights as int8 ones.
+#[test]
+fn clips_between_integers_limit_the_layer_before() -> Result {
+    let weights: Vec<i8> = (0..3 * 2 * 9).map(|i| ((i * 37 + 11) % 15 - 7) as i8).collect();
+    let scales = [0.02f32, 0.05, 0.04];
+    let sketch = Sketch::new(17)
+        .input("x", &[1, 2, 6, 6])
+        .floats("xs", &[], vec![0.05])
+        .constant("xz", scalar(64u8)?)
+        .constant("most", scalar(127u8)?)
+        .constant("none", scalar(0u8)?)
+        .floats("ys", &[], vec![0.1])
+        .constant("few", scalar(15u8)?)
+        .constant("w", Tensor::new(&[3, 2, 3, 3], weights.clone()).ok_or("a shape")?)
+        .constant("lowest", scalar(-7i8)?)
+        .constant("highest", scalar(7i8)?)
+        .floats("ws", &[3], scales.to_vec())
+        .constant("wz", Tensor::new(&[3], vec![0i8; 3]).ok_or("a shape")?)
+        .node("QuantizeLinear", &["x", "xs", "xz"], &["xq"], &[])
+        .node("Clip", &["xq", "none", "most"], &["xc"], &[])
+        .node("DequantizeLinear", &["xc", "xs", "xz"], &["xd"], &[])
+        .node("Clip", &["w", "lowest", "highest"], &["wc"], &[])
+        .node("DequantizeLinear", &["wc", "ws", "wz"], &["wd"], &[("axis", int(0))])
+        .node("Conv", &["xd", "wd"], &["c"], &[])
+        .node("QuantizeLinear", &["c", "ys", "none"], &["q"], &[])
+        .node("Clip", &["q", "none", "few"], &["k"], &[])
+        .node("DequantizeLinear", &["k", "ys", "none"], &["y"], &[])
+        .output("y");
+    let compiled = compile("clips", &sketch.0.encode(), Precision::Auto)?;
+    compiled.source()?;
+    ensure!(float_layers(&compiled).is_empty(), "{:?}", float_layers(&compiled));
+    // The input is limited by itself, the result by the convolution.
+    ensure!(compiled.lowered.nodes.len() == 2, "{:?}", kernels(&compiled));
+    let four_bits = compiled.lowered.nodes.iter().any(|node| match &node.op.kernel {
+        mcuopt_codegen::ops::Kernel::ConvS8(conv) => conv.linear.four_bits,
+        _ => false,
+    });
+    ensure!(four_bits, "{:?}", kernels(&compiled));
+    let x: Vec<f32> = (0..72).map(|i| (i as f32 * 0.7).sin() * 5.0).collect();
+    let q = |x: f32| ((x / 0.05).round_ties_even() + 64.0).clamp(0.0, 127.0) - 64.0;
+    let expected = (0..3 * 16).map(|at| {
+        let (channel, row, column) = (at / 16, at / 4 % 4, at % 4);
+        let taps = (0..18).map(|tap| {
+            let (plane, r, c) = (tap / 9, row + tap / 3 % 3, column + tap % 3);
+            q(x[plane * 36 + r * 6 + c]) * 0.05 * f32::from(weights[channel * 18 + tap]) * scales[channel]
+        });
+        (taps.sum::<f32>() / 0.1).round_ties_even().clamp(0.0, 15.0) * 0.1
+    });
+    let y = run(&compiled, &[Tensor::new(&[1, 2, 6, 6], x.clone()).ok_or("a shape")?])?;
+    let y = y[0].f32s().unwrap_or_default();
+    let close = y.iter().zip(expected.clone()).filter(|(a, b)| (**a - b).abs() < 1e-5).count();
+    ensure!(close >= 47, "{y:?}\nnot {:?}", expected.collect::<Vec<_>>());
+    ensure!(y.contains(&1.5), "{y:?}");
     Ok(())
 }

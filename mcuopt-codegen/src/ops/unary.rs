@@ -283,6 +283,9 @@ fn clip(b: &mut Builder<'_>, x: ValueId) -> Result<Vec<ValueId>, Error> {
     let is_float = b.graph.value(x).ty.dtype == DType::F32;
     let limits = if b.opset < 11 { [None, None] } else { [b.optional(1)?, b.optional(2)?] };
     let is_constant = |id: &ValueId| b.graph.constant(*id).is_some();
+    if let Some(y) = super::quantize::clip_before_rounding(b, x, limits)? {
+        return Ok(vec![y]);
+    }
     if !is_float || !limits.iter().flatten().all(is_constant) {
         let mut y = x;
         for (limit, kind) in limits.into_iter().zip([Kind::Max, Kind::Min]) {

@@ -5,7 +5,8 @@ use crate::builder::push;
 use crate::error::Error;
 use crate::graph::{Graph, Node, Quantization, ValueId};
 use crate::ops::quantize::{FakeQuantize, signed};
-use crate::ops::{Op, Scales, unary::is_identity};
+use crate::ops::unary::{Function, Unary, is_identity};
+use crate::ops::{Op, Scales};
 
 /// DequantizeLinear(QuantizeLinear(x)) → FakeQuantize(x).
 pub(super) fn pair(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
@@ -89,6 +90,20 @@ pub(super) fn hoist(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<
     let real = push(graph, &node.name, node.op.clone(), &[x])?;
     let moved = push(graph, &mover.name, mover.op, &real)?;
     substitute(graph, node.outputs[0], moved[0])?;
+    Ok(true)
+}
+
+/// Clip(x), quantized → both x and the result quantized so, where the Clip has no layer to go into: limits move no
+/// element past another, so rounding before them gives the same integers.
+pub(super) fn round_before_clip(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
+    let node = &graph.nodes[index];
+    let Op::Unary(Unary { function: Function::Clip(_) }) = node.op else { return Ok(false) };
+    let known = graph.value(node.outputs[0]).quantization.clone();
+    let x = node.inputs[0];
+    if known.is_none() || graph.constant(x).is_some() || !uses.is_private(graph, x) {
+        return Ok(false);
+    }
+    graph.value_mut(x).quantization = known;
     Ok(true)
 }
 
