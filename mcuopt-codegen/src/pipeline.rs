@@ -207,6 +207,7 @@ impl Prepared {
                 quantize::tables(&mut graph, false)?;
                 float = graph.clone();
                 quantize::keep_grids(&mut graph);
+                quantize::fill_gaps(&mut graph)?;
                 quantize::assign(&mut graph, None)?;
             }
             Arithmetic::Float32 | Arithmetic::Calibrated(_) => {}

@@ -84,19 +84,18 @@ class Attention(nn.Module):
 
 
 def signed_activations():
-    """int8 activations around zero, and a scale for each filter."""
+    """int8 activations around zero, and a scale for each filter. FX leaves what has such activations in float."""
     activation = ao.FakeQuantize.with_args(
         observer=ao.MovingAverageMinMaxObserver, dtype=torch.qint8, quant_min=-128, quant_max=127,
         qscheme=torch.per_tensor_symmetric
     )
-    return ao.QConfigMapping().set_global(ao.QConfig(activation, ao.default_per_channel_weight_fake_quant))
+    return ao.QConfig(activation, ao.default_per_channel_weight_fake_quant)
 
 
 # Version 0: the modules of version 1 have no form in ONNX.
 QCONFIGS = {
     "qnnpack": lambda: ao.get_default_qat_qconfig_mapping("qnnpack", 0),
     "x86": lambda: ao.get_default_qat_qconfig_mapping("x86", 0),
-    "int8": signed_activations,
 }
 
 # Network, task, quantization, exports with opsets: the network that simulates integers, and the one with PyTorch's integer
@@ -104,7 +103,6 @@ QCONFIGS = {
 FX = {
     "mixed_qnnpack": (Mixed, IMAGES, "qnnpack", [("tracer", 13), ("converted", 17)]),
     "mixed_x86": (Mixed, IMAGES, "x86", [("tracer", 17), ("converted", 13)]),
-    "mixed_int8": (Mixed, IMAGES, "int8", [("tracer", 17)]),
     "plain_qnnpack": (Plain, IMAGES, "qnnpack", [("tracer", 13)]),
     "attention_x86": (Attention, FRAMES, "x86", [("tracer", 17)]),
 }
@@ -132,7 +130,7 @@ def trace(network, example, path, opset):
     torch.onnx.export(network, (example,), path, opset_version=opset, dynamo=False)
 
 
-def eager():
+def eager(name, qconfig):
     """As PyTorch's tutorial does it: stubs, fused modules, additions by FloatFunctional."""
 
     class Eager(nn.Module):
@@ -152,12 +150,12 @@ def eager():
     network = Eager()
     train(network, IMAGES)
     network = ao.fuse_modules_qat(network.train(), [["stem.0", "stem.1", "stem.2"], ["deep.0", "deep.1", "deep.2"]])
-    network.qconfig = ao.get_default_qat_qconfig("fbgemm", 0)
+    network.qconfig = qconfig()
     network = ao.prepare_qat(network)
     train(network, IMAGES, 150)
     network.apply(ao.disable_observer).eval()
     example = torch.from_numpy(IMAGES(np.random.default_rng(1), 1)[0][0])
-    write("eager_fbgemm.tracer13", "torch eager fbgemm, tracer, opset 13", IMAGES,
+    write(f"eager_{name}.tracer13", f"torch eager {name}, tracer, opset 13", IMAGES,
           lambda path: trace(network, example, path, 13))
 
 
@@ -260,8 +258,9 @@ QDQ, QOPERATOR = quantization.QuantFormat.QDQ, quantization.QuantFormat.QOperato
 RUNTIME = {
     "qdq_int8": (["residuals.tracer17", "shufflenet.dynamo18", "attention_matmul.tracer17", "gru.dynamo18"],
                  {"quant_format": QDQ, "activation_type": INT8, "weight_type": INT8, "per_channel": True}),
-    "qdq_uint8": (["inverted_residuals.tracer17", "densenet.tracer17", "unet_transposed.dynamo18"],
+    "qdq_uint8": (["inverted_residuals.tracer17", "unet_transposed.dynamo18"],
                   {"quant_format": QDQ, "activation_type": UINT8, "weight_type": UINT8}),
+    "qdq_mixed": (["densenet.tracer17"], {"quant_format": QDQ, "activation_type": UINT8, "weight_type": INT8}),
     "qdq_symmetric": (["residuals.tracer17"],
                    {"quant_format": QDQ, "activation_type": INT8, "weight_type": INT8,
                     "extra_options": {"ActivationSymmetric": True, "QuantizeBias": False}}),
@@ -299,7 +298,8 @@ def write(name, about, task, exporting, left_in_float=0):
 
 NAMED = {
     **{name: (lambda name=name: fx(name)) for name in FX},
-    "eager_fbgemm": eager,
+    "eager_fbgemm": lambda: eager("fbgemm", lambda: ao.get_default_qat_qconfig("fbgemm", 0)),
+    "eager_int8": lambda: eager("int8", signed_activations),
     "pt2e_channels": lambda: pt2e(Mixed, "channels", True),
     "pt2e_tensor": lambda: pt2e(Plain, "tensor", False),
     **{f"brevitas_{name}": (lambda name=name: brevitas(name)) for name in BREVITAS},

@@ -16,7 +16,7 @@ import tasks
 
 def plain():
     return Sequential([
-        Input((16, 16, 1)), L.Conv2D(8, 3, 2, "same", activation="relu"), L.DepthwiseConv2D(3, 1, "same"), L.ReLU(6.0),
+        Input((16, 16, 1)), L.Conv2D(8, 3, 2, "same", activation="relu"), L.DepthwiseConv2D(3, 1, "same", activation="relu"),
         L.Conv2D(12, 3, 2, "same", activation="relu"), L.MaxPooling2D(2), L.Flatten(), L.Dense(16, "relu"), L.Dense(4)
     ])
 

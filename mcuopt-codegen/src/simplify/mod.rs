@@ -60,7 +60,7 @@ const RULES: &[Rule] = &[
     Rule { name: "fold Pad into the window behind", apply: pad::fold },
     Rule { name: "fold an activation into the layer before", apply: activation::fold },
     Rule { name: "turn Mul and Add into a depthwise convolution", apply: affine::to_depthwise },
-    Rule { name: "round before a Clip instead of behind it", apply: quantization::round_before_clip },
+    Rule { name: "round before elements are limited or joined", apply: quantization::round_before },
 ];
 
 /// A rule that was applied, and the node it was applied to.

@@ -7,6 +7,7 @@ use crate::graph::{Graph, Node, Quantization, ValueId};
 use crate::ops::quantize::{FakeQuantize, signed};
 use crate::ops::unary::{Function, Unary, is_identity};
 use crate::ops::{Op, Scales};
+use crate::tensor::DType;
 
 /// DequantizeLinear(QuantizeLinear(x)) → FakeQuantize(x).
 pub(super) fn pair(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
@@ -93,18 +94,20 @@ pub(super) fn hoist(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<
     Ok(true)
 }
 
-/// Clip(x), quantized → both x and the result quantized so, where the Clip has no layer to go into: limits move no
-/// element past another, so rounding before them gives the same integers.
-pub(super) fn round_before_clip(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
+/// A quantized result of a Clip that no layer before can take, of a Concat, of a Max → its operands are quantized so, too:
+/// what limits elements or chooses among them gives the same integers, whether they are rounded before or behind it.
+pub(super) fn round_before(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
     let node = &graph.nodes[index];
-    let Op::Unary(Unary { function: Function::Clip(_) }) = node.op else { return Ok(false) };
-    let known = graph.value(node.outputs[0]).quantization.clone();
-    let x = node.inputs[0];
-    if known.is_none() || graph.constant(x).is_some() || !uses.is_private(graph, x) {
-        return Ok(false);
+    let chooses = matches!(node.op, Op::Unary(Unary { function: Function::Clip(_) })) || node.op.scales() == Scales::Joined;
+    let Some(known) = graph.value(node.outputs[0]).quantization.clone().filter(|_| chooses) else { return Ok(false) };
+    let free = |id: &&ValueId| {
+        graph.value(**id).ty.dtype == DType::F32 && graph.constant(**id).is_none() && uses.is_private(graph, **id)
+    };
+    let operands: Vec<ValueId> = node.inputs.iter().filter(free).copied().collect();
+    for id in &operands {
+        graph.value_mut(*id).quantization = Some(known.clone());
     }
-    graph.value_mut(x).quantization = known;
-    Ok(true)
+    Ok(!operands.is_empty())
 }
 
 /// Operators that only move elements have one quantization on both sides, so what is known of one side holds for
