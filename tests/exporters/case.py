@@ -37,11 +37,11 @@ def plain(output):
     return output if isinstance(output, np.ndarray) else np.array([list(row.values()) for row in output], np.float32)
 
 
-def write(name, about, samples, tests, answers, left_in_float=None):
+def write(name, about, samples, tests, answers, left_in_float=None, levels=255):
     """Completes the case around `model.onnx`: `samples` and `tests` are lists of inputs, each run with its batch axis.
 
     A quantized network has no `samples`, but `left_in_float`: how many layers its author did not quantize, a conversion
-    from or to integers included.
+    from or to integers included; and `levels`, how many numbers an activation can be.
     """
     path = folder(name)
     model = os.path.join(path, "model.onnx")
@@ -60,7 +60,7 @@ def write(name, about, samples, tests, answers, left_in_float=None):
     outputs = [np.stack([plain(output) for output in column]) for column in zip(*runs)]
     arrays = {f"input_{i}": x for i, x in enumerate(tests)} | {f"output_{i}": y for i, y in enumerate(outputs)}
     if left_in_float is not None:
-        arrays["left_in_float"] = np.float32(left_in_float)
+        arrays |= {"left_in_float": np.float32(left_in_float), "levels": np.float32(levels)}
     arrays["targets" if answers.dtype.kind == "f" else "classes"] = answers
     np.savez(os.path.join(path, "test.npz"), **arrays)
     with open(os.path.join(path, "about.txt"), "w") as file:

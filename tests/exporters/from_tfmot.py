@@ -34,8 +34,8 @@ def mixed():
     return Model(inputs, L.Dense(4, "softmax")(L.GlobalAveragePooling2D()(x)))
 
 
-# Network, whether it gives logits, opset.
-NETWORKS = {"plain": (plain, True, 13), "mixed": (mixed, False, 17)}
+# Network, whether it gives logits, opset, layers in float: the softmax.
+NETWORKS = {"plain": (plain, True, 13, 0), "mixed": (mixed, False, 17, 2)}
 
 
 def task(rng, count):
@@ -50,7 +50,7 @@ def train(network, inputs, classes, from_logits, epochs):
 
 def main():
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    for name, (make, from_logits, opset) in NETWORKS.items():
+    for name, (make, from_logits, opset, left_in_float) in NETWORKS.items():
         utils.set_random_seed(0)
         inputs, classes = task(np.random.default_rng(0), 3000)
         network = make()
@@ -62,7 +62,7 @@ def main():
         signature = [tf.TensorSpec((1, 16, 16, 1), tf.float32, name="x")]
         tf2onnx.convert.from_keras(network, signature, opset=opset, output_path=path)
         tests, classes = task(np.random.default_rng(2), case.ITEMS)
-        case.write(name, f"TF Model Optimization, tf2onnx, opset {opset}", None, [tests[:, None]], classes, 0)
+        case.write(name, f"TF Model Optimization, tf2onnx, opset {opset}", None, [tests[:, None]], classes, left_in_float)
 
 
 main()

@@ -9,7 +9,7 @@ use crate::calibrate::Range;
 use crate::error::Error;
 use crate::graph::{Graph, Node, Quantization, ValueId, Width};
 use crate::ops::quantize::FakeQuantize;
-use crate::ops::{Op, Operator as _, Scales, binary, pool, reduce};
+use crate::ops::{Op, Scales, binary, pool, reduce};
 use crate::tensor::{DType, Tensor};
 
 /// Gives int16 to what lies between quantized values, and to the layers that read it, before they round as the author

@@ -21,7 +21,8 @@ const QUANTIZED: &str = "\
 Trained with simulated integers (PyTorch's FX, eager and pt2e modes, Brevitas, TensorFlow Model Optimization), or quantized
 by ONNX Runtime. Both scores are of the quantized file. Its outputs are compared with ONNX Runtime's, which computes in
 float between roundings: how many are off by more than a step of their quantization, and by how many steps at most.
-Where the output is in float, a step is 1/127 of the largest one.
+Where the output is in float, a step is the largest one's over
+127, or over 7 where activations have 4 bits.
 ";
 
 fn main() {
