@@ -356,7 +356,8 @@ fn activations_of_four_bits_stay_integers() -> Result {
     let y = run(&compiled, &[Tensor::new(&[1, 4], vec![9.0f32, 0.0, -2.0, 1.0]).ok_or("a shape")?])?;
     // x becomes 6, 0, -1.5, 1; the products are limited to -1.5 … 6.
     let x = [6.0f32, 0.0, -1.5, 1.0];
-    let product = |column: usize| (0..4).map(|row| x[row] * ((row * 4 + column) % 5) as f32 - 2.0 * x[row]).sum::<f32>();
+    let product =
+        |column: usize| (0..4).map(|row| x[row] * ((row * 4 + column) % 5) as f32 - 2.0 * x[row]).sum::<f32>();
     let expected: Vec<f32> = (0..4).map(|column| product(column).clamp(-1.5, 6.0)).collect();
     ensure!(y[0].f32s() == Some(&expected), "{:?}, not {expected:?}", y[0].f32s());
     Ok(())

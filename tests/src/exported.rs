@@ -90,7 +90,10 @@ impl Comparison {
                         faults.push(format!("{share:.2} % are off by more than a step, by {steps:.1} at most"));
                     }
                     if figures.float_layers.0 > left_in_float {
-                        faults.push(format!("{} of {} layers are in float", figures.float_layers.0, figures.float_layers.1));
+                        faults.push(format!(
+                            "{} of {} layers are in float",
+                            figures.float_layers.0, figures.float_layers.1
+                        ));
                     }
                 }
             }

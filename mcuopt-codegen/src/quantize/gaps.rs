@@ -74,8 +74,7 @@ fn wanted(graph: &Graph<Op>) -> Vec<bool> {
             ends && is_known && op.has_int16()
         };
         let is_gap = value.ty.dtype == DType::F32 && value.quantization.is_none() && !graph.is_output(output);
-        wanted[output.index()] =
-            is_gap && node.op.has_int16() && !readers.is_empty() && readers.iter().all(reads);
+        wanted[output.index()] = is_gap && node.op.has_int16() && !readers.is_empty() && readers.iter().all(reads);
     }
     wanted
 }
@@ -103,10 +102,8 @@ fn reach(graph: &Graph<Op>, node: &Node<Op>) -> Result<Option<Range>, Error> {
     let operands: Option<Vec<Range>> = passed.map(|id| range(graph, id)).collect();
     let Some(operands) = operands else { return Ok(None) };
     let [x, others @ ..] = &operands[..] else { return Ok(None) };
-    let limited = |range: Range, clamp: &mcuopt_rt::v0::Clamp| Range {
-        min: clamp.apply(range.min),
-        max: clamp.apply(range.max),
-    };
+    let limited =
+        |range: Range, clamp: &mcuopt_rt::v0::Clamp| Range { min: clamp.apply(range.min), max: clamp.apply(range.max) };
     Ok(match (&node.op, others) {
         (Op::Conv(conv), []) => weighed(graph, node, *x).map(|range| limited(range, &conv.clamp)),
         (Op::Dense(dense), []) => weighed(graph, node, *x).map(|range| limited(range, &dense.clamp)),

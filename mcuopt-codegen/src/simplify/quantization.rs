@@ -104,7 +104,8 @@ fn is_free(graph: &Graph<Op>, uses: &Uses, id: ValueId) -> bool {
 /// what limits elements or chooses among them gives the same integers, whether they are rounded before or behind it.
 pub(super) fn round_before(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
     let node = &graph.nodes[index];
-    let chooses = matches!(node.op, Op::Unary(Unary { function: Function::Clip(_) })) || node.op.scales() == Scales::Joined;
+    let chooses =
+        matches!(node.op, Op::Unary(Unary { function: Function::Clip(_) })) || node.op.scales() == Scales::Joined;
     let Some(known) = graph.value(node.outputs[0]).quantization.clone().filter(|_| chooses) else { return Ok(false) };
     let is_real = |id: &&ValueId| graph.value(**id).ty.dtype == DType::F32 && graph.constant(**id).is_none();
     let operands = node.inputs.iter().filter(is_real).filter(|id| is_free(graph, uses, **id));

@@ -82,7 +82,10 @@ fn main() {
     let summary = format!("{} of {} networks are as they should be.", comparisons.len() - faulty, comparisons.len());
     println!(
         "{}",
-        report::write("tests/exporters/RESULTS.md", &format!("{INTRODUCTION}\n{summary}\n\n{table}\n{QUANTIZED}\n{quantized}"))
-            .display()
+        report::write(
+            "tests/exporters/RESULTS.md",
+            &format!("{INTRODUCTION}\n{summary}\n\n{table}\n{QUANTIZED}\n{quantized}")
+        )
+        .display()
     );
 }
