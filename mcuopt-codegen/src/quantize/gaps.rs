@@ -20,6 +20,10 @@ pub fn fill_gaps(graph: &mut Graph<Op>) -> Result<(), Error> {
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         let output = node.outputs[0];
+        if let Scales::Authored(quantization) = node.op.scales() {
+            graph.value_mut(output).quantization.get_or_insert(quantization);
+            continue;
+        }
         if !wanted[output.index()] {
             continue;
         }
