@@ -362,3 +362,47 @@ fn activations_of_four_bits_stay_integers() -> Result {
     ensure!(y[0].f32s() == Some(&expected), "{:?}, not {expected:?}", y[0].f32s());
     Ok(())
 }
+
+/// PyTorch repeats the limits of seven bits behind what moves, chooses or averages limited elements.
+#[test]
+fn limits_that_change_nothing_are_no_layers() -> Result {
+    let repeated = |mut sketch: Sketch, x: &str, index: usize| {
+        let names = ["q", "k", "d"].map(|kind| format!("{kind}{index}"));
+        let [q, k, d] = [&names[0], &names[1], &names[2]].map(String::as_str);
+        sketch = sketch.node("QuantizeLinear", &[x, "s", "z"], &[q], &[]);
+        sketch = sketch.node("Clip", &[q, "", "most"], &[k], &[]);
+        sketch.node("DequantizeLinear", &[k, "s", "z"], &[d], &[])
+    };
+    let mut sketch = Sketch::new(17)
+        .input("x", &[1, 1, 4, 4])
+        .floats("s", &[], vec![0.05])
+        .constant("z", scalar(40u8)?)
+        .constant("most", scalar(127u8)?)
+        .floats("w", &[2, 1, 1, 1], vec![1.5, -0.5]);
+    sketch = repeated(sketch, "x", 0).node("Conv", &["d0", "w"], &["c"], &[]);
+    sketch = repeated(sketch, "c", 1).node("MaxPool", &["d1"], &["m"], &[("kernel_shape", ints(&[2, 2]))]);
+    sketch = repeated(sketch, "m", 2).node("Concat", &["d2", "d2"], &["j"], &[("axis", int(1))]);
+    sketch = repeated(sketch, "j", 3).node("GlobalAveragePool", &["d3"], &["g"], &[]);
+    let compiled = compile("limits", &repeated(sketch, "g", 4).output("d4").0.encode(), Precision::Auto)?;
+    ensure!(float_layers(&compiled).is_empty(), "{:?}", float_layers(&compiled));
+    // The input's own.
+    let limits = kernels(&compiled).into_iter().filter(|kernel| *kernel == "lut_s8").count();
+    ensure!(limits == 1, "{:?}", kernels(&compiled));
+    let x: Vec<f32> = (0..16).map(|i| i as f32 * 0.75 - 4.0).collect();
+    let y = run(&compiled, &[Tensor::new(&[1, 1, 4, 4], x.clone()).ok_or("a shape")?])?;
+    let (low, high) = (-2.0f32, 87.0 * 0.05);
+    let round = |x: f32| ((x / 0.05).round_ties_even() * 0.05).clamp(low, high);
+    let of_filter = |w: f32| {
+        let convolved = |at: usize| round(round(x[at]) * w);
+        let pooled = |row: usize, column: usize| {
+            let window = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(r, c)| convolved((row + r) * 4 + column + c));
+            window.into_iter().fold(low, f32::max)
+        };
+        round((0..9).map(|at| pooled(at / 3, at % 3)).sum::<f32>() / 9.0)
+    };
+    let expected = [1.5, -0.5, 1.5, -0.5].map(of_filter);
+    let y = y[0].f32s().unwrap_or_default();
+    let close = y.iter().zip(&expected).all(|(y, e)| (y - e).abs() < 0.051);
+    ensure!(y.len() == 4 && close, "{y:?}, not {expected:?}");
+    Ok(())
+}
