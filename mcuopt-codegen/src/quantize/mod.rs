@@ -40,7 +40,7 @@ pub use lower::lower;
 pub(crate) use lower::{Origins, lower_with_origins};
 pub use precision::{LayerPrecision, Precisions};
 pub use record::Record;
-pub use refine::{Fit, refine};
+pub use refine::{Fit, learns, refine};
 pub use repair::{Repair, content, decibels, parse, text};
 pub use report::{LayerReport, Report, report};
 pub(crate) use report::{reals, stored};
