@@ -62,8 +62,9 @@ impl Config {
         self
     }
 
-    /// Whether the rounding of each weight is learned from the samples: some seconds to a minute in an optimised compiler,
-    /// long minutes in a macro. Off by default.
+    /// Whether the rounding of weights is learned from the samples, all or none: some seconds to a minute in an optimised
+    /// compiler, minutes in a macro, and nothing once it is cached. By default it is that of int4 weights and of those that
+    /// meet int16 activations.
     pub fn adaround(mut self, on: bool) -> Self {
         self.options.adaround = Some(on);
         self

@@ -166,15 +166,14 @@ impl Prepared {
         packed: &BTreeSet<ValueId>,
     ) -> Result<Vec<Repair>, Error> {
         let options = &self.options;
-        let (bias, adaround) = (options.bias_correction.unwrap_or(true), options.adaround.unwrap_or(false));
+        let fit = Fit { bias: options.bias_correction.unwrap_or(true), adaround: options.adaround };
         let layers = quantize::choose_scales(graph, ranges, packed, options.ranges != Method::MinMax)?;
-        if (adaround || !packed.is_empty()) && !self.is_search {
-            let settings = format!("{bias} {adaround} {} {:?}", options.ranges.name(), options.tensors);
-            return self.cached("fit", graph, &settings, |graph| {
-                quantize::refine(graph, &layers, &self.samples(graph)?, Fit { bias, adaround })
-            });
+        if !self.is_trial && quantize::learns(graph, &layers, fit) {
+            let settings = format!("{fit:?} {} {:?}", options.ranges.name(), options.tensors);
+            return self
+                .cached("fit", graph, &settings, |graph| quantize::refine(graph, &layers, &self.samples(graph)?, fit));
         }
-        if bias {
+        if fit.bias {
             *graph = quantize::correct_by_means(graph, &layers, ranges)?;
         }
         Ok(Vec::new())

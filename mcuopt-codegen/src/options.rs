@@ -99,7 +99,8 @@ pub struct Options {
     pub equalization: Option<bool>,
     /// Whether biases make up for what rounding shifts on average; on where it is not given.
     pub bias_correction: Option<bool>,
-    /// Whether the rounding of each weight is learned from the samples; off where it is not given.
+    /// Whether the rounding of weights is learned from the samples; where it is not given, that of int4 weights and of those
+    /// that meet int16 activations.
     pub adaround: Option<bool>,
     /// The ranges of single tensors: by a value's name in the file, in which `*` stands for any characters. A name without
     /// `*` goes before one with it, among these the longer one; all of them go before `ranges`.

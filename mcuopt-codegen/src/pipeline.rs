@@ -56,8 +56,8 @@ pub(crate) struct Prepared {
     pub(crate) repairs: Vec<Repair>,
     /// That room.
     pub(crate) headroom: Headroom,
-    /// Whether many precisions are to be tried: what is fitted to one of them is not worth its time then.
-    pub(crate) is_search: bool,
+    /// Whether this is one of many networks to compare: the rounding of its weights is not worth its time then.
+    pub(crate) is_trial: bool,
 }
 
 /// A graph whose values have quantizations, and the one that it is made of.
@@ -111,7 +111,7 @@ impl Prepared {
             record: None,
             repairs: Vec::new(),
             headroom: Headroom::NONE,
-            is_search,
+            is_trial: false,
         };
         if matches!(arithmetic, Arithmetic::Calibrated(_)) {
             if !is_search {
@@ -171,6 +171,11 @@ impl Prepared {
         }
     }
 
+    /// As [`to_search`](Self::to_search), for comparing many networks.
+    pub(crate) fn to_compare(options: &Options) -> Result<Self, Errors> {
+        Ok(Self { is_trial: true, ..Self::to_search(options)? })
+    }
+
     fn model_hash(&self) -> String {
         format!("{:016x}", fnv1a(&self.bytes))
     }
@@ -207,6 +212,7 @@ impl Prepared {
                 quantize::tables(&mut graph, false)?;
                 float = graph.clone();
                 quantize::keep_grids(&mut graph);
+                quantize::fill_gaps(&mut graph)?;
                 quantize::assign(&mut graph, None)?;
             }
             Arithmetic::Float32 | Arithmetic::Calibrated(_) => {}

@@ -39,7 +39,7 @@ use proc_macro::TokenStream;
 /// | `equalization` | `false` turns off that the channels between two layers are scaled to share one int8 range well |
 /// | `bias_absorption` | `false` turns off that a channel's least number goes into the next layer's bias where that narrows a range |
 /// | `bias_correction` | `false` turns off that biases make up for what rounding shifts on average |
-/// | `adaround` | `true`: the rounding of each weight is learned from the samples; for build scripts with an optimised compiler |
+/// | `adaround` | whether the rounding of weights is learned from the samples, once, and best by an optimised compiler: `true` for all, `false` for none; without it for int4 weights and where activations are int16 |
 /// | `stateful` | `true`: recurrent layers and causal convolutions go on from where the last call ended; `reset()` forgets |
 /// | `stream` | an axis of the first input, by name or position: a call takes new frames of a sliding window alone |
 /// | `stream_frames` | new frames of a call; as few as the strides along the axis allow where it is not given |

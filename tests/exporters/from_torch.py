@@ -7,10 +7,10 @@ import warnings
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 import case
 from networks import NETWORKS
+from training import train
 
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
@@ -43,34 +43,6 @@ MORE = {
 NOT_BY_TRACER = {"attention_rms"}
 
 
-def train(make, task):
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    network = make()
-    inputs, answers = task(rng, 3000)
-    inputs, answers = [torch.from_numpy(x) for x in inputs], torch.from_numpy(answers)
-    loss = F.mse_loss if answers.is_floating_point() else cross_entropy
-    steps = 600
-    optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps)
-    for _ in range(steps):
-        batch = torch.from_numpy(rng.integers(0, len(answers), 64))
-        output = network(*(x[batch] for x in inputs))
-        output = output[0] if isinstance(output, tuple) else output
-        optimizer.zero_grad()
-        loss(output, answers[batch]).backward()
-        optimizer.step()
-        schedule.step()
-    return network.eval()
-
-
-def cross_entropy(output, classes):
-    # Of probabilities, too: some networks end in a softmax.
-    if output.dim() == 2 and torch.allclose(output.sum(1), torch.ones(len(output))) and (output >= 0).all():
-        return F.nll_loss((output + 1e-6).log(), classes)
-    return F.cross_entropy(output, classes)
-
-
 def export(network, name, inputs, exporter, opset, symbolic, arguments):
     path = os.path.join(case.folder(name), "model.onnx")
     example = tuple(torch.from_numpy(np.repeat(x[:1], 2 if symbolic else 1, 0)) for x in inputs)
@@ -89,7 +61,10 @@ def main():
     failures = []
     for name in sys.argv[1:] or NETWORKS:
         make, task = NETWORKS[name]
-        network = train(make, task)
+        torch.manual_seed(0)
+        network = make()
+        train(network, task)
+        network.eval()
         rng = np.random.default_rng(1)
         samples, _ = task(rng, case.SAMPLES)
         tests, answers = task(rng, case.ITEMS)

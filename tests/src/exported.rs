@@ -18,6 +18,13 @@ const TOLERANCE: f32 = 1e-4;
 /// How many points of 100 int8 may lose.
 const LOSS: f64 = 1.0;
 
+/// How many points of 100 a network that its file's author quantized may be away from ONNX Runtime's score of the file.
+const AWAY: f64 = 0.5;
+
+/// What share of its outputs may be off by more than a step of their quantization, and by how many: ONNX Runtime computes in
+/// float between roundings, so that a sum near the middle of two steps may go the other way, and layers behind add that up.
+const BEYOND: (f64, f32) = (0.06, 5.0);
+
 /// An exported network with its data.
 #[derive(Clone, Debug)]
 pub struct Exported {
@@ -38,6 +45,11 @@ pub struct Figures {
     pub score: f64,
     /// Largest deviation from ONNX Runtime's outputs, relative to the largest output of the item.
     pub deviation: f32,
+    /// Largest deviation in steps of the output's quantization; an output in float has steps as coarse as the
+    /// activations before it.
+    pub steps: f32,
+    /// Share of the outputs that are off by more than a step.
+    pub beyond: f64,
     /// Layers that compute in float, and all layers.
     pub float_layers: (usize, usize),
     /// Bytes of the arena.
@@ -47,8 +59,10 @@ pub struct Figures {
 /// The comparison of one network.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// ONNX Runtime's score of the float file.
+    /// ONNX Runtime's score of the file.
     pub expected: f64,
+    /// How many layers the author of a quantized file left in float; `None` of a float file.
+    pub author: Option<usize>,
     /// Compiled in float32.
     pub float: Outcome,
     /// Compiled in int8.
@@ -59,6 +73,32 @@ impl Comparison {
     /// What is wrong with the compiled networks.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
+        if let Some(left_in_float) = self.author {
+            match &self.float {
+                Err(error) => faults.push(format!("float32: {error}")),
+                Ok(figures) if figures.score >= self.expected - LOSS => {}
+                Ok(figures) => faults.push(format!("float32 reaches {:.1}, not {:.1}", figures.score, self.expected)),
+            }
+            match &self.int8 {
+                Err(error) => faults.push(error.clone()),
+                Ok(figures) => {
+                    if (figures.score - self.expected).abs() > AWAY {
+                        faults.push(format!("{:.1} instead of {:.1}", figures.score, self.expected));
+                    }
+                    if figures.beyond > BEYOND.0 || figures.steps > BEYOND.1 {
+                        let (share, steps) = (100.0 * figures.beyond, figures.steps);
+                        faults.push(format!("{share:.2} % are off by more than a step, by {steps:.1} at most"));
+                    }
+                    if figures.float_layers.0 > left_in_float {
+                        faults.push(format!(
+                            "{} of {} layers are in float",
+                            figures.float_layers.0, figures.float_layers.1
+                        ));
+                    }
+                }
+            }
+            return faults;
+        }
         match &self.float {
             Err(error) => faults.push(format!("float32: {error}")),
             Ok(figures) if figures.deviation <= TOLERANCE => {}
@@ -82,6 +122,9 @@ impl fmt::Display for Comparison {
         if let Ok(figures) = &self.int8 {
             let (float, all) = figures.float_layers;
             write!(f, ", int8 {:.1} with {float} of {all} layers in float", figures.score)?;
+            if self.author.is_some() {
+                write!(f, ", {:.2} % off by 1 to {:.1} steps", 100.0 * figures.beyond, figures.steps)?;
+            }
         }
         Ok(())
     }
@@ -116,6 +159,7 @@ impl Exported {
         let test = Test::read(&self.folder.join("test.npz"));
         Comparison {
             expected: test.score(&test.outputs[0]),
+            author: test.left_in_float,
             float: self.measure(Precision::Float32, &test),
             int8: self.measure(Precision::Int8, &test),
         }
@@ -139,6 +183,14 @@ impl Exported {
                 _ => metric::deviation(&found, &expected.rows),
             }
         });
+        let steps: Vec<f32> = (test.outputs.iter().enumerate())
+            .flat_map(|(index, expected)| {
+                let largest = expected.rows.iter().flatten().fold(0f32, |largest, y| largest.max(y.abs()));
+                let step = compiled.output_quantization(index).map_or(2.0 * largest / test.levels, |(scale, _)| scale);
+                let found = answers.iter().flat_map(move |answer| &answer[index]);
+                found.zip(expected.rows.iter().flatten()).map(move |(a, b)| (a - b).abs() / step)
+            })
+            .collect();
         // A NaN must not get lost.
         let deviation = deviations.fold(0.0, |worst: f32, one| if one <= worst { worst } else { one });
         let first =
@@ -149,6 +201,9 @@ impl Exported {
         Ok(Figures {
             score: test.score(&first),
             deviation,
+            steps: steps.iter().fold(0.0, |worst: f32, one| if *one <= worst { worst } else { *one }),
+            // Floats of both sides are rounded.
+            beyond: steps.iter().filter(|steps| **steps > 1.01).count() as f64 / steps.len() as f64,
             float_layers: (floats, layers.len()),
             ram_bytes: compiled.plan.arena_bytes,
         })
@@ -195,6 +250,10 @@ struct Test {
     inputs: Vec<Rows>,
     outputs: Vec<Rows>,
     answers: Rows,
+    /// Of a quantized file.
+    left_in_float: Option<usize>,
+    /// How many numbers a quantized activation can be.
+    levels: f32,
 }
 
 impl Test {
@@ -205,7 +264,9 @@ impl Test {
         };
         let (inputs, outputs) = (numbered("input"), numbered("output"));
         let answers = Rows::read(&mut npz, "classes").or_else(|| Rows::read(&mut npz, "targets"));
-        Self { inputs, outputs, answers: answers.expect("a test set has answers") }
+        let left_in_float = npz.get("left_in_float").map(|count| count.sum() as usize);
+        let levels = npz.get("levels").map_or(255.0, |levels| levels.sum());
+        Self { inputs, outputs, answers: answers.expect("a test set has answers"), left_in_float, levels }
     }
 
     fn items(&self) -> usize {

@@ -1,5 +1,6 @@
 //! Networks as PyTorch, Keras and scikit-learn export them: all compile, compute in float32 what ONNX Runtime computes,
-//! and lose at most a point of accuracy in int8. `tests/exporters/generate` makes them.
+//! and lose at most a point of accuracy in int8. Quantized ones run in integers and give what ONNX Runtime gives for the
+//! same file, but for roundings. `tests/exporters/generate` makes them.
 
 use mcuopt_tests::exported::Exported;
 use mcuopt_tests::report;

@@ -12,7 +12,7 @@ use crate::ops::Op;
 
 /// Raised with every change of what is computed from samples or of how it is stored, so that older results are not
 /// taken for new ones.
-const CACHE_FORMAT: u32 = 5;
+const CACHE_FORMAT: u32 = 6;
 
 /// A hash of everything that ranges depend on: the files' bytes and the compiler's version.
 ///

@@ -52,7 +52,7 @@ pub(crate) struct Settings {
     /// Whether biases make up for what rounding shifts on average: true or false [default: true]
     #[arg(long, value_name = "SWITCH", alias = "bias_correction")]
     bias_correction: Option<bool>,
-    /// Whether the rounding of int8 weights is learned from the samples, too: true or false [default: false]
+    /// Whether the rounding of all weights is learned from the samples: true or false [default: int4 and int16x8 only]
     #[arg(long, value_name = "SWITCH")]
     adaround: Option<bool>,
     /// What `mcuopt quantize` found [default: <model>.quant.toml]

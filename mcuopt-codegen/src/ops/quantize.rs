@@ -14,9 +14,10 @@ use super::{linear, result};
 use crate::builder::Builder;
 use crate::call::{Call, struct_literals};
 use crate::error::Error;
-use crate::graph::{Graph, Quantization, Type, Value, ValueId, Width};
+use crate::graph::{Graph, Node, Quantization, Type, Value, ValueId, Width};
 use crate::onnx;
 use crate::ops::Op;
+use crate::ops::unary::{Function, Unary};
 use crate::tensor::{DType, Tensor};
 
 /// Float → integers of 8 or 16 bits, with one scale.
@@ -204,8 +205,9 @@ pub fn quantize(
 ) -> Result<ValueId, Error> {
     let shape = b.shape(x).to_vec();
     let known = known(b, &shape, scale, zero_point, layout)?;
-    let plain = matches!(dtype, DType::I8 | DType::U8 | DType::I16) && !b.four_bits;
+    let plain = matches!(dtype, DType::I8 | DType::U8 | DType::I16);
     match known.filter(|known| known.single().is_some() && plain) {
+        Some(quantization) if b.four_bits => push_clipped(b, x, quantization, dtype, limits(dtype, true)),
         Some(quantization) => b.push(QuantizeLinear { quantization, dtype }, &[x]),
         None => {
             let (axis, block) = layout.resolved(&shape, b.shape(scale))?;
@@ -213,6 +215,51 @@ pub fn quantize(
             b.push(QuantizeBy { axis, block, limits: limits(dtype, b.four_bits) }, &[scale, zero_point, x])
         }
     }
+}
+
+/// Quantizes what was limited to the reals of the smallest and the largest integer: that rounds to the same integers as
+/// limiting these would, and the layer before can take real limits.
+fn push_clipped(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    quantization: Quantization,
+    dtype: DType,
+    limits: [i32; 2],
+) -> Result<ValueId, Error> {
+    let (scale, zero_point) = single(&quantization)?;
+    let [min, max] = limits.map(|q| (i64::from(q) - i64::from(zero_point)) as f32 * scale);
+    let clipped = b.push(Unary { function: Function::clip(min, max) }, &[x])?;
+    b.push(QuantizeLinear { quantization, dtype }, &[clipped])
+}
+
+/// Clip(QuantizeLinear(x)): how files narrow integers to fewer bits, or to 127 levels. `None` if `integers` were not just
+/// quantized with one scale, or limits are not constant.
+pub fn clip_before_rounding(
+    b: &mut Builder<'_>,
+    integers: ValueId,
+    limits: [Option<ValueId>; 2],
+) -> Result<Option<ValueId>, Error> {
+    let producer = b.graph.nodes.iter().rev().find(|node| node.outputs.contains(&integers));
+    let Some(Node { op: Op::QuantizeLinear(quantize), inputs, .. }) = producer.cloned() else { return Ok(None) };
+    let [smallest, largest] = self::limits(quantize.dtype, false);
+    let mut known = [smallest, largest];
+    for (known, limit) in known.iter_mut().zip(limits) {
+        let Some(limit) = limit else { continue };
+        let constant = b.graph.constant(limit).and_then(Tensor::to_i64s);
+        let Some(&[limit]) = constant.as_deref() else { return Ok(None) };
+        *known = limit.clamp(smallest.into(), largest.into()) as i32;
+    }
+    // ONNX: where the lower limit is above the upper one, everything becomes the upper one.
+    let [min, max] = known;
+    push_clipped(b, inputs[0], quantize.quantization, quantize.dtype, [min.min(max), max]).map(Some)
+}
+
+/// Whether integers, less their zero point, are those of int4.
+fn fit_four_bits(integers: &Tensor, quantization: &Quantization) -> bool {
+    let (min, max) = Width::Int4.limits();
+    let within = |q: i64| (i64::from(min)..=i64::from(max)).contains(&q);
+    quantization.zero_points.iter().all(|zero_point| *zero_point == 0)
+        && integers.to_i64s().is_some_and(|integers| integers.into_iter().all(within))
 }
 
 /// Integers → float; a constant keeps its quantization.
@@ -245,6 +292,10 @@ pub fn dequantize(
                     // uint4 is int4 with its zero point lowered by 8, which is 120 less than uint8's.
                     let shift = if dtype == DType::U8 { 120 } else { 0 };
                     quantization.zero_points.iter_mut().for_each(|zero_point| *zero_point += shift);
+                    quantization.width = Width::Int4;
+                }
+                // Tools that train with four bits store these as int8.
+                if dtype == DType::I8 && b.graph.constant(x).is_some_and(|x| fit_four_bits(x, &quantization)) {
                     quantization.width = Width::Int4;
                 }
                 b.graph.value_mut(y).quantization = Some(quantization);

@@ -106,7 +106,7 @@ impl Operator for Table {
             [Tensor::Bool(truths)] => Ok(LutBool { table: truths.iter().map(|&truth| truth.into()).collect() }.into()),
             [Tensor::F32(reals)] => {
                 let (scale, zero_point) = linear::scale_of(io.output)?;
-                Ok(table(reals.iter().map(|&y| rt::quantize_f32(y, scale, zero_point)).collect()))
+                Ok(table(reals.iter().map(|&y| rt::quantize_f32(y, scale, zero_point)).collect(), io))
             }
             _ => Err(Error::bug("a table of neither reals nor truth values")),
         }

@@ -282,6 +282,9 @@ fn clip(b: &mut Builder<'_>, x: ValueId) -> Result<Vec<ValueId>, Error> {
     let (lowest, highest) = (f32::NEG_INFINITY, f32::INFINITY);
     let is_float = b.graph.value(x).ty.dtype == DType::F32;
     let limits = if b.opset < 11 { [None, None] } else { [b.optional(1)?, b.optional(2)?] };
+    if let Some(y) = super::quantize::clip_before_rounding(b, x, limits)? {
+        return Ok(vec![y]);
+    }
     let is_constant = |id: &ValueId| b.graph.constant(*id).is_some();
     if !is_float || !limits.iter().flatten().all(is_constant) {
         let mut y = x;
@@ -377,14 +380,16 @@ impl Operator for Unary {
             let y = self.function.apply(rt::dequantize(q, x_scale, x_zero_point));
             rt::quantize_f32(y, scale, zero_point)
         };
-        Ok(table((i8::MIN..=i8::MAX).map(entry).collect()))
+        Ok(table((i8::MIN..=i8::MAX).map(entry).collect(), io))
     }
 }
 
 /// The layer that looks its results up; no layer for a Relu whose input's quantization holds no negative number, say.
-pub(super) fn table(table: Vec<i8>) -> Lowered {
+pub(super) fn table(table: Vec<i8>, io: &Io<'_>) -> Lowered {
     let is_identity = table.iter().copied().eq(i8::MIN..=i8::MAX);
-    if is_identity { Lowered::Alias } else { LutS8 { table }.into() }
+    // The same integers may stand for other reals: a factor has its place between two scales.
+    let is_same = io.inputs[0].quantization == io.output.quantization;
+    if is_identity && is_same { Lowered::Alias } else { LutS8 { table }.into() }
 }
 
 /// What the entries of a [`LutS16`] stand for.

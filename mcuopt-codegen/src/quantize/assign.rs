@@ -86,7 +86,12 @@ impl Assigner<'_> {
         let scales = node.op.scales();
         let width = self.width(graph, &node);
         let mut steps = Vec::new();
-        let is_step = matches!(scales, Scales::SameAsInput | Scales::Authored(_) | Scales::Float);
+        let is_step = match scales {
+            Scales::SameAsInput | Scales::Authored(_) | Scales::Float => true,
+            // What it joins under the author's scale is rounded to that at once.
+            Scales::Joined => self.ranges.is_none(),
+            _ => false,
+        };
         if let Some(width) = width.filter(|width| !is_step && (*width != Width::Int16 || node.op.has_int16())) {
             let built_in = node.op.built_in();
             for index in (0..node.inputs.len()).filter(|index| !built_in.contains(index)) {

@@ -9,7 +9,7 @@ use super::repair::{Repair, decibels};
 use super::scales;
 use crate::calibrate::{self, Samples};
 use crate::error::Error;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, ValueId, Width};
 use crate::ops::Op;
 use crate::parallel;
 use crate::reference::dot;
@@ -20,8 +20,18 @@ use crate::tensor::{Element as _, Tensor};
 pub struct Fit {
     /// Biases: empirical bias correction.
     pub bias: bool,
-    /// The rounding of all weights; that of int4 weights in any case.
-    pub adaround: bool,
+    /// The rounding of weights: of all, or of none; of those that gain most, if it is `None`.
+    pub adaround: Option<bool>,
+}
+
+impl Fit {
+    /// Whether the rounding of a layer's weights is learned.
+    ///
+    /// int4 weights err most; and where activations are int16, what remains of a network's error is that of its weights.
+    fn learns(self, graph: &Graph<Op>, filters: &Filters) -> bool {
+        let is_wide = || graph.value(filters.y).quantization.as_ref().is_some_and(|y| y.width == Width::Int16);
+        self.adaround.unwrap_or_else(|| filters.bits(graph) < 8 || is_wide())
+    }
 }
 
 /// Samples that the networks run on.
@@ -33,11 +43,20 @@ const COLUMNS: usize = 2048;
 /// Weights of a filter that are fitted together; longer filters are divided.
 const BLOCK: usize = 768;
 
+/// Columns for each weight from which a filter may learn to make good the errors of its inputs. From fewer it would learn
+/// these samples' own errors.
+const ENOUGH: usize = 8;
+
 /// The values that are alive, of one sample.
 #[derive(Clone, Default)]
 struct Sample {
     float: BTreeMap<ValueId, Tensor>,
     quantized: BTreeMap<ValueId, Tensor>,
+}
+
+/// Whether [`refine`] would learn the rounding of any of these layers' weights.
+pub fn learns(graph: &Graph<Op>, layers: &[usize], fit: Fit) -> bool {
+    layers.iter().filter_map(|index| Filters::of(graph, *index)).any(|filters| fit.learns(graph, &filters))
 }
 
 /// Fits the linear `layers`, whose weights have scales already.
@@ -62,7 +81,7 @@ pub fn refine(graph: &mut Graph<Op>, layers: &[usize], samples: &Samples, fit: F
         let fitted = Filters::of(graph, index).filter(|_| layers.contains(&index));
         if let Some(filters) = fitted {
             let bits = filters.bits(graph);
-            if fit.adaround || bits < 8 {
+            if fit.learns(graph, &filters) {
                 repairs.extend(fit_weights(graph, &original, &filters, &runs, bits)?);
             }
             round_weights(graph, &filters, bits)?;
@@ -257,7 +276,8 @@ fn fit_weights(
 }
 
 /// Covariance of the inputs that the filters of `group` meet in the quantized network, and that of these with the same
-/// inputs of the float network, of the part `block` of a window; and these inputs, less their means.
+/// inputs of the float network, of the part `block` of a window; and these inputs, less their means. Where samples are
+/// [not enough](ENOUGH), the quantized network's inputs stand for the float network's.
 fn covariances(
     filters: &Filters,
     [ours, floats]: &[Vec<f32>; 2],
@@ -276,6 +296,7 @@ fn covariances(
         columns
     };
     let (ours, floats) = (of_group(ours), of_group(floats));
+    let floats = if ours.len() < ENOUGH * k * k { ours.clone() } else { floats };
     let (mut gram, mut cross) = (vec![0f32; k * k], vec![0f32; k * k]);
     for (q, x) in ours.chunks_exact(k).zip(floats.chunks_exact(k)) {
         for (i, &qi) in q.iter().enumerate() {

@@ -77,7 +77,7 @@ pub fn sensitivity(
     progress: Progress<'_>,
 ) -> Result<Sensitivity, Errors> {
     let shown = options.model.display().to_string();
-    let measure = || sensitivity::sensitivity(&Prepared::to_search(options)?, precisions, core, progress);
+    let measure = || sensitivity::sensitivity(&Prepared::to_compare(options)?, precisions, core, progress);
     measure().map_err(|errors: Errors| errors.in_file(&shown))
 }
 
@@ -145,7 +145,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn run(options: &Options, goal: &'a Goal, progress: Progress<'a>) -> Result<Found, Errors> {
-        let prepared = Prepared::to_search(options)?;
+        let prepared = Prepared::to_compare(options)?;
         let mut precisions = goal.precisions.clone();
         if !precisions.contains(&LayerPrecision::Int8) {
             precisions.push(LayerPrecision::Int8);
@@ -172,13 +172,24 @@ impl<'a> Search<'a> {
             let heavier = HEAVIER.powi(attempt);
             let Some(mut assignment) = self.start(heavier)? else { return Err(self.unreachable()?.into()) };
             self.trim(&mut assignment, heavier)?;
-            match self.compiled(&assignment, true) {
+            let precisions = self.precisions(&assignment);
+            let mut prepared = self.prepared.clone();
+            prepared.is_trial = false;
+            let quantized = prepared.quantize(&precisions)?;
+            let quality = self.reference.compare(&quantize::lower(&quantized.graph)?, &self.samples)?;
+            // Learned rounding may cost a sample or two: then it is known, and the next attempt looks elsewhere.
+            self.known.insert(assignment, quality);
+            if !self.goal.is_met(&quality, self.reference.accuracy()) {
+                let text = format!("learned rounding of weights leaves {}", self.reference.describe(&quality));
+                failure = Some(Error::budget(text).into());
+                continue;
+            }
+            let record = prepared.record(&quantized, &precisions);
+            match prepared.finish(quantized) {
                 Ok(compiled) => {
-                    let precisions = self.precisions(&assignment);
-                    let quantized = self.prepared.quantize(&precisions)?;
                     return Ok(Found {
-                        record: self.prepared.record(&quantized, &precisions),
-                        quality: self.quality(&assignment)?,
+                        record,
+                        quality,
                         precisions,
                         estimate: cost::estimate(&compiled, self.goal.core),
                         sensitivity: self.sensitivity.clone(),
@@ -217,7 +228,10 @@ impl<'a> Search<'a> {
         if let Some(known) = self.estimates.get(assignment) {
             return Ok(known.clone());
         }
-        let estimate = cost::estimate(&self.compiled(assignment, false)?, self.goal.core);
+        let mut prepared = self.prepared.clone();
+        (prepared.options.max_ram, prepared.options.max_flash) = (None, None);
+        let quantized = prepared.quantize(&self.precisions(assignment))?;
+        let estimate = cost::estimate(&prepared.finish(quantized)?, self.goal.core);
         self.estimates.insert(assignment.to_vec(), estimate.clone());
         Ok(estimate)
     }
@@ -349,15 +363,6 @@ impl<'a> Search<'a> {
         self.known.insert(assignment.to_vec(), quality);
         (self.progress)(self.known.len(), self.known.len(), "networks");
         Ok(quality)
-    }
-
-    fn compiled(&self, assignment: &[LayerPrecision], checked: bool) -> Result<Compiled, Errors> {
-        let mut prepared = self.prepared.clone();
-        if !checked {
-            (prepared.options.max_ram, prepared.options.max_flash) = (None, None);
-        }
-        let quantized = prepared.quantize(&self.precisions(assignment))?;
-        prepared.finish(quantized)
     }
 
     /// The most frequent precision as the default, the others by name.

@@ -59,7 +59,9 @@ const RULES: &[Rule] = &[
     Rule { name: "lift a Reshape of batch axes over MatMul", apply: matmul::lift_reshape },
     Rule { name: "fold Pad into the window behind", apply: pad::fold },
     Rule { name: "fold an activation into the layer before", apply: activation::fold },
+    Rule { name: "drop limits that change nothing", apply: activation::drop },
     Rule { name: "turn Mul and Add into a depthwise convolution", apply: affine::to_depthwise },
+    Rule { name: "round before elements are limited or joined", apply: quantization::round_before },
 ];
 
 /// A rule that was applied, and the node it was applied to.

@@ -5,7 +5,9 @@ use crate::builder::push;
 use crate::error::Error;
 use crate::graph::{Graph, Node, Quantization, ValueId};
 use crate::ops::quantize::{FakeQuantize, signed};
-use crate::ops::{Op, Scales, unary::is_identity};
+use crate::ops::unary::{Function, Unary, is_identity};
+use crate::ops::{Op, Scales};
+use crate::tensor::DType;
 
 /// DequantizeLinear(QuantizeLinear(x)) → FakeQuantize(x).
 pub(super) fn pair(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
@@ -92,6 +94,28 @@ pub(super) fn hoist(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<
     Ok(true)
 }
 
+/// Whether a value can be given the quantization of its only reader's result: the author gave it none.
+fn is_free(graph: &Graph<Op>, uses: &Uses, id: ValueId) -> bool {
+    let given = |producer: &Node<Op>| matches!(producer.op.scales(), Scales::Authored(_));
+    uses.is_private(graph, id) && !uses.producer(graph, id).is_some_and(given)
+}
+
+/// A quantized result of a Clip that no layer before can take, of a Concat, of a Max → its operands are quantized so, too:
+/// what limits elements or chooses among them gives the same integers, whether they are rounded before or behind it.
+pub(super) fn round_before(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
+    let node = &graph.nodes[index];
+    let chooses =
+        matches!(node.op, Op::Unary(Unary { function: Function::Clip(_) })) || node.op.scales() == Scales::Joined;
+    let Some(known) = graph.value(node.outputs[0]).quantization.clone().filter(|_| chooses) else { return Ok(false) };
+    let is_real = |id: &&ValueId| graph.value(**id).ty.dtype == DType::F32 && graph.constant(**id).is_none();
+    let operands = node.inputs.iter().filter(is_real).filter(|id| is_free(graph, uses, **id));
+    let operands: Vec<ValueId> = operands.copied().collect();
+    for id in &operands {
+        graph.value_mut(*id).quantization = Some(known.clone());
+    }
+    Ok(!operands.is_empty())
+}
+
 /// Operators that only move elements have one quantization on both sides, so what is known of one side holds for
 /// the other. Likewise an activation whose result's integers cannot stand for more than its range.
 pub(super) fn share(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<bool, Error> {
@@ -104,7 +128,7 @@ pub(super) fn share(graph: &mut Graph<Op>, uses: &Uses, index: usize) -> Result<
     let moves = node.op.scales() == Scales::SameAsInput;
     match (quantization(x), quantization(y)) {
         (Some(known), None) if moves => graph.value_mut(y).quantization = Some(known),
-        (None, Some(known)) if uses.is_private(graph, x) && (moves || is_identity(&node.op, &known)) => {
+        (None, Some(known)) if is_free(graph, uses, x) && (moves || is_identity(&node.op, &known)) => {
             graph.value_mut(x).quantization = Some(known);
         }
         _ => return Ok(false),
