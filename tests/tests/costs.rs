@@ -24,6 +24,15 @@ const CODE_TOLERANCE: f64 = 0.25;
 /// A network drawn at random of fewer cycles consists of calls more than of loops.
 const SMALL: u64 = 100_000;
 
+/// How far the estimate of such a network may be off. Of the smallest ones a single transpose is a tenth.
+const SMALL_TOLERANCE: f64 = 0.65;
+
+/// Cycles below which a network is not looked at.
+const TINY: u64 = 20_000;
+
+/// How far the estimate of a float32 network may be off that calibration has none like.
+const FLOAT_TOLERANCE: f64 = 0.45;
+
 fn is_absent() -> bool {
     let absent = !Board::CortexM4.is_present();
     if absent {
@@ -139,15 +148,19 @@ fn networks_drawn_at_random() {
         return;
     }
     let drawn = (0..12).map(|seed| Synthetic::network(1000 + seed));
+    let drawn =
+        drawn.chain([(Synthetic::named("planes"), Variant::Float32), (Synthetic::named("planes"), Variant::Int8)]);
     let profiles = in_parallel(drawn.collect(), |(network, variant)| {
         let name = format!("{}-{variant}", network.name);
         let compiled = network.config(variant).compile().unwrap_or_else(|errors| panic!("{errors}"));
         let profile = profiled(&name, &compiled, Core::CortexM4);
         (name, profile)
     });
-    let profiles: Vec<_> = profiles.into_iter().filter(|(_, profile)| profile.cycles >= SMALL).collect();
+    let profiles: Vec<_> = profiles.into_iter().filter(|(_, profile)| profile.cycles >= TINY).collect();
     report(&profiles);
-    assert!(profiles.len() >= 5, "too few networks of more than {SMALL} cycles");
-    let misses = misses(&profiles, TOLERANCE);
+    let (float, others): (Vec<_>, Vec<_>) = profiles.into_iter().partition(|(name, _)| name.ends_with("float32"));
+    let (small, large): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, profile)| profile.cycles < SMALL);
+    assert!(large.len() >= 6, "too few networks of more than {SMALL} cycles");
+    let misses = [misses(&large, TOLERANCE), misses(&small, SMALL_TOLERANCE), misses(&float, FLOAT_TOLERANCE)].concat();
     assert!(misses.is_empty(), "{}", misses.join("\n"));
 }

@@ -82,8 +82,8 @@ references! {
     kws_float32: Model::Kws, Float32, [CortexM4];
     kws_int8: Model::Kws, Int8, [CortexM4, CortexM7, CortexM33, CortexM3, RiscV];
     kws_qdq: Model::Kws, Qdq, [CortexM4];
-    kws_int16x8: Model::Kws, Int16x8, [CortexM4, RiscV];
-    kws_int4: Model::Kws, Int4, [CortexM4, RiscV];
+    kws_int16x8: Model::Kws, Int16x8, [CortexM4, CortexM7, CortexM33, CortexM3, RiscV];
+    kws_int4: Model::Kws, Int4, [CortexM4, CortexM7, CortexM33, CortexM3, RiscV];
     kws_weights8: Model::Kws, Weights8, [CortexM4];
     sww_float32: Model::Sww, Float32, [CortexM4];
     sww_int8: Model::Sww, Int8, [CortexM4, CortexM3, RiscV];

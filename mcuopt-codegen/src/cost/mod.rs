@@ -5,10 +5,11 @@
 //! Cycles are those of memory without wait states; flash with wait states adds 20 to 40 % on many chips. On the Cortex-M4
 //! int8 networks come within a few percent of what is counted in QEMU with a cycle model of its manual's table, as their
 //! loops are assembly. Layers in float32, and all layers on the Cortex-M3, M0+ and RISC-V, are what the compiler makes of
-//! each shape, and of how many there are: networks come within 15 % in float32, mostly within 25 % on the other cores. For
-//! the Cortex-M7, M33 and M55 no manual says how long instructions take: figures are those of the Cortex-M4, divided by how
-//! much faster these cores run CoreMark. Bytes of code are those of firmware that is built for speed, within 25 % in int8;
-//! in float32 they may be off by half and more, where LLVM unrolls a layer's loops.
+//! each shape, and of how many there are: the reference models come within 15 % in float32, mostly within 25 % on the
+//! other cores; other float32 networks may be off by 40 %, and ones of less than 100,000 cycles, which are calls more
+//! than loops, by 60 %. For the Cortex-M7, M33 and M55 no manual says how long instructions take: figures are those of
+//! the Cortex-M4, divided by how much faster these cores run CoreMark. Bytes of code are those of firmware that is built
+//! for speed, within 25 % in int8; in float32 they may be off by half and more, where LLVM unrolls a layer's loops.
 
 mod board;
 mod coefficients;
